@@ -1,0 +1,108 @@
+/** Who may import whom in src (ARCHITECTURE.md draws it). Specs may import what they need, but nothing imports them. */
+
+const spec = '[.]spec[.]ts$';
+/** What puts the rooms together: it alone may know the settings and the inside of another room. */
+const wiring = ['[.]module[.]ts$', '^src/main[.]ts$', '^src/app[.]ts$'];
+const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
+const entries = ['^src/main[.]ts$', '^src/callers/new-caller[.]ts$'];
+
+/** What of src/upstream the jobs may know. */
+const upstreamFace = [
+  '^src/upstream/job-reads[.]ts$',
+  '^src/upstream/exchange[.]ts$',
+  '^src/upstream/copy[.]ts$',
+  '^src/upstream/upstream-failure[.]ts$',
+  '^src/upstream/itwin-api[.]ts$',
+];
+
+/** Folders of src that a room may import from, or single files of them. */
+const upstreamMayKnow = ['^src/upstream/', '^src/budget/budget[.]ts$', '^src/errors/'];
+/** src/config is here for jobs.module.ts: `config-for-wiring-only` keeps the others from it. */
+const jobsMayKnow = [
+  '^src/config/',
+  '^src/jobs/',
+  ...upstreamFace,
+  '^src/callers/',
+  '^src/errors/',
+  '^src/metrics/',
+  '^src/http/',
+];
+
+/** A rule that is broken by every import that matches. */
+const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
+
+export default {
+  forbidden: [
+    forbid('no-circular', 'Two files that need each other are one concept.', {}, { circular: true }),
+    forbid('not-to-unresolvable', 'What is imported must exist.', {}, { couldNotResolve: true }),
+    forbid('no-barrels', 'Import the file that has it.', { path: '^src/' }, { path: barrel }),
+    forbid(
+      'no-dead-files',
+      'Every file of src serves the server or the making of a caller.',
+      { path: entries },
+      { path: '^src/', pathNot: [...entries, spec, '[.]d[.]ts$'], reachable: false },
+    ),
+    forbid(
+      'src-not-to-test',
+      'The product does not know its tests.',
+      { path: '^src/', pathNot: spec },
+      { path: ['^test/', spec] },
+    ),
+    forbid(
+      'src-not-to-dev-dependencies',
+      'The production image has none of them; a type is gone by then.',
+      { path: '^src/', pathNot: spec },
+      {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+        pathNot: 'node_modules/@types/',
+      },
+    ),
+    forbid(
+      'config-for-wiring-only',
+      'A setting is handed in; who takes it does not know where it came from.',
+      { path: '^src/', pathNot: [...wiring, spec, '^src/config/'] },
+      { path: '^src/config/' },
+    ),
+    forbid(
+      'config-imports-no-room',
+      'The settings stand alone.',
+      { path: '^src/config/', pathNot: spec },
+      { path: '^src/', pathNot: '^src/config/' },
+    ),
+    forbid(
+      'errors-import-no-room',
+      'Everyone may know the errors, so they know nobody.',
+      { path: '^src/errors/', pathNot: spec },
+      { path: '^src/', pathNot: '^src/errors/' },
+    ),
+    forbid(
+      'layers-apart',
+      'A layer knows the next exchange, never which layer that is: the order stands in the composition alone.',
+      { path: '^src/upstream/layers/', pathNot: spec },
+      { path: '^src/upstream/layers/' },
+    ),
+    forbid(
+      'upstream-inside',
+      'The way of a read knows its ports, not who fulfils them.',
+      { path: '^src/upstream/', pathNot: [...wiring, spec] },
+      { path: '^src/', pathNot: upstreamMayKnow },
+    ),
+    forbid(
+      'jobs-to-faces',
+      'The jobs know the face of upstream and not how a read gets there.',
+      { path: '^src/jobs/', pathNot: spec },
+      { path: '^src/', pathNot: jobsMayKnow },
+    ),
+  ],
+  options: {
+    doNotFollow: { path: ['node_modules', '^test/'] },
+    // Imports of types are arrows as well.
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'types', 'default'],
+    },
+  },
+};

@@ -1,0 +1,26 @@
+// The source and its tests are ESM; swc compiles each file alone, so jest needs Node's VM modules (package.json says how).
+export default {
+  testEnvironment: 'node',
+  // Long enough for a busy machine: what must be quick is measured by the test itself.
+  testTimeout: 30_000,
+  // A test that fails may leave a server behind: the run ends all the same.
+  forceExit: true,
+  roots: ['<rootDir>/src', '<rootDir>/test'],
+  testMatch: ['**/*.spec.ts'],
+  reporters: ['default', '<rootDir>/test/setup/closing-line-reporter.mjs'],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2024',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true },
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+};

@@ -1,0 +1,63 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { LoggerModule } from 'nestjs-pino';
+import type { Logger } from 'pino';
+import { CallersModule } from './callers/callers.module.ts';
+import type { Settings } from './config/settings.ts';
+import { EnvelopeFilter } from './errors/envelope.filter.ts';
+import { HealthModule } from './health/health.module.ts';
+import { JobsModule } from './jobs/jobs.module.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { MetricsModule } from './metrics/metrics.module.ts';
+import { observe } from './observe.ts';
+import { SHARED_COPIES, StoreModule } from './store/store.module.ts';
+import { UpstreamModule } from './upstream/upstream.module.ts';
+
+export interface AppOptions {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly lifecycle: Lifecycle;
+  readonly metrics: Metrics;
+}
+
+/** Which rooms there are, and who is told what goes on in them. */
+@Module({})
+export class AppModule {
+  static register({ settings, log, lifecycle, metrics }: AppOptions): DynamicModule {
+    const lifetimes = {
+      finishedMs: settings.TERMINAL_TTL,
+      activeMs: settings.ACTIVE_FRESH,
+      missingMs: settings.NEGATIVE_TTL,
+    };
+    const observer = observe(metrics, log);
+    const store = StoreModule.register({ settings, lifetimes, log, onFault: observer.storeFailed });
+    const upstream = UpstreamModule.register({
+      settings,
+      lifetimes,
+      store,
+      sharedCopies: SHARED_COPIES,
+      observer,
+    });
+    const callers = CallersModule.register(settings, log);
+    return {
+      module: AppModule,
+      imports: [
+        // Its middleware would cost every request a logger of its own; what is logged of a read is logged once, at its end.
+        LoggerModule.forRoot({ pinoHttp: { logger: frameworkLog(log) }, forRoutes: [] }),
+        MetricsModule.register(metrics),
+        callers,
+        store,
+        upstream,
+        JobsModule.register(settings, [callers, upstream]),
+        HealthModule.register(settings, lifecycle, [upstream, store]),
+      ],
+      providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],
+    };
+  }
+}
+
+/** Nest tells of each route and module at info: that is of interest only to whoever asks for more. */
+function frameworkLog(log: Logger): Logger {
+  return log.level === 'info' ? log.child({}, { level: 'warn' }) : log;
+}

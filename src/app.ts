@@ -1,0 +1,49 @@
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Logger as NestLogger } from 'nestjs-pino';
+import type { Logger } from 'pino';
+import { AppModule } from './app.module.ts';
+import { LocalBudget } from './budget/local-budget.ts';
+import { AUTHENTICATOR } from './callers/caller.guard.ts';
+import type { Authenticator } from './callers/caller.ts';
+import type { Settings } from './config/settings.ts';
+import { allowOnlyReads } from './http/method-not-allowed.ts';
+import { addServerHooks } from './http/server-hooks.ts';
+import { serverOptions } from './http/server-options.ts';
+import { recordReads } from './jobs/read-record.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { JOBS_PATH } from './upstream/itwin-api.ts';
+import { Throttle } from './upstream/layers/throttle.ts';
+
+/** Puts the gateway together: everything but listening. */
+export async function createApp(
+  settings: Settings,
+  log: Logger,
+  lifecycle: Lifecycle,
+): Promise<NestFastifyApplication> {
+  const metrics = new Metrics();
+  const adapter = new FastifyAdapter({ ...serverOptions(), skipMiddie: true });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.register({ settings, log, lifecycle, metrics }),
+    adapter,
+    { bodyParser: false, bufferLogs: true, abortOnError: false },
+  );
+  app.useLogger(app.get(NestLogger));
+  const fastify = adapter.getInstance();
+  addServerHooks(fastify, lifecycle);
+  recordReads(fastify, metrics, log);
+  const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
+  allowOnlyReads(fastify, `${JOBS_PATH}/:id`, (authorization) => authenticator.authenticate(authorization));
+  for (const path of ['/health/live', '/health/ready', '/metrics']) allowOnlyReads(fastify, path);
+  showGauges(metrics, app.get(Throttle, { strict: false }), app.get(LocalBudget, { strict: false }));
+  return app;
+}
+
+function showGauges(metrics: Metrics, throttle: Throttle, budget: LocalBudget): void {
+  metrics.show({
+    queueDepth: () => throttle.depth,
+    budgetRemaining: () => budget.state().windows.map(({ name, remaining }) => [name, remaining] as const),
+    pausedSeconds: () => budget.state().closedMs / 1000,
+  });
+}

@@ -1,0 +1,32 @@
+/** What is left of one window, for those who look on. */
+export interface WindowState {
+  /** The window as the settings write it: `1m`. */
+  readonly name: string;
+  /** Sends that it would still take now. */
+  readonly remaining: number;
+}
+
+export interface BudgetState {
+  readonly windows: readonly WindowState[];
+  /** Milliseconds for which the gate is still closed; 0 when it is open. */
+  readonly closedMs: number;
+}
+
+/**
+ * What may be sent upstream and when: several windows at once, and a gate that upstream closes. One asker asks at a time.
+ * Nothing is reserved: an answer other than 0 may be followed by a later one.
+ */
+export interface Budget {
+  /** 0: send now, and it is counted. Otherwise ask again no earlier than this many milliseconds from now. */
+  ask(): Promise<number>;
+  /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
+  forecastMs(nth: number): number;
+  /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After). Never shortens a closing. */
+  close(forMs: number): void;
+  /**
+   * Upstream answered 429 inside our own limits: others use the quota, or the setting is wrong. Closes the gate for what
+   * its Retry-After says, or for a growing while when it says nothing, and cuts the limits, once a closing.
+   */
+  refused(retryAfterMs: number | undefined): void;
+  state(): BudgetState;
+}

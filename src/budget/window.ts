@@ -1,0 +1,148 @@
+/** By what the limits are cut when upstream refuses inside them, their floor, and what they gain back a window. */
+const CUT = 0.7;
+const FLOOR = 0.05;
+const RECOVERY = 0.05;
+
+/** Rounding must not turn "now" into "in a moment", nor a moment into "now". In sends, and in milliseconds. */
+const SLACK = 1e-9;
+const MOMENT = 1e-6;
+/** Who steps from answer to answer steps no less, in milliseconds: less is lost on a clock that has run for months. */
+export const LEAST_STEP_MS = 1e-3;
+
+/**
+ * At most `limit` sends in any `spanMs`, spread: a bucket of `burst` credits lets an idle gateway burst, and credit accrues
+ * at the rate at which what is left of the window can be spent evenly until its oldest send leaves it:
+ *
+ *     rate = min( limit / span, (limit - n + 1) / (oldest + span - now) )      n = sends in the last span
+ *
+ * (+ 1: the slot that frees when the oldest leaves.) A burst is paid back at once by a slower, even pace instead of by
+ * a stall when the window is full; under saturation the pace settles at limit / span. Nothing is sent while n = limit,
+ * so no window can exceed it whatever the credit says. All times in milliseconds on one clock.
+ */
+export class SpreadWindow {
+  #credit: number;
+  #accruedTo = 0;
+  /** The part of the limit that is used, after a cut. */
+  #share = 1;
+  #recoversAt = Infinity;
+  #sends: number[] = [];
+  #head = 0;
+
+  constructor(
+    readonly fullLimit: number,
+    readonly spanMs: number,
+    readonly burst: number,
+  ) {
+    this.#credit = burst;
+  }
+
+  /** 0: one may be sent now. Otherwise ask again no earlier than this many milliseconds from now. */
+  wait(now: number): number {
+    this.#advance(now);
+    const leaves = this.#oldestLeaves - now;
+    if (this.count >= this.limit) return leaves + MOMENT;
+    if (this.#credit >= 1 - SLACK) return 0;
+    return Math.min((1 - this.#credit) / this.#rate(now), leaves) + MOMENT;
+  }
+
+  take(now: number): void {
+    this.#credit -= 1;
+    this.#sends.push(now);
+  }
+
+  /** After a closing there is no credit left: the pace is even from then on. */
+  closeUntil(time: number): void {
+    this.#credit = 0;
+    this.#accruedTo = Math.max(this.#accruedTo, time);
+  }
+
+  /** Lowers the limit. It recovers from `time` on, a step a window. */
+  cut(time: number): void {
+    this.#share = Math.max(FLOOR, this.#share * CUT);
+    this.#recoversAt = time + this.spanMs;
+  }
+
+  /** The limit in force, at least 1. */
+  get limit(): number {
+    return Math.max(1, Math.floor(this.fullLimit * this.#share));
+  }
+
+  /** Sends in the last span, as of the last time that was asked about. */
+  get count(): number {
+    return this.#sends.length - this.#head;
+  }
+
+  /** Sends that it would still take in this span. */
+  remaining(now: number): number {
+    this.#advance(now);
+    return Math.max(0, this.limit - this.count);
+  }
+
+  /** The same window, to try things out on. */
+  clone(): SpreadWindow {
+    const twin = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
+    twin.#credit = this.#credit;
+    twin.#accruedTo = this.#accruedTo;
+    twin.#share = this.#share;
+    twin.#recoversAt = this.#recoversAt;
+    twin.#sends = this.#sends.slice(this.#head);
+    return twin;
+  }
+
+  get #oldestLeaves(): number {
+    return (this.#sends[this.#head] ?? Infinity) + this.spanMs;
+  }
+
+  #rate(now: number): number {
+    const even = this.limit / this.spanMs;
+    if (this.count === 0) return even;
+    return Math.max(0, Math.min(even, (this.limit - this.count + 1) / (this.#oldestLeaves - now)));
+  }
+
+  /** Accrues credit up to `now`, piece by piece between the moments at which the rate changes. */
+  #advance(now: number): void {
+    for (;;) {
+      const until = Math.min(now, this.#oldestLeaves, this.#recoversAt);
+      if (until > this.#accruedTo) {
+        const gained = this.#rate(this.#accruedTo) * (until - this.#accruedTo);
+        this.#credit = Math.min(Math.max(1, this.burst * this.#share), this.#credit + gained);
+        this.#accruedTo = until;
+      }
+      if (this.#oldestLeaves <= now && this.#oldestLeaves <= this.#recoversAt) this.#dropOldest();
+      else if (this.#recoversAt <= now) this.#recover();
+      else return;
+    }
+  }
+
+  #dropOldest(): void {
+    this.#head++;
+    if (this.#head < 1024 || this.#head * 2 < this.#sends.length) return;
+    this.#sends = this.#sends.slice(this.#head);
+    this.#head = 0;
+  }
+
+  #recover(): void {
+    this.#share = Math.min(1, this.#share + RECOVERY);
+    this.#recoversAt = this.#share < 1 ? this.#recoversAt + this.spanMs : Infinity;
+  }
+}
+
+/** A limit as upstream counts it. */
+export interface Limit {
+  readonly limit: number;
+  readonly windowMs: number;
+}
+
+/**
+ * The windows for limits given shortest first. The shortest lends half of its limit as a burst, a longer one a whole
+ * shortest window's worth.
+ * @param marginMs what the gateway counts at sending upstream counts at arrival: jitter can squeeze more into a window
+ *   there, so that each is taken longer by this, or by 0.5 % if that is more
+ */
+export function spreadWindows(limits: readonly Limit[], marginMs: number): SpreadWindow[] {
+  const shortest = limits[0]?.limit ?? 0;
+  return limits.map(({ limit, windowMs }, index) => {
+    const burst = index === 0 ? limit / 2 : Math.min(limit / 2, shortest);
+    return new SpreadWindow(limit, windowMs + Math.max(marginMs, windowMs * 0.005), Math.max(1, burst));
+  });
+}

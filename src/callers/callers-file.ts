@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+const digest = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of a key: 64 hexadecimal digits')
+  .transform((hex) => hex.toLowerCase());
+
+const entry = z.strictObject({
+  name: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes or underscores'),
+  keySha256: z.array(digest).min(1).max(2, 'must hold one digest, or two while a key is rotated'),
+  iTwins: z.array(z.string().min(1)),
+  operator: z.boolean().default(false),
+});
+
+const file = z
+  .strictObject({ callers: z.array(entry).min(1, 'must name at least one caller') })
+  .superRefine(({ callers }, context) => {
+    for (const repeated of repeats(callers.map(({ name }) => name))) {
+      context.addIssue({ code: 'custom', message: `two callers are named ${repeated}`, path: ['callers'] });
+    }
+    if (repeats(callers.flatMap(({ keySha256 }) => keySha256)).length > 0) {
+      context.addIssue({ code: 'custom', message: 'a key belongs to two entries', path: ['callers'] });
+    }
+  });
+
+/** One caller as the file has it (contract section 6). */
+export type CallerEntry = z.output<typeof entry>;
+
+/** Why a callers file cannot be used, a line each. No line holds a digest. */
+export class CallersFileError extends Error {
+  override readonly name = 'CallersFileError';
+  constructor(readonly faults: readonly string[]) {
+    super(faults.join('; '));
+  }
+}
+
+/** @throws {CallersFileError} with every fault at once */
+export function readCallersFile(path: string): CallerEntry[] {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new CallersFileError([code ? `${path} cannot be read (${code})` : `${path} is not JSON`]);
+  }
+  const parsed = file.safeParse(json);
+  if (parsed.success) return parsed.data.callers;
+  throw new CallersFileError(
+    parsed.error.issues.map((issue) => [issue.path.join('.'), wordsFor(issue)].filter(Boolean).join(' ')),
+  );
+}
+
+/** A field in a wrong place may be a digest: it is named only when it looks like a name. */
+function wordsFor(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'unrecognized_keys') return issue.message;
+  const names = issue.keys.map((key) => (/^\w{1,32}$/.test(key) ? `"${key}"` : 'one'));
+  return `has fields that are not known: ${names.join(', ')}`;
+}
+
+function repeats(values: readonly string[]): string[] {
+  return [...new Set(values.filter((value, index) => values.indexOf(value) !== index))];
+}

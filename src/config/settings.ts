@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { parseEnv } from 'node:util';
+import { fromFiles, type Values, variables } from './variables.ts';
+
+export type { QuotaLimit } from './units.ts';
+
+/** The usual variables that say which proxy to go through (either letter case). */
+const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap((name) => [
+  name,
+  name.toLowerCase(),
+]);
+
+/** Contract section 7, checked: by the variables' own names, durations in milliseconds. */
+export interface Settings extends Values {
+  /** The proxy variables that are set, as Node's HTTP agents take them. */
+  readonly proxy: Readonly<Record<string, string>>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+/** What a variable's value leads to, looked at before the start: every fault found in it. */
+export type Checks = Partial<Record<keyof Values, (value: string) => string[]>>;
+
+/** Every fault of the environment, a line each: `NAME: what is wrong`. No line holds a value. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+  constructor(readonly faults: readonly string[]) {
+    super(`the settings are at fault:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+  }
+}
+
+/** The environment of this process, over what a `.env` file in the working directory says. */
+export function environment(): Environment {
+  let file: Environment = {};
+  try {
+    file = parseEnv(readFileSync('.env', 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  return { ...file, ...process.env };
+}
+
+/** @throws {SettingsError} with every fault at once. An empty variable counts as one that is not set. */
+export function loadSettings(env: Environment, checks: Checks = {}): Settings {
+  const faults: string[] = [];
+  const given = withFiles(env, faults);
+  const values: Record<string, unknown> = {};
+  for (const [name, variable] of Object.entries(variables)) {
+    const text = given[name] ?? ('default' in variable ? variable.default : undefined);
+    if (text === undefined) {
+      if (!faults.some((fault) => fault.startsWith(`${name}_FILE:`))) faults.push(`${name}: is required`);
+      continue;
+    }
+    const parsed = variable.form.safeParse(text);
+    if (parsed.success) values[name] = parsed.data;
+    else faults.push(...parsed.error.issues.map((issue) => `${name}: ${issue.message}`));
+  }
+  const settings = Object.freeze({ ...values, proxy: proxyOf(env) }) as Settings;
+  faults.push(...faultsOfProxy(settings.proxy), ...faultsBetween(settings));
+  if (settings.AUTH === 'keys') {
+    faults.push(
+      ...(checks.CALLERS_FILE?.(settings.CALLERS_FILE) ?? []).map((fault) => `CALLERS_FILE: ${fault}`),
+    );
+  }
+  if (faults.length > 0) throw new SettingsError(faults);
+  return settings;
+}
+
+function withFiles(env: Environment, faults: string[]): Record<string, string | undefined> {
+  const given: Record<string, string | undefined> = {};
+  for (const name of Object.keys(variables)) given[name] = env[name] === '' ? undefined : env[name];
+  for (const name of fromFiles) {
+    const path = env[`${name}_FILE`];
+    if (!path) continue;
+    if (given[name] !== undefined) faults.push(`${name}_FILE: ${name} is set as well; give one of them`);
+    try {
+      given[name] = readFileSync(path, 'utf8').trim();
+      if (given[name] === '') faults.push(`${name}_FILE: the file is empty`);
+    } catch (error) {
+      given[name] = undefined;
+      faults.push(`${name}_FILE: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
+    }
+  }
+  return given;
+}
+
+function faultsBetween({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
+  if (AUTH !== 'off' || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes') return [];
+  return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
+}
+
+function isLoopback(host: string | undefined): boolean {
+  return (
+    host === 'localhost' || host === '::1' || (isIP(host ?? '') === 4 && host?.startsWith('127.') === true)
+  );
+}
+
+/** Node would go without a proxy whose address it does not understand: said, not done. */
+function faultsOfProxy(proxy: Settings['proxy']): string[] {
+  return Object.entries(proxy)
+    .filter(([name, value]) => !/^no_proxy$/i.test(name) && !isProxyUrl(value))
+    .map(([name]) => `${name}: must be a URL that begins with http:// or https://`);
+}
+
+function isProxyUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol)) return false;
+  try {
+    decodeURIComponent(`${url.username}${url.password}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function proxyOf(env: Environment): Record<string, string> {
+  const set = PROXY_VARIABLES.map((name) => [name, env[name]] as const);
+  return Object.fromEntries(set.filter((entry): entry is [string, string] => Boolean(entry[1])));
+}

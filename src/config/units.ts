@@ -1,0 +1,68 @@
+import ms, { type StringValue } from 'ms';
+import { z } from 'zod';
+
+/** A whole number written in decimal digits, within bounds. */
+export function wholeNumber(least: number, most: number): z.ZodType<number, string> {
+  return z.string().transform((text, context) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    context.addIssue(`must be a whole number from ${least} to ${most}`);
+    return z.NEVER;
+  });
+}
+
+/** `500ms`, `5s`, `10m`, `2h`, `30d` → milliseconds, within bounds (written the same way). */
+export function duration(least: StringValue, most: StringValue): z.ZodType<number, string> {
+  return z.string().transform((text, context) => {
+    const value = parseDuration(text);
+    if (value !== undefined && value >= ms(least) && value <= ms(most)) return value;
+    context.addIssue(`must be a duration such as 500ms, 5s, 10m or 30d, from ${least} to ${most}`);
+    return z.NEVER;
+  });
+}
+
+/** `512kb`, `64mb`, `1gb` → bytes (powers of 1024). */
+export function size(least: number, most: number): z.ZodType<number, string> {
+  return z.string().transform((text, context) => {
+    const match = /^(\d+)(kb|mb|gb)$/i.exec(text);
+    const unit = { kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 }[match?.[2]?.toLowerCase() ?? ''];
+    const value = Number(match?.[1]) * (unit ?? NaN);
+    if (value >= least && value <= most) return value;
+    context.addIssue('must be a size such as 512kb, 64mb or 1gb, from 1mb to 16gb');
+    return z.NEVER;
+  });
+}
+
+/** How many calls are allowed in any window of a length. `name` is the window as it was written: `1m`. */
+export interface QuotaLimit {
+  readonly name: string;
+  readonly limit: number;
+  readonly windowMs: number;
+}
+
+const MOST_WINDOWS = 4;
+const MOST_CALLS = 1_000_000;
+
+/** `500/1m,5000/1h` → the limits, shortest window first. */
+export const quotaLimits: z.ZodType<readonly QuotaLimit[], string> = z.string().transform((text, context) => {
+  const limits = text.split(',').map((part): QuotaLimit | undefined => {
+    const [, limit = '', name = ''] = /^\s*(\d{1,7})\/(\w+)\s*$/.exec(part) ?? [];
+    const windowMs = parseDuration(name);
+    const calls = Number(limit);
+    if (windowMs === undefined || windowMs < 100 || windowMs > ms('31d')) return undefined;
+    return calls >= 1 && calls <= MOST_CALLS ? { name, limit: calls, windowMs } : undefined;
+  });
+  const valid = limits.filter((limit) => limit !== undefined);
+  const distinct = new Set(valid.map((limit) => limit.windowMs));
+  if (valid.length === limits.length && distinct.size === limits.length && limits.length <= MOST_WINDOWS) {
+    return valid.toSorted((a, b) => a.windowMs - b.windowMs);
+  }
+  context.addIssue(
+    `must be 1 to ${MOST_WINDOWS} limits of different windows such as 500/1m,5000/1h (calls 1 to ${MOST_CALLS}, windows 100ms to 31d)`,
+  );
+  return z.NEVER;
+});
+
+function parseDuration(text: string): number | undefined {
+  return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;
+}

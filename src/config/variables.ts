@@ -1,0 +1,150 @@
+import { z } from 'zod';
+import { duration, quotaLimits, size, wholeNumber } from './units.ts';
+
+/** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
+interface Variable<T> {
+  readonly default?: string;
+  readonly about: string;
+  readonly form: z.ZodType<T, string>;
+}
+
+const anything = z.string();
+const url = (...protocols: string[]): z.ZodType<string, string> =>
+  z.string().refine((text) => protocols.includes(URL.parse(text)?.protocol ?? ''), {
+    error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+/** A URL to which a path is appended: nothing may follow its own path, and it may carry no credentials. */
+const baseUrl = url('https:', 'http:')
+  .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or credentials')
+  .transform((text) => text.replace(/\/+$/, ''));
+
+/** The settings of contract section 7 that the gateway has so far: the one place where they are named, defaulted and explained. */
+export const variables = {
+  HOST: { default: '0.0.0.0', about: 'Address to listen on.', form: anything },
+  PORT: {
+    default: '3000',
+    about: 'Port to listen on; 0 takes a free one.',
+    form: wholeNumber(0, 65_535),
+  },
+  ITWIN_API_URL: {
+    default: 'https://api.bentley.com',
+    about:
+      'The API to stand in front of. The dev and qa APIs pair with https://qa-ims.bentley.com in ITWIN_TOKEN_URL.',
+    form: baseUrl,
+  },
+  ITWIN_TOKEN_URL: {
+    default: 'https://ims.bentley.com/connect/token',
+    about: 'Where client credentials are exchanged for a token.',
+    form: url('https:', 'http:'),
+  },
+  ITWIN_CLIENT_ID: {
+    about: 'The service client. Required; ITWIN_CLIENT_ID_FILE reads it from a file instead.',
+    form: anything,
+  },
+  ITWIN_CLIENT_SECRET: {
+    about: 'Its secret. Required; ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
+    form: anything,
+  },
+  ITWIN_CLIENT_AUTH: {
+    default: 'basic',
+    about: 'How the client authenticates at the token endpoint: basic (HTTP Basic) or body (form fields).',
+    form: z.enum(['basic', 'body'], { error: 'must be basic or body' }),
+  },
+  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', form: anything },
+  UPSTREAM_LIMITS: {
+    default: '500/1m,5000/1h',
+    about: 'What the subscription allows, as calls/window; all hold at once.',
+    form: quotaLimits,
+  },
+  LIMIT_MARGIN: {
+    default: '40ms',
+    about: 'By how much (or 0.5 % if that is more) each window is taken longer than it is.',
+    form: duration('0ms', '1m'),
+  },
+  UPSTREAM_CONCURRENCY: {
+    default: '10',
+    about: 'Most upstream calls under way at a time.',
+    form: wholeNumber(1, 1000),
+  },
+  UPSTREAM_TIMEOUT: {
+    default: '15s',
+    about: 'Longest upstream call, token requests included.',
+    form: duration('10ms', '10m'),
+  },
+  PATIENCE: {
+    default: '10s',
+    about: 'Longest wait of a read for its slots upstream.',
+    form: duration('100ms', '1h'),
+  },
+  QUEUE_LIMIT: {
+    default: '1000',
+    about: 'Most upstream reads waiting. When full, the caller with most waiting is answered 429.',
+    form: wholeNumber(1, 100_000),
+  },
+  ACTIVE_FRESH: {
+    default: '5s',
+    about: 'How long a copy of an unfinished job is fresh.',
+    form: duration('0ms', '1h'),
+  },
+  TERMINAL_TTL: {
+    default: '30d',
+    about: 'How long a finished job is kept in the shared store.',
+    form: duration('1s', '365d'),
+  },
+  NEGATIVE_TTL: {
+    default: '10s',
+    about: 'How long an unknown job is remembered as unknown.',
+    form: duration('0ms', '1h'),
+  },
+  MEMORY_CACHE_SIZE: {
+    default: '64mb',
+    about: "This process's own copies, in bytes of job documents.",
+    form: size(2 ** 20, 2 ** 34),
+  },
+  REDIS_URL: {
+    default: '',
+    about: 'Shared store, redis:// or rediss://. Empty: memory only.',
+    form: z.union([z.literal(''), url('redis:', 'rediss:')], {
+      error: 'must be a URL that begins with redis:// or rediss://',
+    }),
+  },
+  REPLICAS: {
+    default: '1',
+    about: 'How many replicas share the quota; each takes its part of UPSTREAM_LIMITS.',
+    form: wholeNumber(1, 1000),
+  },
+  AUTH: {
+    default: 'keys',
+    about: 'How callers authenticate: keys (CALLERS_FILE) or off.',
+    form: z.enum(['keys', 'off'], { error: 'must be keys or off' }),
+  },
+  AUTH_OFF_BEHIND_TRUSTED_NETWORK: {
+    default: 'no',
+    about: 'yes allows AUTH=off on an address that is not loopback.',
+    form: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
+  },
+  CALLERS_FILE: {
+    default: 'config/callers.json',
+    about: 'The callers and the digests of their keys; read again when it changes.',
+    form: anything,
+  },
+  DRAIN_DELAY: {
+    default: '5s',
+    about: 'After SIGTERM: how long requests are still taken.',
+    form: duration('0ms', '10m'),
+  },
+  LOG_LEVEL: {
+    default: 'info',
+    about: 'fatal, error, warn, info, debug, trace or silent.',
+    form: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      error: 'must be fatal, error, warn, info, debug, trace or silent',
+    }),
+  },
+} satisfies Record<string, Variable<unknown>>;
+
+/** Variables that may be given as `NAME_FILE`, the path of a mounted file, instead. */
+export const fromFiles = ['ITWIN_CLIENT_ID', 'ITWIN_CLIENT_SECRET'] as const;
+
+export type Variables = typeof variables;
+/** What the variables say, by their names. */
+export type Values = { readonly [Name in keyof Variables]: z.output<Variables[Name]['form']> };

@@ -1,0 +1,70 @@
+import { type ErrorBody, type ErrorCode, GatewayError } from './gateway-error.ts';
+
+/** An error as it goes over the wire. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The envelope, as JSON. */
+  readonly body: string;
+  /** True when the error is a fault of the gateway itself and belongs in the log whole. */
+  readonly unexpected: boolean;
+}
+
+/** Any thrown thing → the documented envelope (contract section 4). Nothing of an unknown error is shown. */
+export function toAnswer(thrown: unknown): ErrorAnswer {
+  const error = thrown instanceof GatewayError ? thrown : fromFramework(thrown);
+  const { retryAfterMs, headers } = error.options;
+  return {
+    status: error.status,
+    headers: {
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      ...(error.status === 401 && { 'www-authenticate': 'Bearer' }),
+      ...(retryAfterMs !== undefined && { 'retry-after': retryAfter(retryAfterMs) }),
+      ...headers,
+    },
+    body: JSON.stringify({ error: error.body } satisfies { error: ErrorBody }),
+    unexpected: error.status === 500,
+  };
+}
+
+/** Whole seconds, at least 1, never earlier than said (contract section 3). */
+function retryAfter(waitMs: number): string {
+  return String(Math.max(1, Math.ceil(waitMs / 1000)));
+}
+
+/** What Nest and Fastify throw on their own, by its status; anything else is a fault of the gateway. */
+function fromFramework(thrown: unknown): GatewayError {
+  const status = thrown instanceof Error ? statusOf(thrown) : 500;
+  const code = codeOf(status);
+  return code === undefined
+    ? GatewayError.of('InternalServerError')
+    : GatewayError.of(code, statusToKeep(status));
+}
+
+/** Nest has it in a method, Fastify in a field. */
+function statusOf(thrown: unknown): number {
+  const { getStatus, statusCode } = thrown as { getStatus?: () => unknown; statusCode?: unknown };
+  return Number(getStatus?.call(thrown) ?? statusCode ?? 500);
+}
+
+function codeOf(status: number): ErrorCode | undefined {
+  switch (status) {
+    case 404:
+      return 'NotFound';
+    case 405:
+      return 'MethodNotAllowed';
+    case 408:
+      return 'RequestTimeout';
+    case 413:
+    case 414:
+    case 431:
+      return 'RequestTooLarge';
+    default:
+      return status >= 400 && status < 500 ? 'InvalidRequest' : undefined;
+  }
+}
+
+function statusToKeep(status: number): { status: number } | undefined {
+  return status === 414 || status === 431 ? { status } : undefined;
+}

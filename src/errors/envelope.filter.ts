@@ -1,0 +1,34 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { toAnswer } from './answer.ts';
+import { CallerGone } from './caller-gone.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the request has thrown. */
+    failure?: unknown;
+  }
+}
+
+/** Where an unexpected error is told to. */
+export interface FaultLog {
+  error(details: { err: unknown; correlationId: string }, message: string): void;
+}
+
+/** The one exception filter: every error of every route leaves through here, in the envelope (contract section 4). */
+@Catch()
+export class EnvelopeFilter implements ExceptionFilter {
+  constructor(private readonly log: FaultLog) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    reply.request.failure = thrown;
+    if (thrown instanceof CallerGone) return;
+    const answer = toAnswer(thrown);
+    if (answer.unexpected)
+      this.log.error({ err: thrown, correlationId: reply.request.id }, 'unexpected error');
+    if (reply.sent || reply.raw.destroyed) return;
+    // As bytes: to a string Fastify would add a charset, which JSON has none of.
+    void reply.status(answer.status).headers(answer.headers).send(Buffer.from(answer.body));
+  }
+}

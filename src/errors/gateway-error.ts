@@ -1,0 +1,82 @@
+/**
+ * The closed set of errors that the gateway makes itself, each with its status and what it says when nothing more
+ * fitting is known (contract section 4).
+ */
+const table = {
+  InvalidRequest: [400, 'The request is invalid.'],
+  HeaderNotFound: [401, 'Header Authorization was not found in the request. Access denied.'],
+  Unauthorized: [401, 'Access denied due to an invalid credential.'],
+  InsufficientPermissions: [403, 'The user has insufficient permissions for the requested operation.'],
+  JobNotFound: [404, 'Requested job is not available.'],
+  NotFound: [404, 'There is no such resource.'],
+  MethodNotAllowed: [405, 'The resource does not support this method.'],
+  RequestTimeout: [408, 'The request took too long to arrive.'],
+  RequestTooLarge: [413, 'The request is too large.'],
+  TooManyRequests: [429, 'More requests were received than the subscription rate-limit allows.'],
+  InternalServerError: [500, 'An unexpected error happened in the gateway.'],
+  UpstreamAuthenticationFailed: [502, 'The platform does not accept the credentials of the gateway.'],
+  InvalidUpstreamResponse: [502, 'The API answered with something that is not a job.'],
+  UpstreamError: [502, 'The API failed to answer the request.'],
+  ServiceUnavailable: [503, 'The service is temporarily unavailable.'],
+  UpstreamTimeout: [504, 'The API did not answer in time.'],
+} as const satisfies Record<string, readonly [status: number, message: string]>;
+
+export type ErrorCode = keyof typeof table;
+
+/** One entry of `error` or of its `details`. */
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly target?: string;
+  readonly details?: readonly Omit<ErrorBody, 'details'>[];
+}
+
+/** What may be said beside the code. */
+export interface ErrorOptions {
+  /** Another status of the same kind: 414 and 431 are `RequestTooLarge` as well. */
+  readonly status?: number;
+  readonly message?: string;
+  /** How long the caller should wait, in milliseconds; becomes `Retry-After`. */
+  readonly retryAfterMs?: number;
+  /** Headers that this one answer needs, such as `Allow`. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An error that is answered as it is: whatever is in it may be seen by a caller. */
+export class GatewayError extends Error {
+  override readonly name: string = 'GatewayError';
+
+  protected constructor(
+    readonly status: number,
+    readonly body: ErrorBody,
+    readonly options: ErrorOptions = {},
+  ) {
+    super(body.message);
+  }
+
+  static of(code: ErrorCode, options: ErrorOptions = {}): GatewayError {
+    const [status, message] = table[code];
+    return new GatewayError(options.status ?? status, { code, message: options.message ?? message }, options);
+  }
+}
+
+/** The statuses of upstream that keep upstream's own words, and what is said where those cannot be read. */
+export const relayed = {
+  400: { code: 'InvalidRequest', message: table.InvalidRequest[1] },
+  403: { code: 'InsufficientPermissions', message: table.InsufficientPermissions[1] },
+  409: { code: 'Conflict', message: 'The request conflicts with the state of the job.' },
+  422: { code: 'InvalidContextCaptureRequest', message: 'The request cannot be processed.' },
+} as const satisfies Record<number, ErrorBody>;
+
+export type RelayedStatus = keyof typeof relayed;
+
+/** An upstream 400, 403, 409 or 422 with its own code, message, target and details (contract section 4). */
+export class RelayedError extends GatewayError {
+  override readonly name = 'RelayedError';
+  constructor(
+    override readonly status: RelayedStatus,
+    body: ErrorBody,
+  ) {
+    super(status, body);
+  }
+}

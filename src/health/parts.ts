@@ -1,0 +1,44 @@
+import type { Redis } from 'ioredis';
+import type { LocalBudget } from '../budget/local-budget.ts';
+import type { Throttle } from '../upstream/layers/throttle.ts';
+import type { TokenSource } from '../upstream/token-source.ts';
+
+export const PARTS = Symbol('Parts');
+
+/** How one part does, and what there is to say of it. It names no host and no secret. */
+interface Part {
+  readonly well: boolean;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** The parts that the gateway can do without for a while. */
+export interface Parts {
+  token(): Part;
+  redis(): Part;
+  queue(): Part;
+  gate(): Part;
+}
+
+export function partsOf(
+  tokens: TokenSource,
+  throttle: Throttle,
+  budget: LocalBudget,
+  queueLimit: number,
+  redis: Redis | undefined,
+): Parts {
+  return {
+    token: () => ({ well: tokens.state !== 'failing', details: { state: tokens.state } }),
+    redis: () => {
+      const state = redis?.status ?? 'not used';
+      return { well: state === 'ready' || state === 'not used', details: { state } };
+    },
+    queue: () => ({
+      well: throttle.depth < queueLimit,
+      details: { waiting: throttle.depth, limit: queueLimit },
+    }),
+    gate: () => {
+      const closedSeconds = Math.ceil(budget.state().closedMs / 1000);
+      return { well: closedSeconds === 0, details: { closedSeconds } };
+    },
+  };
+}

@@ -1,0 +1,58 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
+import { toAnswer } from '../errors/answer.ts';
+import type { GatewayError } from '../errors/gateway-error.ts';
+import { correlationId } from './correlation-id.ts';
+
+/** The open connections, and the last request of each that became one. */
+export class Connections {
+  readonly #open = new Map<Socket, ServerResponse | undefined>();
+
+  constructor(server: Server) {
+    server.on('connection', (socket: Socket) => {
+      this.#open.set(socket, undefined);
+      socket.once('close', () => this.#open.delete(socket));
+    });
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      this.#open.set(socket, response);
+    });
+  }
+
+  /**
+   * Answers what never became a request, and closes its connection: after the answer to the request before it, if that is
+   * still under way (RFC 9112 section 9.3.2). The rest of a request that has been answered already gets no second answer.
+   */
+  answer(socket: Socket, error: GatewayError, id = correlationId(undefined)): void {
+    const last = this.#open.get(socket);
+    const answer = (): void => {
+      if (last?.req.complete === false) socket.destroy();
+      else write(socket, error, id);
+    };
+    if (!last || last.writableFinished) answer();
+    else last.once('close', answer);
+  }
+
+  /** Closes those on which no request is under way. */
+  closeIdle(): void {
+    for (const [socket, last] of this.#open) if (!last || last.writableFinished) socket.destroy();
+  }
+}
+
+function write(socket: Socket, error: GatewayError, id: string): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = toAnswer(error);
+  const fields = {
+    ...headers,
+    'content-length': String(Buffer.byteLength(body)),
+    'x-correlation-id': id,
+    connection: 'close',
+  };
+  const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`, () => {
+    socket.destroy();
+  });
+}

@@ -1,0 +1,30 @@
+import { METHODS } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { GatewayError } from '../errors/gateway-error.ts';
+
+/**
+ * Routes all other methods of a path that is only read: 405 with `Allow`, rather than "no such route".
+ * @param admit throws for a caller who is to learn nothing, not even that
+ */
+export function allowOnlyReads(
+  fastify: FastifyInstance,
+  path: string,
+  admit: (authorization: string | undefined) => void = () => undefined,
+): void {
+  const others = METHODS.filter((method) => !['GET', 'HEAD', 'CONNECT'].includes(method));
+  for (const method of others) {
+    if (!fastify.supportedMethods.includes(method)) fastify.addHttpMethod(method, { hasBody: true });
+  }
+  fastify.route({
+    method: others,
+    url: path,
+    // Before a body is looked at.
+    onRequest: (request, _reply, done) => {
+      // An empty parameter makes another path, as it does for the methods that are allowed.
+      if (Object.values(request.params as object).includes('')) throw GatewayError.of('NotFound');
+      admit(request.headers.authorization);
+      done(GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET, HEAD' } }));
+    },
+    handler: () => undefined,
+  });
+}

@@ -1,0 +1,79 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { GatewayError } from '../errors/gateway-error.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+import { Connections } from './connections.ts';
+import { correlationId } from './correlation-id.ts';
+
+/** No route takes a body; a request that announces one longer than this, in bytes, is refused for it. */
+const LARGEST_BODY = 64 * 1024;
+/** Once the server closes: how long a request that is arriving may still take, in milliseconds. */
+const IDLE_GRACE_MS = 1000;
+/** Longest URL, in bytes. */
+const LONGEST_URL = 8 * 1024;
+
+/** What every request meets first, whatever its route. */
+export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    void reply.header('x-correlation-id', request.id);
+    const fault = faultOf(request);
+    // Where one request ends and the next begins is not to be trusted any more.
+    if (fault?.status === 400) void reply.header('connection', 'close');
+    done(fault);
+  });
+  fastify.addHook('onSend', (_request, reply, _payload, done) => {
+    // The server closes soon: a caller that kept its connection would meet its end with a request on the way.
+    if (lifecycle.phase === 'draining') void reply.header('connection', 'close');
+    done();
+  });
+  const connections = new Connections(fastify.server);
+  handleSpecialRequests(fastify, connections);
+  fastify.addHook('preClose', (done) => {
+    // Node waits for a connection that has sent nothing, or half a head, as for a request under way.
+    setInterval(() => {
+      connections.closeIdle();
+    }, IDLE_GRACE_MS).unref();
+    done();
+  });
+}
+
+/** Known from its head alone, before anything is made of its body. */
+function faultOf({ raw, headers, is404 }: FastifyRequest): GatewayError | undefined {
+  if (raw.httpVersion === '1.1' && headers.host === undefined) {
+    return GatewayError.of('InvalidRequest', { message: 'The Host header is missing.' });
+  }
+  if (!/^chunked$/i.test(headers['transfer-encoding'] ?? 'chunked')) {
+    return GatewayError.of('InvalidRequest', { message: 'The Transfer-Encoding is not known.' });
+  }
+  if ((raw.url ?? '').length > LONGEST_URL) return GatewayError.of('RequestTooLarge', { status: 414 });
+  if (Number(headers['content-length'] ?? 0) > LARGEST_BODY) return GatewayError.of('RequestTooLarge');
+  return is404 ? GatewayError.of('NotFound') : undefined;
+}
+
+/** What Node hands over by another way than as a request, and would answer on its own. */
+function handleSpecialRequests({ server }: FastifyInstance, connections: Connections): void {
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    server.emit('request', request, response);
+  };
+  // Nobody reads a body, so nobody is asked for one; any other expectation is a header that cannot be understood.
+  server.on('checkContinue', serve);
+  server.on('checkExpectation', serve);
+  server.on('connect', ({ headers }: IncomingMessage, socket: Socket) => {
+    const refusal = GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET, HEAD' } });
+    connections.answer(socket, refusal, correlationId(headers['x-correlation-id']));
+  });
+  server.removeAllListeners('clientError');
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A connection that is gone cannot be told anything.
+    if (error.code === 'ECONNRESET') socket.destroy();
+    else connections.answer(socket, unreadable(error));
+  });
+}
+
+/** What Node's parser and its timers say → the documented error (contract section 4). */
+function unreadable({ code }: NodeJS.ErrnoException): GatewayError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return GatewayError.of('RequestTimeout');
+  if (code === 'HPE_HEADER_OVERFLOW') return GatewayError.of('RequestTooLarge', { status: 431 });
+  return GatewayError.of('InvalidRequest', { message: 'This is not an HTTP request.' });
+}

@@ -1,0 +1,64 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Found, UpstreamTrace } from '../upstream/exchange.ts';
+import { JOBS_PATH } from '../upstream/itwin-api.ts';
+import { UpstreamFailure } from '../upstream/upstream-failure.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The job that is asked for: set only when it is a UUID, so that it may stand in a log. */
+    jobId?: string;
+    found?: Found;
+  }
+}
+
+/** Counts every read of a job when it ends, answered or not, and logs those that went upstream or failed. */
+export function recordReads(fastify: FastifyInstance, metrics: Metrics, log: Logger): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (isRead && request.routeOptions.url === `${JOBS_PATH}/:id`) {
+      // Also comes when the caller goes away, which Fastify's own hook does not tell of.
+      reply.raw.once('close', () => {
+        record(request, reply, metrics, log);
+      });
+    }
+    done();
+  });
+}
+
+function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, log: Logger): void {
+  const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
+  const outcome = outcomeOf(request, status);
+  const caller = request.caller?.name ?? '';
+  metrics.jobReads.inc({ outcome, status: String(status), caller });
+  metrics.jobReadSeconds.observe(reply.elapsedTime / 1000);
+  if (status < 400 && request.found?.source !== 'upstream') return;
+  const upstream = traceOf(request);
+  log[status >= 500 ? 'warn' : 'info'](
+    {
+      jobId: request.jobId,
+      caller,
+      status,
+      outcome,
+      ms: Math.round(reply.elapsedTime),
+      correlationId: request.id,
+      ...(upstream && { upstream }),
+    },
+    'read',
+  );
+}
+
+/** Nobody was there to take the answer. The number is nginx's: the standards have none. */
+const CLIENT_CLOSED_REQUEST = 499;
+
+function outcomeOf({ found }: FastifyRequest, status: number): string {
+  if (status === CLIENT_CLOSED_REQUEST) return 'gone';
+  if (status === 429) return 'refused';
+  if (status >= 400) return 'error';
+  return found?.collapsed ? 'collapsed' : (found?.source ?? 'error');
+}
+
+function traceOf({ found, failure }: FastifyRequest): UpstreamTrace | undefined {
+  return failure instanceof UpstreamFailure ? failure.call.trace : found?.upstream;
+}

@@ -1,0 +1,102 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds: from a hit to the longest wait that patience allows. */
+const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
+
+/** What the gauges show, read when somebody asks for them. */
+export interface Gauges {
+  queueDepth(): number;
+  /** Sends left in each window, by the window's name. */
+  budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
+  /** Seconds for which the gate is still closed. */
+  pausedSeconds(): number;
+}
+
+/** The metrics of contract section 8. No label takes a value that a caller chooses. */
+export class Metrics {
+  readonly registry = new Registry();
+
+  readonly jobReads = new Counter({
+    name: 'gateway_job_reads_total',
+    help: 'Reads of jobs by callers, by what the answer came from, its status and the caller.',
+    labelNames: ['outcome', 'status', 'caller'] as const,
+    registers: [this.registry],
+  });
+  readonly jobReadSeconds = new Histogram({
+    name: 'gateway_job_read_seconds',
+    help: 'How long reads of jobs took.',
+    buckets: READ_BUCKETS,
+    registers: [this.registry],
+  });
+  readonly upstreamRequests = new Counter({
+    name: 'gateway_upstream_requests_total',
+    help: 'Calls upstream, by status; timeout or connection when there was no answer.',
+    labelNames: ['status'] as const,
+    registers: [this.registry],
+  });
+  readonly upstreamSeconds = new Histogram({
+    name: 'gateway_upstream_seconds',
+    help: 'How long calls upstream took until the answer began.',
+    buckets: READ_BUCKETS,
+    registers: [this.registry],
+  });
+  readonly queueWaitSeconds = new Histogram({
+    name: 'gateway_queue_wait_seconds',
+    help: 'How long reads waited for a slot upstream.',
+    buckets: WAIT_BUCKETS,
+    registers: [this.registry],
+  });
+  readonly tokenRefreshes = new Counter({
+    name: 'gateway_token_refreshes_total',
+    help: 'Requests for a token, by result: ok, refused or unavailable.',
+    labelNames: ['result'] as const,
+    registers: [this.registry],
+  });
+  readonly storeErrors = new Counter({
+    name: 'gateway_store_errors_total',
+    help: 'Faults of the shared store, by operation. Each was a miss, none an error.',
+    labelNames: ['operation'] as const,
+    registers: [this.registry],
+  });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Adds the gauges of a gateway's queue and budget. */
+  show(gauges: Gauges): void {
+    const registers = [this.registry];
+    new Gauge({
+      name: 'gateway_queue_depth',
+      help: 'Reads waiting for a slot upstream.',
+      registers,
+      collect() {
+        this.set(gauges.queueDepth());
+      },
+    });
+    new Gauge({
+      name: 'gateway_budget_remaining',
+      help: 'Calls that each window would still take.',
+      labelNames: ['window'] as const,
+      registers,
+      collect() {
+        for (const [window, remaining] of gauges.budgetRemaining()) this.set({ window }, remaining);
+      },
+    });
+    new Gauge({
+      name: 'gateway_budget_mode',
+      help: 'Where the budget is kept: 1 for the mode in force.',
+      labelNames: ['mode'] as const,
+      registers,
+    }).set({ mode: 'local' }, 1);
+    new Gauge({
+      name: 'gateway_paused_seconds',
+      help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',
+      registers,
+      collect() {
+        this.set(gauges.pausedSeconds());
+      },
+    });
+  }
+}

@@ -1,0 +1,27 @@
+import type { Logger } from 'pino';
+import type { Metrics } from './metrics/metrics.ts';
+import type { TokenFailure } from './upstream/token-endpoint.ts';
+import type { UpstreamObserver } from './upstream/upstream.module.ts';
+
+/** Turns what happens inside into metrics and log lines. */
+export function observe(
+  metrics: Metrics,
+  log: Logger,
+): UpstreamObserver & { readonly storeFailed: (operation: string) => void } {
+  return {
+    called: (status, tookMs) => {
+      metrics.upstreamRequests.inc({ status: String(status) });
+      metrics.upstreamSeconds.observe(tookMs / 1000);
+    },
+    slotFound: (waitedMs) => {
+      metrics.queueWaitSeconds.observe(waitedMs / 1000);
+    },
+    refreshed: (failure?: TokenFailure) => {
+      metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
+      if (failure) log.error({ reason: failure.message }, 'no token');
+    },
+    storeFailed: (operation) => {
+      metrics.storeErrors.inc({ operation });
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { type Copy, parseJob } from '../upstream/copy.ts';
+
+/** What stands before the bytes of a document, on a line of its own. */
+const head = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.enum(['finished', 'unfinished']),
+    contentType: z.string(),
+    etag: z.string(),
+    lifetimeMs: z.number(),
+  }),
+  z.object({ kind: z.literal('missing'), lifetimeMs: z.number() }),
+]);
+
+/** How the bytes of every finished job begin, and of nothing else. */
+export const FINISHED_BEGINS = '{"kind":"finished",';
+
+const NEWLINE = 0x0a;
+/** Longer first lines are not ours. */
+const LONGEST_HEAD = 4096;
+
+/** A copy as bytes: a line of JSON, then upstream's own bytes. `lifetimeMs` is what it is stored for. */
+export function encodeCopy(copy: Copy, lifetimeMs: number): Buffer {
+  if (copy.kind === 'missing') return line({ kind: 'missing', lifetimeMs });
+  const { contentType, etag, body, finished } = copy;
+  return Buffer.concat([
+    line({ kind: finished ? 'finished' : 'unfinished', contentType, etag, lifetimeMs }),
+    body,
+  ]);
+}
+
+/**
+ * Bytes → the copy, or nothing when they are not what was stored: the entity tag doubles as a checksum.
+ * @param remainingMs what the store says is left of its lifetime: from there comes its age
+ */
+export function decodeCopy(bytes: Buffer, remainingMs: number): Copy | undefined {
+  const end = bytes.subarray(0, LONGEST_HEAD).indexOf(NEWLINE);
+  const parsed = head.safeParse(parseJson(bytes.subarray(0, Math.max(0, end)).toString()));
+  if (!parsed.success) return undefined;
+  const readAt = performance.now() - Math.max(0, parsed.data.lifetimeMs - remainingMs);
+  if (parsed.data.kind === 'missing') return { kind: 'missing', readAt };
+  const copy = parseJob(bytes.subarray(end + 1), parsed.data.contentType, readAt);
+  return copy?.etag === parsed.data.etag ? copy : undefined;
+}
+
+function line(fields: z.input<typeof head>): Buffer {
+  return Buffer.from(`${JSON.stringify(fields)}\n`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,83 @@
+import { EventEmitter } from 'node:events';
+import type { Redis } from 'ioredis';
+import type { KeyvStoreAdapter, StoredData } from 'keyv';
+import type { Hangs } from './hangs.ts';
+
+/** KEYS: where. ARGV: the value, its life in ms, how a value begins that stays. A value of another type is replaced. */
+const SET_UNLESS = `
+local held = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[3] - 1)
+if held == ARGV[3] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1`;
+
+/** What Keyv is asked to keep. */
+export interface Stored {
+  readonly bytes: Buffer;
+  /** A value that begins so is not replaced. */
+  readonly yieldsTo?: string;
+  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. */
+  readonly remainingMs?: number;
+}
+
+/**
+ * Keeps bytes in Redis for Keyv, over the connection that the gateway has. Redis alone judges their expiry: no clock of
+ * a replica matters, and how much of its life is left comes back with the value. A fault is a miss, and counted.
+ */
+export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
+  readonly opts = {};
+  namespace: string | undefined;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly hangs: Hangs,
+    private readonly onFault: (operation: 'get' | 'set' | 'delete') => void,
+  ) {
+    super();
+  }
+
+  async get<Value>(key: string): Promise<StoredData<Value> | undefined> {
+    try {
+      const [bytes, ttl] = await Promise.all([this.redis.getBuffer(key), this.redis.pttl(key)]);
+      this.hangs.answered();
+      if (!bytes || ttl <= 0) return undefined;
+      return { value: { bytes, remainingMs: ttl } satisfies Stored as Value };
+    } catch (error) {
+      this.#failed('get', error);
+      return undefined;
+    }
+  }
+
+  async set(key: string, data: unknown, ttl?: number): Promise<boolean> {
+    const { bytes, yieldsTo } = (data as { value: Stored }).value;
+    try {
+      if (ttl === undefined) throw new Error('nothing is kept for ever');
+      const ttlMs = Math.max(1, Math.round(ttl));
+      if (yieldsTo === undefined) await this.redis.set(key, bytes, 'PX', ttlMs);
+      else await this.redis.eval(SET_UNLESS, 1, key, bytes, ttlMs, yieldsTo);
+      this.hangs.answered();
+      return true;
+    } catch (error) {
+      this.#failed('set', error);
+      return false;
+    }
+  }
+
+  async delete(key: string): Promise<boolean> {
+    try {
+      return (await this.redis.del(key)) > 0;
+    } catch (error) {
+      this.#failed('delete', error);
+      return false;
+    }
+  }
+
+  #failed(operation: 'get' | 'set' | 'delete', error: unknown): void {
+    this.hangs.failed(error);
+    this.onFault(operation);
+  }
+
+  /** The store is shared: nothing here empties it. */
+  clear(): Promise<void> {
+    return Promise.reject(new Error('the shared store is never emptied as a whole'));
+  }
+}

@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import type { Cache } from 'cache-manager';
+import type { Copy } from '../upstream/copy.ts';
+import { type Lifetimes, remainingMs } from '../upstream/freshness.ts';
+import type { SharedCopies } from '../upstream/layers/shared.ts';
+import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
+import type { Stored } from './redis-keyv.ts';
+
+/** Changes with the form of what is stored: an older or newer gateway's values are then not even looked at. */
+const VERSION = 'v1';
+
+/** Two deployments may share a Redis: their keys differ by a digest of what they stand in front of, and as whom. */
+export function keyPrefix(apiUrl: string, clientId: string): string {
+  const digest = createHash('sha256').update(`${apiUrl}\n${clientId}`).digest('base64url').slice(0, 16);
+  return `itwin-jobs:${digest}:${VERSION}:`;
+}
+
+export interface CachedCopiesOptions {
+  readonly keyPrefix: string;
+  readonly lifetimes: Lifetimes;
+  readonly onFault: (operation: 'get' | 'set' | 'decode') => void;
+}
+
+/** The shared copies in cache-manager's cache. */
+export class CachedCopies implements SharedCopies {
+  constructor(
+    private readonly cache: Pick<Cache, 'get' | 'set'>,
+    private readonly options: CachedCopiesOptions,
+  ) {}
+
+  async get(jobId: string): Promise<Copy | undefined> {
+    const stored = await this.cache.get<Stored>(this.#key(jobId)).catch(() => {
+      this.options.onFault('get');
+      return undefined;
+    });
+    if (stored?.remainingMs === undefined) return undefined;
+    const copy = decodeCopy(stored.bytes, stored.remainingMs);
+    if (!copy) this.options.onFault('decode');
+    return copy && remainingMs(copy, this.options.lifetimes) > 0 ? copy : undefined;
+  }
+
+  set(jobId: string, copy: Copy): void {
+    const lifetimeMs = remainingMs(copy, this.options.lifetimes);
+    if (lifetimeMs < 1) return;
+    const bytes = encodeCopy(copy, lifetimeMs);
+    const isFinal = copy.kind === 'job' && copy.finished;
+    // An answer that comes late must not put a finished job back to an earlier state.
+    const stored: Stored = isFinal ? { bytes } : { bytes, yieldsTo: FINISHED_BEGINS };
+    this.cache.set(this.#key(jobId), stored, lifetimeMs).catch(() => {
+      this.options.onFault('set');
+    });
+  }
+
+  #key(jobId: string): string {
+    return `${this.options.keyPrefix}job:${jobId}`;
+  }
+}

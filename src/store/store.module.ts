@@ -1,0 +1,78 @@
+import { CACHE_MANAGER, CacheModule } from '@nestjs/cache-manager';
+import {
+  type DynamicModule,
+  Inject,
+  Module,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  Optional,
+} from '@nestjs/common';
+import type { Cache } from 'cache-manager';
+import type { Redis } from 'ioredis';
+import { Keyv } from 'keyv';
+import type { Settings } from '../config/settings.ts';
+import type { Lifetimes } from '../upstream/freshness.ts';
+import { Hangs } from './hangs.ts';
+import { type ConnectionLog, connectRedis, untilReady } from './redis.ts';
+import { RedisKeyv } from './redis-keyv.ts';
+import { CachedCopies, keyPrefix } from './shared-copies.ts';
+
+export const REDIS = Symbol('Redis');
+/** The copies that all replicas share; nothing is provided when there is no store. */
+export const SHARED_COPIES = Symbol('SharedCopies');
+
+export interface StoreModuleOptions {
+  readonly settings: Settings;
+  readonly lifetimes: Lifetimes;
+  readonly log: ConnectionLog;
+  readonly onFault: (operation: string) => void;
+}
+
+/** The shared store, when there is one. */
+@Module({})
+export class StoreModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(@Optional() @Inject(REDIS) private readonly redis?: Redis) {}
+
+  static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
+    if (settings.REDIS_URL === '') return { module: StoreModule };
+    const redis = connectRedis(settings.REDIS_URL, log);
+    const options = {
+      keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
+      lifetimes,
+      onFault,
+    };
+    return {
+      module: StoreModule,
+      imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, new Hangs(redis), onFault))] })],
+      providers: [
+        { provide: REDIS, useValue: redis },
+        {
+          provide: SHARED_COPIES,
+          useFactory: (cache: Cache) => new CachedCopies(cache, options),
+          inject: [CACHE_MANAGER],
+        },
+      ],
+      exports: [REDIS, SHARED_COPIES],
+    };
+  }
+
+  /** The first reads after a restart should find what was kept for them. */
+  async onModuleInit(): Promise<void> {
+    if (this.redis) await untilReady(this.redis);
+  }
+
+  /** Sends what is still to be written, then leaves. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.redis?.quit().catch(() => {
+      this.redis?.disconnect();
+    });
+  }
+}
+
+/** The values are bytes already: Keyv hands them on as they are, without a namespace or a clock of its own. */
+function bytesIn(store: RedisKeyv): Keyv {
+  const keyv = new Keyv({ store, useKeyPrefix: false });
+  keyv.serialize = undefined;
+  keyv.deserialize = undefined;
+  return keyv;
+}

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { isFinished } from './itwin-api.ts';
+
+/** A job document as upstream sent it, with what the gateway decides by. */
+export interface JobCopy {
+  readonly kind: 'job';
+  /** Upstream's bytes. */
+  readonly body: Buffer;
+  readonly contentType: string;
+  /** Strong entity tag of the bytes, quoted (RFC 9110 section 8.8.3); equal on every replica. */
+  readonly etag: string;
+  /** No state follows this one. */
+  readonly finished: boolean;
+  /** In lower case. */
+  readonly iTwinId: string | undefined;
+  /** When upstream was read, on the clock of `performance.now()`. */
+  readonly readAt: number;
+}
+
+/** The knowledge that upstream has no such job, or none for the gateway. */
+export interface MissingJob {
+  readonly kind: 'missing';
+  readonly readAt: number;
+}
+
+export type Copy = JobCopy | MissingJob;
+
+/** All that is read of a document; everything else passes through untouched. */
+const document = z.object({
+  job: z.looseObject({ state: z.unknown().optional(), iTwinId: z.unknown().optional() }),
+});
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Makes a copy of a document, or nothing when the bytes hold no job. */
+export function parseJob(body: Buffer, contentType: string, readAt: number): JobCopy | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(utf8.decode(body));
+  } catch {
+    return undefined;
+  }
+  const parsed = document.safeParse(json);
+  if (!parsed.success) return undefined;
+  const { state, iTwinId } = parsed.data.job;
+  return {
+    kind: 'job',
+    body,
+    contentType,
+    etag: entityTag(body),
+    finished: typeof state === 'string' && isFinished(state),
+    iTwinId: typeof iTwinId === 'string' ? iTwinId.toLowerCase() : undefined,
+    readAt,
+  };
+}
+
+function entityTag(body: Buffer): string {
+  return `"${createHash('sha256').update(body).digest('base64url')}"`;
+}

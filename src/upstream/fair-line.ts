@@ -1,0 +1,118 @@
+/** One that waits in line, once, for one or more callers. */
+export interface Ticket {
+  /** Names of the callers that wait for it. */
+  readonly callers: Iterable<string>;
+  /** It has been at the front before, and goes first in its callers' lines. Such a ticket is never turned away. */
+  readonly again: boolean;
+}
+
+/** Those of one caller, in order of arrival; `again` goes first. */
+interface CallerLine<T> {
+  readonly again: Set<T>;
+  readonly waiting: Set<T>;
+}
+
+/**
+ * A line of its own for each caller, taken from in turn: one caller's flood does not hold up another's reads. A ticket
+ * that several callers wait for stands in the line of each, and goes when the first of them has its turn.
+ */
+export class FairLine<T extends Ticket> {
+  /** In the order of their turns. */
+  readonly #lines = new Map<string, CallerLine<T>>();
+  readonly #places = new Map<T, Set<string>>();
+
+  /** @param limit most tickets that may wait */
+  constructor(private readonly limit: number) {}
+
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /**
+   * Takes a place in line. When the line is full, the caller with most tickets waiting gives one up: its last.
+   * @returns the ticket that has lost its place; it may be this one
+   */
+  enter(ticket: T): T | undefined {
+    const turnedAway = ticket.again || this.size < this.limit ? undefined : this.#makeRoomFor(ticket);
+    if (turnedAway !== ticket) this.#stand(ticket);
+    return turnedAway;
+  }
+
+  /** Other callers wait for the ticket than when it took its place. */
+  callersChanged(ticket: T): void {
+    const before = this.#places.get(ticket);
+    if (!before) return;
+    const now = new Set(ticket.callers);
+    for (const caller of before) if (!now.has(caller)) this.#drop(ticket, caller);
+    for (const caller of now) if (!before.has(caller)) this.#standIn(ticket, caller);
+    if (now.size > 0) this.#places.set(ticket, now);
+    else this.#places.delete(ticket);
+  }
+
+  leave(ticket: T): void {
+    for (const caller of this.#places.get(ticket) ?? []) this.#drop(ticket, caller);
+    this.#places.delete(ticket);
+  }
+
+  /** Takes the next ticket out of the line. */
+  next(): T | undefined {
+    for (const [caller, line] of this.#lines) {
+      const [ticket] = line.again.size > 0 ? line.again : line.waiting;
+      if (ticket === undefined) continue;
+      // The caller's next turn comes after everyone else's.
+      this.#lines.delete(caller);
+      this.#lines.set(caller, line);
+      this.leave(ticket);
+      return ticket;
+    }
+    return undefined;
+  }
+
+  /** How many would go before a new ticket of this caller, if nobody else came. */
+  ahead(caller: string): number {
+    const own = this.#waitingOf(caller);
+    let ahead = own;
+    for (const [name, line] of this.#lines) {
+      if (name !== caller) ahead += Math.min(line.again.size + line.waiting.size, own + 1);
+    }
+    return Math.min(ahead, this.size);
+  }
+
+  #makeRoomFor(ticket: T): T {
+    const most = Math.max(...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
+    for (const caller of ticket.callers) if (this.#waitingOf(caller) + 1 >= most) return ticket;
+    for (const [caller, line] of this.#lines) {
+      if (this.#waitingOf(caller) < most) continue;
+      const last = [...line.waiting].findLast((candidate) => this.#places.get(candidate)?.size === 1);
+      if (last === undefined) continue;
+      this.leave(last);
+      return last;
+    }
+    return ticket;
+  }
+
+  #waitingOf(caller: string): number {
+    const line = this.#lines.get(caller);
+    return line ? line.again.size + line.waiting.size : 0;
+  }
+
+  #stand(ticket: T): void {
+    const callers = new Set(ticket.callers);
+    this.#places.set(ticket, callers);
+    for (const caller of callers) this.#standIn(ticket, caller);
+  }
+
+  #standIn(ticket: T, caller: string): void {
+    const line = this.#lines.get(caller) ?? { again: new Set(), waiting: new Set() };
+    this.#lines.set(caller, line);
+    (ticket.again ? line.again : line.waiting).add(ticket);
+  }
+
+  #drop(ticket: T, caller: string): void {
+    const line = this.#lines.get(caller);
+    if (!line) return;
+    line.again.delete(ticket);
+    line.waiting.delete(ticket);
+    if (line.again.size + line.waiting.size === 0) this.#lines.delete(caller);
+  }
+}

@@ -1,0 +1,67 @@
+import { CallerGone } from '../../errors/caller-gone.ts';
+import type { Exchange, Flight, Found, Read } from '../exchange.ts';
+import { Party, type Waiter } from '../party.ts';
+
+/** One read under way, and those who wait for it. */
+class SharedFlight {
+  readonly #party = new Party();
+  readonly #cancel = new AbortController();
+  #result: Promise<Found> | undefined;
+
+  constructor(private readonly onEnd: () => void) {}
+
+  /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
+  start(next: Exchange<Flight>, read: Read): void {
+    const flight = { ...read, party: this.#party, signal: this.#cancel.signal, again: false };
+    this.#result = next(flight).finally(this.onEnd);
+  }
+
+  /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
+  async wait({ caller, patienceMs, signal }: Read, begin?: () => void): Promise<Found> {
+    const ended = Promise.withResolvers<never>();
+    const waiter: Waiter = { caller: caller.name, patienceMs, refuse: ended.reject };
+    const gone = (): void => {
+      ended.reject(new CallerGone());
+    };
+    signal.addEventListener('abort', gone, { once: true });
+    this.#party.add(waiter);
+    try {
+      begin?.();
+      if (!this.#result) throw new Error('a flight is started by its first waiter');
+      return await Promise.race([this.#result, ended.promise]);
+    } finally {
+      signal.removeEventListener('abort', gone);
+      this.#party.remove(waiter);
+      if (this.#party.size === 0) this.#abandon();
+    }
+  }
+
+  /** Nobody waits any more. Whoever comes next starts anew rather than join a read that is being cancelled. */
+  #abandon(): void {
+    this.onEnd();
+    this.#cancel.abort(new CallerGone());
+    // Its end interests nobody now, but is an end all the same.
+    this.#result?.catch(() => undefined);
+  }
+}
+
+/**
+ * However many callers ask for one job at one time, one read answers them (single flight). An error is shared with those
+ * who waited, and with nobody later.
+ */
+export function coalesce(next: Exchange<Flight>): Exchange {
+  const flights = new Map<string, SharedFlight>();
+  return async (read) => {
+    if (read.signal.aborted) throw new CallerGone();
+    const { jobId } = read;
+    const underWay = flights.get(jobId);
+    if (underWay) return { ...(await underWay.wait(read)), collapsed: true };
+    const flight = new SharedFlight(() => {
+      if (flights.get(jobId) === flight) flights.delete(jobId);
+    });
+    flights.set(jobId, flight);
+    return flight.wait(read, () => {
+      flight.start(next, read);
+    });
+  };
+}

@@ -1,0 +1,217 @@
+import Bottleneck from 'bottleneck';
+import type { Budget } from '../../budget/budget.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import { CallerGone } from '../../errors/caller-gone.ts';
+import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
+import { FairLine, type Ticket } from '../fair-line.ts';
+import { UpstreamFailure } from '../upstream-failure.ts';
+
+/**
+ * Longest that a slot is held for the budget's "go" before it is given back, in milliseconds: so that a slot's life is
+ * bounded however long the budget says no.
+ */
+const LONGEST_ASKING_MS = 1000;
+
+/** How much the newest call counts in the mean of how long calls take. */
+const NEWEST_CALL_WEIGHT = 0.2;
+
+export interface ThrottleOptions {
+  /** Most calls under way. */
+  readonly concurrency: number;
+  /** Most reads waiting. */
+  readonly queueLimit: number;
+  /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
+  readonly callMs: number;
+  /** Resolves when a call could be sent at once (a token is at hand): nothing is counted that cannot be sent. */
+  readonly ready: () => Promise<unknown>;
+  /** Told how long each read has waited for its slot, in milliseconds. */
+  readonly onSlot?: (waitedMs: number) => void;
+}
+
+/** A read in line. */
+interface Waiting extends Ticket {
+  readonly read: Flight;
+  readonly next: Exchange<Flight>;
+  readonly since: number;
+  readonly resolve: (found: Found | PromiseLike<Found>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The queue before upstream. Reads wait in a fair line. Up to `concurrency` slots of Bottleneck are held by calls under
+ * way and by askers; one asker at a time asks the budget, and at its "go" takes the next in line and sends it. So a read
+ * is chosen, counted and sent in one moment (whatever came between would shift what upstream counts against what the
+ * budget has), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
+ */
+export class Throttle {
+  readonly #line: FairLine<Waiting>;
+  readonly #bottleneck: Bottleneck;
+  readonly #expiration: number;
+  /** Slots held by askers, and by calls under way. */
+  #asking = 0;
+  #underWay = 0;
+  /** How long calls have taken of late, in milliseconds. */
+  #meanCallMs = 0;
+  /** Resolves when the last asker has had its turn. */
+  #turns: Promise<unknown> = Promise.resolve();
+  #awaitingToken = false;
+
+  constructor(
+    private readonly budget: Budget,
+    private readonly options: ThrottleOptions,
+  ) {
+    this.#line = new FairLine(options.queueLimit);
+    this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
+    // A slot's life: its asking, a token request that others are waiting for as well, and the call.
+    this.#expiration = LONGEST_ASKING_MS + 2 * options.callMs;
+  }
+
+  /** Reads waiting for a slot. */
+  get depth(): number {
+    return this.#line.size;
+  }
+
+  readonly layer: Layer<Flight> = (next) => async (read) => {
+    if (read.signal.aborted) throw new CallerGone();
+    const waitMs = this.#forecastMs(read);
+    if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
+    return this.#wait(read, next);
+  };
+
+  async #wait(read: Flight, next: Exchange<Flight>): Promise<Found> {
+    const { promise, resolve, reject } = Promise.withResolvers<Found>();
+    const ticket: Waiting = {
+      read,
+      next,
+      since: performance.now(),
+      resolve,
+      reject,
+      again: read.again,
+      get callers() {
+        return read.party.callers;
+      },
+    };
+    const gone = (): void => {
+      this.#line.leave(ticket);
+      reject(new CallerGone());
+    };
+    const turnedAway = this.#line.enter(ticket);
+    turnedAway?.reject(tooMany(this.#forecastMs(turnedAway.read)));
+    if (turnedAway === ticket) return promise;
+    read.signal.addEventListener('abort', gone, { once: true });
+    read.party.standInLine({
+      refusal: () => this.#refusal(read),
+      onCallers: () => {
+        this.#line.callersChanged(ticket);
+      },
+    });
+    this.#takeSlots();
+    try {
+      return await promise;
+    } finally {
+      read.signal.removeEventListener('abort', gone);
+      read.party.leaveLine();
+    }
+  }
+
+  /** As many askers as there are reads for, and slots. */
+  #takeSlots(): void {
+    const { concurrency } = this.options;
+    while (this.#asking < Math.min(this.#line.size, concurrency - this.#underWay)) {
+      this.#asking++;
+      this.#bottleneck
+        .schedule({ expiration: this.#expiration }, () => this.#useSlot())
+        // The read in it has an end of its own, which came before this one: see `#call`.
+        .catch(() => undefined);
+    }
+  }
+
+  async #useSlot(): Promise<void> {
+    const until = performance.now() + LONGEST_ASKING_MS;
+    const turn = this.#turns.then(() => this.#nextToSend(until));
+    this.#turns = turn;
+    const ticket = await turn;
+    this.#asking--;
+    if (ticket) {
+      this.#underWay++;
+      await this.#call(ticket);
+      this.#underWay--;
+    }
+    this.#takeSlots();
+  }
+
+  /** Waits until a read may be sent, and takes the next in line. Never rejects. */
+  async #nextToSend(until: number): Promise<Waiting | undefined> {
+    try {
+      while (this.#line.size > 0 && performance.now() < until) {
+        await this.#tokenAtHand();
+        const waitMs = this.#line.size > 0 ? await this.budget.ask() : 0;
+        if (waitMs <= 0) return this.#line.next();
+        await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
+      }
+    } catch (error) {
+      // Without a token, or an answer of the budget, none of those in line can be sent.
+      for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
+    }
+    return undefined;
+  }
+
+  async #tokenAtHand(): Promise<void> {
+    this.#awaitingToken = true;
+    try {
+      await this.options.ready();
+    } finally {
+      this.#awaitingToken = false;
+    }
+  }
+
+  /** Never rejects: what comes of it is the ticket's. */
+  async #call({ read, next, since, resolve, reject }: Waiting): Promise<void> {
+    read.party.leaveLine();
+    this.options.onSlot?.(performance.now() - since);
+    const expired = AbortSignal.timeout(this.options.callMs);
+    const sentAt = performance.now();
+    try {
+      resolve(await next({ ...read, signal: AbortSignal.any([read.signal, expired]) }));
+    } catch (error) {
+      this.#heed(error);
+      reject(expired.aborted && !read.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
+    } finally {
+      this.#meanCallMs += (performance.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
+    }
+  }
+
+  /** Closes the gate, before anything else can be sent, if upstream wants that. */
+  #heed(error: unknown): void {
+    if (!(error instanceof UpstreamFailure)) return;
+    const { kind, retryAfterMs } = error.call;
+    if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
+    else if (retryAfterMs !== undefined) this.budget.close(retryAfterMs);
+  }
+
+  /** When the budget lets a new read go, and a slot is free of those ahead of it. */
+  #forecastMs({ party, again }: Flight): number {
+    const ahead = Math.min(this.#line.size, ...[...party.callers].map((caller) => this.#line.ahead(caller)));
+    const before = again ? 0 : ahead;
+    const toEnd = Math.max(0, before + this.#underWay + 1 - this.options.concurrency);
+    const slotMs = (toEnd * this.#meanCallMs) / this.options.concurrency;
+    return Math.max(this.budget.forecastMs(before + 1), slotMs);
+  }
+
+  /** What a waiter is told whose patience ends in line. */
+  #refusal(read: Flight): GatewayError {
+    if (this.#awaitingToken)
+      return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
+    return tooMany(this.#forecastMs(read));
+  }
+}
+
+function tooMany(retryAfterMs: number): GatewayError {
+  return GatewayError.of('TooManyRequests', { retryAfterMs });
+}
+
+function sleep(forMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, Math.ceil(forMs));
+  });
+}

@@ -1,0 +1,101 @@
+import type { GatewayError } from '../errors/gateway-error.ts';
+
+/** One caller's wait for the answer. */
+export interface Waiter {
+  /** The caller's name. */
+  readonly caller: string;
+  /** How long it is ready to wait for slots, all told, in milliseconds. */
+  readonly patienceMs: number;
+  /** Ends this wait alone. */
+  readonly refuse: (error: GatewayError) => void;
+}
+
+/** What is left of a waiter's patience, and the timer that runs while the read stands in line. */
+interface Patience {
+  leftMs: number;
+  since: number;
+  timer?: NodeJS.Timeout;
+}
+
+/** The read's place in line. */
+interface Place {
+  /** What a waiter is told that does not wait any longer. */
+  readonly refusal: () => GatewayError;
+  /** Called when a caller is the first of its name to wait, or the last to leave. */
+  readonly onCallers: () => void;
+}
+
+/**
+ * Those who wait for one read. Their patience is for slots: it runs while the read stands in line and stops while a call
+ * is under way. A waiter whose own ends is refused alone.
+ */
+export class Party {
+  readonly #waiters = new Map<Waiter, Patience>();
+  readonly #callers = new Map<string, number>();
+  #place: Place | undefined;
+
+  get size(): number {
+    return this.#waiters.size;
+  }
+
+  /** How long the most patient of them would wait from now, in milliseconds. */
+  get patienceMs(): number {
+    const now = performance.now();
+    return Math.max(
+      ...[...this.#waiters.values()].map(({ leftMs, since, timer }) => leftMs - (timer ? now - since : 0)),
+    );
+  }
+
+  /** The names of the callers that wait, each once. */
+  get callers(): Iterable<string> {
+    return this.#callers.keys();
+  }
+
+  add(waiter: Waiter): void {
+    const patience: Patience = { leftMs: waiter.patienceMs, since: 0 };
+    this.#waiters.set(waiter, patience);
+    if (this.#place) this.#run(waiter, patience, this.#place);
+    const waits = this.#callers.get(waiter.caller) ?? 0;
+    this.#callers.set(waiter.caller, waits + 1);
+    if (waits === 0) this.#place?.onCallers();
+  }
+
+  remove(waiter: Waiter): void {
+    const patience = this.#waiters.get(waiter);
+    if (!patience) return;
+    clearTimeout(patience.timer);
+    this.#waiters.delete(waiter);
+    const waits = this.#callers.get(waiter.caller) ?? 0;
+    if (waits > 1) {
+      this.#callers.set(waiter.caller, waits - 1);
+    } else {
+      this.#callers.delete(waiter.caller);
+      this.#place?.onCallers();
+    }
+  }
+
+  /** The read stands in line: patience runs. */
+  standInLine(place: Place): void {
+    this.#place = place;
+    for (const [waiter, patience] of this.#waiters) this.#run(waiter, patience, place);
+  }
+
+  /** The read has left the line: its call is under way, or it never will be. Patience stops. */
+  leaveLine(): void {
+    if (!this.#place) return;
+    this.#place = undefined;
+    const now = performance.now();
+    for (const patience of this.#waiters.values()) {
+      clearTimeout(patience.timer);
+      delete patience.timer;
+      patience.leftMs -= now - patience.since;
+    }
+  }
+
+  #run(waiter: Waiter, patience: Patience, { refusal }: Place): void {
+    patience.since = performance.now();
+    patience.timer = setTimeout(() => {
+      waiter.refuse(refusal());
+    }, patience.leftMs);
+  }
+}

@@ -1,0 +1,130 @@
+import { addAbortSignal, type Readable } from 'node:stream';
+import type { HttpService } from '@nestjs/axios';
+import type { AxiosResponse } from 'axios';
+import { GatewayError } from '../errors/gateway-error.ts';
+import { CallerGone } from '../errors/caller-gone.ts';
+import type { Found, Read, UpstreamTrace } from './exchange.ts';
+import { interpret, type Reply, traceOf } from './interpret.ts';
+import { JOBS_PATH, LARGEST_BODY, MEDIA_TYPE } from './itwin-api.ts';
+import { UpstreamFailure } from './upstream-failure.ts';
+
+export interface TransportOptions {
+  readonly apiUrl: string;
+  /** Longest call, its body included, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Told how each call ended and how long it took, in milliseconds. */
+  readonly onCall?: (status: UpstreamTrace['status'], tookMs: number) => void;
+}
+
+/** One HTTP call for one job: no redirects, no retries, bounded in time and bytes, the bytes kept as they came. */
+export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: TransportOptions) {
+  return async (read: Read, token: string): Promise<Found> => {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const signal = AbortSignal.any([read.signal, timeout]);
+    const since = performance.now();
+    const ended = (status: UpstreamTrace['status']): void => onCall?.(status, performance.now() - since);
+    const response = await send(
+      http,
+      `${apiUrl}${JOBS_PATH}/${read.jobId}`,
+      read.correlationId,
+      token,
+      signal,
+    ).catch(() => {
+      if (read.signal.aborted) {
+        ended('cancelled');
+        throw new CallerGone();
+      }
+      const failure = timeout.aborted ? timedOut() : notReached();
+      ended(failure.call.trace.status);
+      throw failure;
+    });
+    const head = headOf(response);
+    ended(head.status);
+    const body = await collect(response.data, signal).catch((error: unknown) => {
+      if (read.signal.aborted) throw new CallerGone();
+      // An error says what it has to say by its status alone, if need be.
+      if (head.status >= 300) return Buffer.alloc(0);
+      throw timeout.aborted ? timedOut() : cutShort(head, error);
+    });
+    const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
+    return {
+      copy: interpret(reply, performance.now()),
+      source: 'upstream',
+      collapsed: false,
+      upstream: traceOf(reply),
+    };
+  };
+}
+
+function send(
+  http: HttpService,
+  url: string,
+  correlationId: string,
+  token: string,
+  signal: AbortSignal,
+): Promise<AxiosResponse<Readable>> {
+  return http.axiosRef.get<Readable>(url, {
+    headers: { authorization: `Bearer ${token}`, accept: MEDIA_TYPE, 'x-correlation-id': correlationId },
+    responseType: 'stream',
+    signal,
+  });
+}
+
+function headOf({ status, headers }: AxiosResponse<Readable>): Omit<Reply, 'body'> {
+  const field = (name: string): string | undefined => {
+    const value: unknown = headers[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    status,
+    contentType: field('content-type'),
+    correlationId: field('x-correlation-id'),
+    retryAfter: field('retry-after'),
+    date: field('date'),
+  };
+}
+
+class TooLarge extends Error {}
+
+async function collect(stream: Readable, signal: AbortSignal): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of addAbortSignal(signal, stream) as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    // Leaving the loop destroys the stream, and with it the connection.
+    if (length > LARGEST_BODY) throw new TooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+function timedOut(): UpstreamFailure {
+  return new UpstreamFailure(
+    { kind: 'final', trace: { status: 'timeout' } },
+    GatewayError.of('UpstreamTimeout'),
+  );
+}
+
+/** The client's own error holds the request, and so the token: nothing of it goes on. */
+function notReached(): UpstreamFailure {
+  const message = 'The API could not be reached, or broke the connection.';
+  return new UpstreamFailure(
+    { kind: 'transient', trace: { status: 'connection' } },
+    GatewayError.of('UpstreamError', { message }),
+  );
+}
+
+function cutShort(head: Omit<Reply, 'body'>, error: unknown): UpstreamFailure {
+  const why = error instanceof TooLarge ? 'is too large' : 'was cut off';
+  const message = `The answer of the API ${why}.`;
+  return new UpstreamFailure(
+    { kind: 'final', trace: traceOf(head) },
+    GatewayError.of('InvalidUpstreamResponse', { message }),
+  );
+}
+
+/** An error that quotes the token it was sent would carry it to the caller: it is taken out where it comes in. */
+function withoutToken(body: Buffer, status: number, token: string): Buffer {
+  if (status < 300 || !body.includes(token)) return body;
+  return Buffer.from(body.toString().replaceAll(token, '[redacted]'));
+}

@@ -1,0 +1,132 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { HttpModule, HttpService } from '@nestjs/axios';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { LocalBudget } from '../budget/local-budget.ts';
+import type { Settings } from '../config/settings.ts';
+import { stack } from './exchange.ts';
+import type { Lifetimes } from './freshness.ts';
+import { JobReads } from './job-reads.ts';
+import { authorize } from './layers/authorize.ts';
+import { coalesce } from './layers/coalesce.ts';
+import { memory } from './layers/memory.ts';
+import { retry } from './layers/retry.ts';
+import { shared, type SharedCopies } from './layers/shared.ts';
+import { Throttle } from './layers/throttle.ts';
+import { visible } from './layers/visible.ts';
+import { requestToken } from './token-endpoint.ts';
+import { type TokenObserver, TokenSource } from './token-source.ts';
+import { transport, type TransportOptions } from './transport.ts';
+
+export interface UpstreamModuleOptions {
+  readonly settings: Settings;
+  readonly lifetimes: Lifetimes;
+  /** The module and the token of the copies that all replicas share. */
+  readonly store: DynamicModule;
+  readonly sharedCopies: symbol;
+  readonly observer: UpstreamObserver;
+}
+
+/** Told of what goes on, for metrics and the log. Times in milliseconds. */
+export interface UpstreamObserver extends TokenObserver {
+  called: NonNullable<TransportOptions['onCall']>;
+  slotFound(waitedMs: number): void;
+}
+
+/**
+ * The way of a read, outermost first:
+ *
+ *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ throttle ─ authorize ─ transport ─ iTwin
+ *              what it    this     one        Redis'   again   queue,     bearer      HTTP,
+ *              may see    process' flight     copy     or not  budget     token       parse
+ *                         copy
+ */
+@Module({})
+export class UpstreamModule {
+  static register({
+    settings,
+    lifetimes,
+    store,
+    sharedCopies,
+    observer,
+  }: UpstreamModuleOptions): DynamicModule {
+    return {
+      module: UpstreamModule,
+      imports: [HttpModule.register(httpClient(settings)), store],
+      providers: [
+        { provide: LocalBudget, useFactory: () => budget(settings) },
+        {
+          provide: TokenSource,
+          useFactory: (http: HttpService) => tokenSource(http, settings, observer),
+          inject: [HttpService],
+        },
+        {
+          provide: Throttle,
+          useFactory: (quota: LocalBudget, tokens: TokenSource) =>
+            new Throttle(quota, {
+              concurrency: settings.UPSTREAM_CONCURRENCY,
+              queueLimit: settings.QUEUE_LIMIT,
+              // A token request and the call itself, each bounded on its own, and a moment.
+              callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
+              ready: () => tokens.get(),
+              onSlot: (waitedMs) => {
+                observer.slotFound(waitedMs);
+              },
+            }),
+          inject: [LocalBudget, TokenSource],
+        },
+        {
+          provide: JobReads,
+          useFactory: (http: HttpService, tokens: TokenSource, throttle: Throttle, copies?: SharedCopies) => {
+            const send = transport(http, {
+              apiUrl: settings.ITWIN_API_URL,
+              timeoutMs: settings.UPSTREAM_TIMEOUT,
+              onCall: observer.called,
+            });
+            const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE)];
+            const inner = [...(copies ? [shared(copies)] : []), retry, throttle.layer];
+            const wayOut = stack(inner, authorize(tokens, send));
+            return new JobReads(stack(outer, coalesce(wayOut)), settings.PATIENCE);
+          },
+          inject: [HttpService, TokenSource, Throttle, { token: sharedCopies, optional: true }],
+        },
+      ],
+      exports: [JobReads, Throttle, LocalBudget, TokenSource],
+    };
+  }
+}
+
+function budget({
+  UPSTREAM_LIMITS: limits,
+  LIMIT_MARGIN: marginMs,
+  REPLICAS: replicas,
+}: Settings): LocalBudget {
+  return new LocalBudget({ limits, marginMs, replicas });
+}
+
+function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {
+  const options = {
+    url: settings.ITWIN_TOKEN_URL,
+    clientId: settings.ITWIN_CLIENT_ID,
+    clientSecret: settings.ITWIN_CLIENT_SECRET,
+    clientAuth: settings.ITWIN_CLIENT_AUTH,
+    scope: settings.ITWIN_SCOPE,
+    timeoutMs: settings.UPSTREAM_TIMEOUT,
+  };
+  return new TokenSource(() => requestToken(http, options), observer);
+}
+
+/**
+ * Connections are kept. A proxy is the agents' business: axios leaves it to agents that have a `proxyEnv`, and told
+ * `proxy: false` would put others in their place.
+ */
+function httpClient({ proxy: proxyEnv }: Settings) {
+  return {
+    httpAgent: new HttpAgent({ keepAlive: true, proxyEnv }),
+    httpsAgent: new HttpsAgent({ keepAlive: true, proxyEnv }),
+    maxRedirects: 0,
+    // Every status is an answer; what it means is said in one place.
+    validateStatus: () => true,
+    headers: { 'user-agent': 'itwin-jobs-gateway' },
+  };
+}

@@ -1,0 +1,132 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { loadSettings, SettingsError } from '../../src/config/settings.ts';
+import { fromFiles, variables } from '../../src/config/variables.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const required = { ITWIN_CLIENT_ID: 'id', ITWIN_CLIENT_SECRET: 'top-secret' };
+
+function faultsOf(env: Record<string, string>): readonly string[] {
+  try {
+    loadSettings(env);
+    return [];
+  } catch (error) {
+    if (error instanceof SettingsError) return error.faults;
+    throw error;
+  }
+}
+
+describe('the settings', () => {
+  it('have the defaults of the contract', () => {
+    const settings = loadSettings(required);
+    expect(settings.UPSTREAM_LIMITS).toEqual([
+      { name: '1m', limit: 500, windowMs: 60_000 },
+      { name: '1h', limit: 5000, windowMs: 3_600_000 },
+    ]);
+    expect(settings.PATIENCE).toBe(10_000);
+    expect(settings.TERMINAL_TTL).toBe(30 * 24 * 3_600_000);
+    expect(settings.MEMORY_CACHE_SIZE).toBe(64 * 2 ** 20);
+    expect(settings.ITWIN_API_URL).toBe('https://api.bentley.com');
+    expect(Object.isFrozen(settings)).toBe(true);
+  });
+
+  it('take an empty variable for one that is not set', () => {
+    expect(loadSettings({ ...required, PORT: '', REDIS_URL: '' }).PORT).toBe(3000);
+  });
+
+  it('report every fault at once, by name and without the value', () => {
+    const faults = faultsOf({
+      ITWIN_CLIENT_SECRET: 'top-secret',
+      PORT: '70000',
+      PATIENCE: 'ten seconds',
+      UPSTREAM_LIMITS: '500/1m,9/60s',
+      AUTH: 'jwt',
+      REDIS_URL: 'http://user:pass-word@redis',
+      ITWIN_API_URL: 'ftp://api',
+      MEMORY_CACHE_SIZE: '64',
+      LOG_LEVEL: 'loud',
+    });
+    expect(faults.map((fault) => fault.slice(0, fault.indexOf(':')))).toEqual([
+      'PORT',
+      'ITWIN_API_URL',
+      'ITWIN_CLIENT_ID',
+      'UPSTREAM_LIMITS',
+      'PATIENCE',
+      'MEMORY_CACHE_SIZE',
+      'REDIS_URL',
+      'AUTH',
+      'LOG_LEVEL',
+    ]);
+    expect(faults.join()).not.toMatch(/top-secret|pass-word/);
+  });
+
+  it.each(['500/1m,,5000/1h', '0/1s', '5/1x', '5', '5/10ms', '1/1s,2/2s,3/3s,4/4s,5/5s', '99999999/1s'])(
+    'refuse %j as limits',
+    (limits) => {
+      expect(faultsOf({ ...required, UPSTREAM_LIMITS: limits })).toHaveLength(1);
+    },
+  );
+
+  it('refuse AUTH=off where strangers can reach it, unless it is said that they cannot', () => {
+    expect(faultsOf({ ...required, AUTH: 'off' })).toHaveLength(1);
+    expect(faultsOf({ ...required, AUTH: 'off', HOST: '127.0.0.2' })).toEqual([]);
+    expect(faultsOf({ ...required, AUTH: 'off', HOST: '::1' })).toEqual([]);
+    expect(faultsOf({ ...required, AUTH: 'off', HOST: '127.0.0.1.example.com' })).toHaveLength(1);
+    expect(faultsOf({ ...required, AUTH: 'off', AUTH_OFF_BEHIND_TRUSTED_NETWORK: 'yes' })).toEqual([]);
+  });
+
+  it('read id and secret from mounted files, without the line end', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'settings-'));
+    const path = join(folder, 'secret');
+    writeFileSync(path, 'from-a-file\n');
+    const env = { ITWIN_CLIENT_ID: 'id', ITWIN_CLIENT_SECRET_FILE: path };
+    expect(loadSettings(env).ITWIN_CLIENT_SECRET).toBe('from-a-file');
+    expect(faultsOf({ ...env, ITWIN_CLIENT_SECRET: 'too' })).toHaveLength(1);
+    expect(faultsOf({ ...env, ITWIN_CLIENT_SECRET_FILE: `${path}-missing` })).toEqual([
+      'ITWIN_CLIENT_SECRET_FILE: cannot be read (ENOENT)',
+    ]);
+  });
+
+  it('at fault end the process with status 78, every fault on standard error, without listening', () => {
+    const run = spawnSync(process.execPath, [join(ROOT, 'dist/main.js')], {
+      cwd: tmpdir(),
+      env: { PORT: 'x', ITWIN_CLIENT_SECRET: 'top-secret', CALLERS_FILE: '/nowhere/callers.json' },
+      encoding: 'utf8',
+    });
+    expect(run.status).toBe(78);
+    expect(run.stdout).toBe('');
+    for (const name of ['PORT', 'ITWIN_CLIENT_ID', 'CALLERS_FILE'])
+      expect(run.stderr).toContain(`  ${name}: `);
+    expect(run.stderr).not.toContain('top-secret');
+  });
+});
+
+describe('what is written of the settings', () => {
+  const names = Object.keys(variables);
+
+  it('names each in the README with its default and its meaning', () => {
+    const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+    for (const [name, variable] of Object.entries(variables)) {
+      const shown =
+        'default' in variable ? (variable.default === '' ? 'empty' : `\`${variable.default}\``) : 'required';
+      expect(readme).toContain(`| \`${name}\` | ${shown} | ${variable.about} |`);
+    }
+  });
+
+  it('lists each in .env.example with its default, and nothing else', () => {
+    const example = readFileSync(join(ROOT, '.env.example'), 'utf8');
+    const lines = example
+      .split('\n')
+      .flatMap((line) => /^#? ?([A-Z_]+)=(.*)$/.exec(line)?.slice(1, 3).join('=') ?? []);
+    const expected = Object.entries(variables).map(([name, variable]) =>
+      'default' in variable ? `${name}=${variable.default}` : `${name}=`,
+    );
+    expect(lines).toEqual(expected);
+    for (const [name, variable] of Object.entries(variables))
+      expect(example).toContain(`# ${variable.about}\n${'default' in variable ? '# ' : ''}${name}=`);
+    expect(names).toEqual(expect.arrayContaining([...fromFiles]));
+  });
+});

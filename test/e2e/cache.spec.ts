@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it, jest } from '@jest/globals';
+import { cacheStatus } from '../support/cache-status.ts';
+import { errorOf, readJob, type Seen } from '../support/reads.ts';
+import { startDouble, startGateway } from '../support/rig.ts';
+import { shareRig } from '../support/shared-rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(30_000);
+
+const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '1s', NEGATIVE_TTL: '1s' } }));
+
+const isHit = (seen: Seen): boolean => cacheStatus(seen)['hit'] === true;
+
+describe('the body', () => {
+  const job = (rest: string): string => `{"job":{"state":"success","iTwinId":"a",${rest}}}`;
+  const BODIES: Readonly<Record<string, string>> = {
+    'unknown fields and nulls': job('"newField":{"a":[null,{"b":null}]},"executionInformation":null'),
+    'a null iTwin': '{"job":{"iTwinId":null,"state":"success"}}',
+    'numbers as they were written': job('"a":3.50,"b":1E+2,"c":12345678901234567890,"d":-0,"e":0.1000'),
+    'seven-digit dates': job('"createdDateTime":"2020-09-14T14:29:55.1234567+00:00"'),
+    'odd white space': `\r\n\t { "job"\t:\r\n{ "state" : "success"\n,"iTwinId":"a" } } \n\n`,
+    'text beyond ASCII, escaped and not': job('"name":"Brücke 橋 🌉 \\u00fc\\ud83c\\udf09 \\/ é"'),
+    'a byte order mark': `\ufeff${job('"name":"a"')}`,
+    'names that mean something to JavaScript': job('"__proto__":{"a":1},"constructor":1,"toString":null'),
+    'repeated names': job('"a":1,"a":2'),
+    'a sibling of the job': `{"meta":{"job":1},"job":{"state":"success","iTwinId":"a"},"links":[]}`,
+    'a long text': job(`"log":"${'ü'.repeat(1_000_000)}"`),
+  };
+
+  it('arrives byte for byte, read from upstream and from memory, compressed on its way or not', async () => {
+    const { double, gateway } = rig;
+    for (const [what, body] of Object.entries(BODIES)) {
+      for (const fault of [undefined, { kind: 'gzip' as const }]) {
+        const { id } = double.addJob({ body });
+        if (fault) double.fault(fault, { jobId: id });
+        const seen = [await readJob(gateway, id), await readJob(gateway, id)];
+        expect([what, seen.map(({ status }) => status)]).toEqual([what, [200, 200]]);
+        expect([what, seen.map((answer) => answer.body.equals(Buffer.from(body)))]).toEqual([
+          what,
+          [true, true],
+        ]);
+        expect([what, seen.map(isHit)]).toEqual([what, [false, true]]);
+        expect(seen[0]!.headers['content-encoding']).toBeUndefined();
+      }
+    }
+    expect(double.calls[0]!.headers['accept-encoding']).toContain('gzip');
+  });
+
+  it('need not say what state the job is in, nor in which iTwin', async () => {
+    const { double, gateway } = rig;
+    for (const body of ['{"job":{"state":"success"}}', '{"job":{"iTwinId":"a"}}', '{"job":{}}']) {
+      const { id } = double.addJob({ body });
+      const seen = await readJob(gateway, id);
+      expect([seen.status, seen.body.toString()]).toEqual([200, body]);
+    }
+  });
+
+  it('keeps its content type', async () => {
+    const { double, gateway } = rig;
+    const types = [
+      'application/json',
+      'application/json; charset=utf-8',
+      'application/vnd.bentley.itwin-platform.v1+json',
+    ];
+    for (const contentType of types) {
+      const id = randomUUID();
+      const body = '{"job":{"state":"success","iTwinId":"a"}}';
+      double.fault({ kind: 'status', status: 200, body, contentType }, { jobId: id });
+      const seen = [await readJob(gateway, id), await readJob(gateway, id)];
+      expect(seen.map(({ headers }) => headers['content-type'])).toEqual([contentType, contentType]);
+    }
+  });
+});
+
+describe('freshness', () => {
+  it('is for good when the state is success, failed or cancelled in any letter case, and for ACTIVE_FRESH otherwise', async () => {
+    const { double, gateway } = rig;
+    const finished = ['success', 'Success', 'SUCCESS', 'failed', 'FAILED', 'cancelled', 'Cancelled'];
+    const others = [
+      'unsubmitted',
+      'active',
+      'Active',
+      'terminating',
+      'canceled',
+      'succeeded',
+      ' success',
+      'archived',
+    ];
+    const odd = ['null', '7', '["success"]', '{"success":true}', '""'];
+    const states = [...[...finished, ...others].map((state) => JSON.stringify(state)), ...odd];
+    const fixed = states.map((state) => double.addJob({ body: `{"job":{"state":${state},"iTwinId":"a"}}` }));
+    const readAll = () => Promise.all(fixed.map(({ id }) => readJob(gateway, id)));
+    const since = performance.now();
+    const first = await readAll();
+    expect(first.map(({ status }) => status)).toEqual(fixed.map(() => 200));
+    expect(double.count).toBe(fixed.length);
+    await until('the unfinished ones are stale', () => performance.now() > since + 1600);
+    const second = await readAll();
+    expect(second.map(isHit)).toEqual(fixed.map((_, index) => index < finished.length));
+  });
+
+  it('ends for an unfinished job after ACTIVE_FRESH: until then reads cost nothing, then one call shows the change', async () => {
+    const { double, gateway } = rig;
+    const { id } = double.addJob({ state: 'active' });
+    const since = performance.now();
+    const first = await readJob(gateway, id);
+    double.setState(id, 'success');
+    const early = await readJob(gateway, id);
+    if (performance.now() < since + 1000) expect(early.body.equals(first.body)).toBe(true);
+    await until('the change is seen', async () =>
+      (await readJob(gateway, id)).body.equals(double.bodyOf(id)),
+    );
+    const afterMs = performance.now() - since;
+    expect(afterMs).toBeGreaterThanOrEqual(1000);
+    expect(afterMs).toBeLessThan(1700);
+    await Promise.all(Array.from({ length: 20 }, () => readJob(gateway, id)));
+    expect(double.count).toBe(2);
+  });
+
+  it('remembers an unknown job for NEGATIVE_TTL, and sees it once it is there', async () => {
+    const { double, gateway } = rig;
+    const id = randomUUID();
+    const since = performance.now();
+    const first = await readJob(gateway, id);
+    expect([first.status, errorOf(first).code]).toEqual([404, 'JobNotFound']);
+    expect(first.headers['cache-control']).toBe('no-store');
+    double.addJob({ id });
+    await until('it is found', async () => (await readJob(gateway, id)).status === 200);
+    const afterMs = performance.now() - since;
+    expect(afterMs).toBeGreaterThanOrEqual(1000);
+    expect(afterMs).toBeLessThan(1700);
+    expect(double.count).toBe(2);
+  });
+
+  it('is none for errors: the next read goes upstream and finds the job', async () => {
+    const { double, gateway } = rig;
+    const failures = [
+      { fault: { kind: 'status', status: 500 }, code: 'UpstreamError' },
+      { fault: { kind: 'status', status: 403 }, code: 'InsufficientPermissions' },
+      { fault: { kind: 'status', status: 410 }, code: 'UpstreamError' },
+      { fault: { kind: 'not-json' }, code: 'InvalidUpstreamResponse' },
+      { fault: { kind: 'no-job' }, code: 'InvalidUpstreamResponse' },
+      { fault: { kind: 'cut-off' }, code: 'InvalidUpstreamResponse' },
+      { fault: { kind: 'unknown-client' }, code: 'UpstreamAuthenticationFailed' },
+    ] as const;
+    for (const { fault, code } of failures) {
+      const { id } = double.addJob();
+      double.fault(fault, { jobId: id, times: 1 });
+      const failed = await readJob(gateway, id);
+      expect(errorOf(failed).code).toBe(code);
+      expect(failed.headers['cache-control']).toBe('no-store');
+      expect((await readJob(gateway, id)).status).toBe(200);
+      expect(double.callsFor(id)).toHaveLength(2);
+    }
+  });
+});
+
+describe('MEMORY_CACHE_SIZE', () => {
+  it('bounds what is kept: the jobs read last are hits, those before are read again, one too large is never kept', async () => {
+    const double = await startDouble();
+    const gateway = await startGateway({ double, env: { MEMORY_CACHE_SIZE: '1mb' } });
+    const sized = (bytes: number) =>
+      double.addJob({ body: `{"job":{"state":"success","iTwinId":"a","log":"${'x'.repeat(bytes)}"}}` });
+    const jobs = Array.from({ length: 40 }, () => sized(100_000));
+    for (const { id } of jobs) await readJob(gateway, id);
+    const again: boolean[] = [];
+    for (const { id } of jobs.toReversed()) again.push(isHit(await readJob(gateway, id)));
+    const kept = again.indexOf(false);
+    expect(kept).toBeGreaterThanOrEqual(8);
+    expect(kept).toBeLessThanOrEqual(10);
+    expect(again.filter(Boolean)).toHaveLength(kept);
+
+    const tooLarge = sized(2_000_000);
+    const seen = [await readJob(gateway, tooLarge.id), await readJob(gateway, tooLarge.id)];
+    expect(seen.map((answer) => [answer.status, isHit(answer)])).toEqual([
+      [200, false],
+      [200, false],
+    ]);
+  });
+});

@@ -1,0 +1,136 @@
+import { execFile } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import { readCallersFile } from '../../src/callers/callers-file.ts';
+import { testCaller, type TestCaller } from '../support/gateway.ts';
+import { readJob } from '../support/reads.ts';
+import { shareRig } from '../support/shared-rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(30_000);
+
+const folder = mkdtempSync(join(tmpdir(), 'callers-'));
+const path = join(folder, 'callers.json');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const digest = (key: string): string => createHash('sha256').update(key).digest('hex');
+const entry = ({ name, key, iTwins }: TestCaller, ...otherKeys: string[]) => ({
+  name,
+  keySha256: [key, ...otherKeys].map(digest),
+  iTwins,
+});
+
+let version = 0;
+/** As Kubernetes does it: the file is a link into `..data`, itself a link that is swapped for one to another folder. */
+function mount(content: string): void {
+  const data = join(folder, `..v${++version}`);
+  mkdirSync(data);
+  writeFileSync(join(data, 'callers.json'), content);
+  symlinkSync(data, join(folder, '..data_tmp'));
+  renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
+}
+const swap = (...callers: object[]): void => mount(JSON.stringify({ callers }));
+
+const [removed, narrowed, old] = [testCaller('removed'), testCaller('narrowed'), testCaller('rotating')];
+const fresh = testCaller('rotating');
+swap(entry(removed), entry(narrowed), entry(old, fresh.key));
+symlinkSync('..data/callers.json', path);
+const callers = [removed, narrowed, old, fresh];
+const rig = shareRig({ unknownJobs: 'make' }, () => ({ callers, env: { CALLERS_FILE: path } }));
+
+const JOB = randomUUID();
+const statusFor = async (caller: TestCaller): Promise<number> =>
+  (await readJob(rig.gateway, JOB, { caller })).status;
+const isTakenUp = (caller: TestCaller): Promise<void> =>
+  until(`${caller.name} is let in`, async () => (await statusFor(caller)) === 200, 3000);
+
+describe('the callers file', () => {
+  it('is taken up without a restart: who is new is let in, who is removed or narrowed is not, remembered or not', async () => {
+    const added = testCaller('added');
+    const all = [...callers, added];
+    expect(await Promise.all(all.map(statusFor))).toEqual([200, 200, 200, 200, 401]);
+    swap({ ...entry(narrowed), iTwins: [randomUUID()] }, entry(fresh), entry(added));
+    await isTakenUp(added);
+    expect(await Promise.all(all.map(statusFor))).toEqual([401, 404, 401, 200, 200]);
+  });
+
+  it('keeps those known so far when it cannot be used, says so without a digest, and is taken up once mended', async () => {
+    const { gateway } = rig;
+    const [before, next] = [testCaller('before'), testCaller('next')];
+    swap(entry(before));
+    await isTakenUp(before);
+    const lines = gateway.log.length;
+    const spoilt = { ...entry(next), keySha256: digest(next.key), key: 'a-key-in-clear' };
+    mount(JSON.stringify({ callers: [spoilt] }));
+    const told = () => gateway.log.slice(lines).filter(({ level }) => level === 50);
+    await until('the fault is logged', () => told().length > 0, 3000);
+    expect(JSON.stringify(told())).not.toMatch(/[0-9a-f]{64}|a-key-in-clear/);
+    expect([await statusFor(before), await statusFor(next)]).toEqual([200, 401]);
+    swap(entry(next));
+    await isTakenUp(next);
+    expect(told()).toHaveLength(1);
+  });
+
+  it.each([
+    ['that is cut off', (good: string) => good.slice(0, -5)],
+    ['that is empty', () => ''],
+    ['with half a digest', (good: string) => good.replace(/[0-9a-f]{32}"/, '"')],
+    ['with a digest where a list should be', (good: string) => good.replace(/\["([0-9a-f]{64})"\]/, '"$1"')],
+    ['with a digest as a name', (good: string) => good.replace(/"name":"\w+"/, `"name":"${digest('a')} "`)],
+    ['with a digest as a field', (good: string) => good.replace('"name"', `"${digest('a')}":1,"name"`)],
+    ['with three keys for one', (good: string) => good.replace(/\[("[0-9a-f]{64}")\]/, '[$1,$1,$1]')],
+    ['that names nobody', () => '{"callers":[]}'],
+  ])('is refused %s, in words that hold no digest', (_, broken) => {
+    const file = join(folder, 'broken.json');
+    writeFileSync(file, broken(JSON.stringify({ callers: [entry(testCaller('somebody'))] })));
+    expect(() => readCallersFile(file)).toThrow(/^(?!.*[0-9a-f]{32}).+$/s);
+  });
+
+  it('may be a plain file, written over, taken away and put back', async () => {
+    const [plain, later] = [testCaller('plain'), testCaller('later')];
+    unlinkSync(path);
+    writeFileSync(path, JSON.stringify({ callers: [entry(plain)] }));
+    await isTakenUp(plain);
+    unlinkSync(path);
+    await until('its absence is logged', () => rig.gateway.output.includes('cannot be read (ENOENT)'), 3000);
+    expect(await statusFor(plain)).toBe(200);
+    writeFileSync(path, JSON.stringify({ callers: [entry(later)] }));
+    await isTakenUp(later);
+    unlinkSync(path);
+    symlinkSync('..data/callers.json', path);
+  });
+});
+
+describe('npm run caller', () => {
+  const run = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [
+      join(import.meta.dirname, '../../dist/callers/new-caller.js'),
+      ...args,
+    ]);
+
+  async function make(name: string, ...iTwins: string[]): Promise<{ caller: TestCaller; made: object }> {
+    const { stdout } = await run(name, ...iTwins);
+    const [, key = '', json = ''] = /^ {2}(\S{20,})$[\s\S]*^ {2}(\{.*\})$/m.exec(stdout) ?? [];
+    return { caller: { name, key, iTwins }, made: JSON.parse(json) as object };
+  }
+
+  it('prints a key and an entry that let the caller in, limited to the iTwins it was given', async () => {
+    const [{ caller, made }, narrow] = await Promise.all([make('dashboard'), make('narrow', randomUUID())]);
+    expect(JSON.stringify(made)).not.toContain(caller.key);
+    swap(made, narrow.made);
+    await isTakenUp(caller);
+    expect(await statusFor(narrow.caller)).toBe(404);
+    expect(await statusFor(testCaller('somebody'))).toBe(401);
+  });
+
+  it.each([[[]], [['']], [['two words']], [['x'.repeat(65)]], [['ü']], [['a\nb']]])(
+    'refuses the name %j',
+    async (args) => {
+      await expect(run(...args)).rejects.toMatchObject({ code: 64, stdout: '' });
+    },
+  );
+});

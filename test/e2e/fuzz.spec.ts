@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { type AnyAnswer, expectError } from '../support/error-answer.ts';
+import { Gateway } from '../support/gateway.ts';
+import { ACTIVE_JOB, anyRequest, aRead, JOB, KEY } from '../support/random-requests.ts';
+import { answerTo } from '../support/wire.ts';
+
+/** A failure is printed with the seed and the path to it; the same seed gives the same requests. */
+const SEED = 20_260_731;
+/** Requests under way at a time: one run sends so many. */
+const TOGETHER = 10;
+
+/** What contract section 4 has for a caller whose upstream is well. */
+const DOCUMENTED: Readonly<Record<number, readonly string[]>> = {
+  400: ['InvalidRequest'],
+  401: ['HeaderNotFound', 'Unauthorized'],
+  404: ['JobNotFound', 'NotFound'],
+  405: ['MethodNotAllowed'],
+  413: ['RequestTooLarge'],
+  414: ['RequestTooLarge'],
+  431: ['RequestTooLarge'],
+};
+
+let double: ITwinDouble;
+let gateway: Gateway;
+
+beforeAll(async () => {
+  double = await ITwinDouble.start();
+  double.addJob({ id: JOB });
+  double.addJob({ id: ACTIVE_JOB, state: 'active' });
+  gateway = await Gateway.start({ double });
+});
+
+afterAll(async () => {
+  await gateway.stop();
+  await double.stop();
+});
+
+const ask = (text: string): Promise<AnyAnswer> =>
+  answerTo(gateway.url, Buffer.from(text.replaceAll(KEY, gateway.callers[0]!.key), 'latin1'));
+
+function expectDocumented(sent: string, answer: AnyAnswer): void {
+  const { status } = answer;
+  if (status === 304) return;
+  if (status === 200) {
+    if (/contextcapture/i.test(sent.split('\r\n')[0]!)) expectJob(answer);
+    return;
+  }
+  const { code } = expectError(answer, status, codeOf(answer));
+  expect({ status, code, documented: DOCUMENTED[status]?.includes(code) }).toEqual({
+    status,
+    code,
+    documented: true,
+  });
+}
+
+function expectJob({ text, headers }: AnyAnswer): void {
+  const bodies = [JOB, ACTIVE_JOB].map((job) => double.bodyOf(job).toString('latin1'));
+  expect(bodies).toContain(text);
+  expect(headers['etag']).toMatch(/^"[^"]+"$/);
+}
+
+function codeOf({ text }: AnyAnswer): string {
+  return (JSON.parse(text) as { error: { code: string } }).error.code;
+}
+
+/** Sends all that a property needs at a time, and names the request whose answer is at fault. */
+async function askTogether(
+  texts: readonly string[],
+  check: (sent: string, answer: AnyAnswer) => void,
+): Promise<void> {
+  await Promise.all(
+    texts.map(async (sent) => {
+      const answer = await ask(sent);
+      try {
+        check(sent, answer);
+      } catch (error) {
+        throw new Error(`${JSON.stringify(sent)} was answered ${JSON.stringify(answer)}`, { cause: error });
+      }
+    }),
+  );
+}
+
+async function expectStillServing(): Promise<void> {
+  const fresh = double.addJob({ id: randomUUID() });
+  const answer = await ask(
+    `GET /contextcapture/jobs/${fresh.id} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${KEY}\r\n\r\n`,
+  );
+  expect(answer.status).toBe(200);
+  expect(answer.text).toBe(double.bodyOf(fresh.id).toString('latin1'));
+}
+
+it('answers 1,500 random requests with documented answers, none of them 5xx, and serves on', async () => {
+  const together = fc.array(anyRequest, { minLength: TOGETHER, maxLength: TOGETHER });
+  await fc.assert(
+    fc.asyncProperty(together, (texts) => askTogether(texts, expectDocumented)),
+    { numRuns: 150, seed: SEED },
+  );
+  await expectStillServing();
+}, 60_000);
+
+it('answers 500 reads of a job with the job, whatever their headers say and whatever the letter case of the id', async () => {
+  const check = (sent: string, answer: AnyAnswer): void => {
+    const matchesAny = /^If-None-Match: \*\s*$/m.test(sent);
+    expect(matchesAny ? [200, 304] : [200]).toContain(answer.status);
+    if (answer.status === 200) expectJob(answer);
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.array(aRead, { minLength: TOGETHER, maxLength: TOGETHER }), (texts) =>
+      askTogether(texts, check),
+    ),
+    { numRuns: 50, seed: SEED },
+  );
+  await expectStillServing();
+}, 60_000);

@@ -1,0 +1,182 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { describe, expect, it } from '@jest/globals';
+import request from 'supertest';
+import { Gateway } from '../support/gateway.ts';
+import { jobIds, metric, readJob } from '../support/reads.ts';
+import { sendRaw } from '../support/raw.ts';
+import { startDouble, startGateway } from '../support/rig.ts';
+
+describe('health', () => {
+  it('says live and ready without a call upstream, and what the parts are like', async () => {
+    const double = await startDouble();
+    const gateway = await startGateway({ double });
+    const live = await request(gateway.url).get('/health/live').expect(200);
+    expect(live.body).toEqual({ status: 'ok', info: {}, error: {}, details: {} });
+    const ready = await request(gateway.url).get('/health/ready').expect(200);
+    expect(ready.body).toMatchObject({
+      status: 'ok',
+      details: {
+        gateway: { status: 'up', phase: 'serving' },
+        token: { status: 'up', state: 'none yet' },
+        redis: { status: 'up', state: 'not used' },
+        queue: { status: 'up', waiting: 0, limit: 1000 },
+        gate: { status: 'up', closedSeconds: 0 },
+      },
+    });
+    expect(double.count + double.tokenRequests.length).toBe(0);
+  });
+
+  it('stays ready, degraded, while the gate is closed and no token is to be had', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    const gateway = await startGateway({ double, env: { PATIENCE: '100ms' } });
+    double.fault({ kind: 'too-many', retryAfter: '30' }, { times: 1 });
+    await readJob(gateway, id);
+    const document = await request(gateway.url).get('/health/ready').expect(200);
+    expect(document.body).toMatchObject({
+      status: 'degraded',
+      details: { gate: { status: 'degraded', closedSeconds: 30 } },
+    });
+    expect(await metric(gateway, 'gateway_paused_seconds')).toBeGreaterThan(28);
+
+    const refusing = await startDouble({ tokenFault: { kind: 'status', status: 500 } });
+    const tokenless = await startGateway({ double: refusing });
+    await readJob(tokenless, id);
+    const without = await request(tokenless.url).get('/health/ready').expect(200);
+    expect(without.body).toMatchObject({ details: { token: { status: 'degraded', state: 'failing' } } });
+  });
+});
+
+describe('SIGTERM', () => {
+  it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '1s' } });
+    const [during = '', slow = ''] = jobIds(2);
+    gateway.signal('SIGTERM');
+    await gateway.logged((line) => line.msg === 'draining');
+    const notReady = await request(gateway.url).get('/health/ready').expect(503);
+    expect(notReady.body).toMatchObject({
+      status: 'error',
+      details: { gateway: { status: 'down', phase: 'draining' } },
+    });
+    await request(gateway.url).get('/health/live').expect(200);
+    const served = await readJob(gateway, during);
+    expect(served.status).toBe(200);
+    // A connection that is kept would be cut later: the caller is told to open another, elsewhere.
+    expect(served.headers['connection']).toBe('close');
+
+    double.fault({ kind: 'slow', ms: 2500 });
+    const underWay = readJob(gateway, slow);
+    const [answer, status] = await Promise.all([underWay, gateway.exited]);
+    expect(answer.status).toBe(200);
+    expect(status).toBe(0);
+    await expect(readJob(gateway, during)).rejects.toThrow();
+  }, 20_000);
+
+  it('ends in order while it is still starting', async () => {
+    // A Redis that takes the connection and says nothing holds the start up for a moment.
+    const silent = createServer();
+    const connected = once(silent, 'connection');
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const double = await startDouble();
+    const starting = Gateway.start({
+      double,
+      env: { REDIS_URL: `redis://127.0.0.1:${port}`, DRAIN_DELAY: '500ms' },
+    });
+    const [socket] = (await connected) as [Socket];
+    const gateway = Gateway.latest;
+    gateway?.signal('SIGTERM');
+    await starting;
+    const ready = await request(gateway?.url ?? '').get('/health/ready');
+    expect(ready.status).toBe(503);
+    expect(await gateway?.stop()).toBe(0);
+    socket.destroy();
+    silent.close();
+  });
+
+  it('loses no read that waits in the queue', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms' } });
+    const reads = jobIds(60).map((id) => readJob(gateway, id));
+    await double.arrived(5);
+    gateway.signal('SIGTERM');
+    const seen = await Promise.all(reads);
+    expect(seen.every(({ status }) => status === 200)).toBe(true);
+    expect(await gateway.exited).toBe(0);
+    expect(double.count).toBe(60);
+  }, 20_000);
+});
+
+describe('metrics and logs', () => {
+  it('count each read once by outcome, status and caller, and log those that went upstream or failed', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob({ state: 'success' });
+    const gateway = await startGateway({ double });
+    await readJob(gateway, id, { headers: { 'x-correlation-id': 'first-one' } });
+    await readJob(gateway, id, { headers: { 'x-correlation-id': 'a-hit' } });
+    await readJob(gateway, jobIds(1)[0] ?? '', { headers: { 'x-correlation-id': 'unknown' } });
+    await readJob(gateway, id, { headers: { authorization: 'Bearer wrong' } });
+    const line = await gateway.logged((entry) => entry['correlationId'] === 'first-one');
+    expect(line).toMatchObject({
+      msg: 'read',
+      jobId: id,
+      caller: 'tester',
+      status: 200,
+      outcome: 'upstream',
+      upstream: { status: 200, correlationId: 'first-one' },
+    });
+    await gateway.logged((entry) => entry['status'] === 401);
+    expect(gateway.log.filter((entry) => entry['correlationId'] === 'a-hit')).toEqual([]);
+    const count = (labels: Record<string, string>) => metric(gateway, 'gateway_job_reads_total', labels);
+    expect(await count({ outcome: 'upstream', status: '200', caller: 'tester' })).toBe(1);
+    expect(await count({ outcome: 'memory', status: '200', caller: 'tester' })).toBe(1);
+    expect(await count({ outcome: 'error', status: '404', caller: 'tester' })).toBe(1);
+    expect(await count({ outcome: 'error', status: '401', caller: '' })).toBe(1);
+    expect(await metric(gateway, 'gateway_upstream_requests_total', { status: '200' })).toBe(1);
+    expect(await metric(gateway, 'gateway_upstream_requests_total', { status: '404' })).toBe(1);
+    expect(await metric(gateway, 'gateway_token_refreshes_total', { result: 'ok' })).toBe(1);
+    expect(await metric(gateway, 'gateway_budget_remaining', { window: '1m' })).toBe(100_000 - 2);
+    expect(await metric(gateway, 'gateway_budget_mode', { mode: 'local' })).toBe(1);
+    expect(await metric(gateway, 'gateway_job_read_seconds_count')).toBe(4);
+    expect(await metric(gateway, 'gateway_queue_wait_seconds_count')).toBe(2);
+    expect(await metric(gateway, 'process_cpu_seconds_total')).toBeGreaterThan(0);
+  });
+
+  it('echo a usable correlation id on every answer, send it upstream, and make one otherwise', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    const gateway = await startGateway({ double });
+    const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+    const given = await readJob(gateway, id, { headers: { 'x-correlation-id': 'any printable ~ text' } });
+    expect(given.headers['x-correlation-id']).toBe('any printable ~ text');
+    expect(double.calls[0]?.correlationId).toBe('any printable ~ text');
+    for (const unusable of ['x'.repeat(129), 'é']) {
+      const { headers } = await readJob(gateway, id, { headers: { 'x-correlation-id': unusable } });
+      expect(headers['x-correlation-id']).toMatch(uuid);
+    }
+    for (const path of ['/health/live', '/metrics', '/nowhere']) {
+      const { headers } = await request(gateway.url).get(path).set('x-correlation-id', 'mine');
+      expect(headers['x-correlation-id']).toBe('mine');
+    }
+    const { headers } = await sendRaw(gateway.url, 'nonsense\r\n\r\n');
+    expect(headers['x-correlation-id']).toMatch(uuid);
+  });
+
+  it('count a call that is cancelled because nobody waits for it any more', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    double.fault({ kind: 'hang' });
+    const gateway = await startGateway({ double });
+    const leaving = new AbortController();
+    const gone = readJob(gateway, id, { signal: leaving.signal });
+    await double.arrived(1);
+    leaving.abort();
+    await expect(gone).rejects.toThrow();
+    await gateway.logged((line) => line['outcome'] === 'gone');
+    expect(await metric(gateway, 'gateway_upstream_requests_total', { status: 'cancelled' })).toBe(1);
+    expect(gateway.log.filter((line) => Number(line['level']) >= 50)).toEqual([]);
+  });
+});

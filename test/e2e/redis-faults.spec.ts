@@ -1,0 +1,171 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { cacheStatus } from '../support/cache-status.ts';
+import type { Gateway } from '../support/gateway.ts';
+import { readiness, untilRedisIs } from '../support/readiness.ts';
+import { jobIds, metric, readJob, type Seen } from '../support/reads.ts';
+import type { RedisServer } from '../support/redis.ts';
+import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(30_000);
+
+function look(server: RedisServer): Redis {
+  const redis = new Redis(server.url);
+  atEnd(async () => redis.disconnect());
+  return redis;
+}
+
+/** How often the log says that Redis has gone, and that it is back. */
+function told({ log }: Gateway): { away: number; back: number } {
+  const count = (words: RegExp): number => log.filter(({ msg }) => words.test(msg ?? '')).length;
+  return { away: count(/redis is away/), back: count(/redis is back/) };
+}
+
+/** The log says so, and no more than that. */
+async function untilTold(gateway: Gateway, times: { away: number; back: number }): Promise<void> {
+  await until('it is told', () => told(gateway).away >= times.away && told(gateway).back >= times.back);
+  expect(told(gateway)).toEqual(times);
+}
+
+const errors = (gateway: Gateway, operation?: string): Promise<number> =>
+  metric(gateway, 'gateway_store_errors_total', operation === undefined ? {} : { operation });
+
+function expectAll(seen: readonly Seen[]): void {
+  expect(seen.map(({ status }) => status)).toEqual(seen.map(() => 200));
+  expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(800);
+}
+
+async function rig(start: { redis: 'running' | 'killed' | 'stopped' } = { redis: 'running' }) {
+  const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+  if (start.redis === 'killed') await redis.kill();
+  if (start.redis === 'stopped') redis.signal('SIGSTOP');
+  const gateway = await startGateway({ double, env: { REDIS_URL: redis.url } });
+  if (start.redis === 'running') await untilRedisIs('up', gateway);
+  const readNew = (): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
+  return { double, redis, gateway, readNew };
+}
+
+/** Sooner or later a job that is read is in Redis. */
+async function expectSharedAgain(redis: RedisServer, gateway: Gateway): Promise<void> {
+  const eyes = look(redis);
+  await until('a job that is read is stored', async () => {
+    const [id] = jobIds(1);
+    expect((await readJob(gateway, id!)).status).toBe(200);
+    return (await eyes.keys(`*${id}`)).length === 1;
+  });
+}
+
+describe('without Redis', () => {
+  it('starts and reads while Redis cannot be reached, says so once, and uses it once it is there', async () => {
+    const { redis, gateway, readNew } = await rig({ redis: 'killed' });
+    expectAll([await readNew(), await readNew()]);
+    expect(await errors(gateway, 'get')).toBe(2);
+    await untilRedisIs('degraded', gateway);
+    await untilTold(gateway, { away: 1, back: 0 });
+    // Long enough for several more attempts to connect, which are not told of.
+    const since = performance.now();
+    await until('a while has passed', () => performance.now() > since + 1000);
+    await redis.start();
+    await untilRedisIs('up', gateway);
+    await untilTold(gateway, { away: 1, back: 1 });
+    await expectSharedAgain(redis, gateway);
+  });
+
+  it('reads on when Redis dies, as often as it does, with one line when it goes and one when it is back', async () => {
+    const { double, redis, gateway, readNew } = await rig();
+    const { id } = double.addJob();
+    await readJob(gateway, id);
+    for (const times of [1, 2]) {
+      await expectSharedAgain(redis, gateway);
+      const counted = await errors(gateway);
+      await redis.kill();
+      await untilRedisIs('degraded', gateway);
+      expectAll(await Promise.all([readNew(), readNew(), readNew()]));
+      expect(await errors(gateway)).toBeGreaterThanOrEqual(counted + 3);
+      expect(cacheStatus(await readJob(gateway, id))).toMatchObject({ hit: true, detail: 'token:memory' });
+      await untilTold(gateway, { away: times, back: times - 1 });
+      await redis.start();
+      await untilRedisIs('up', gateway);
+      await untilTold(gateway, { away: times, back: times });
+    }
+    await expectSharedAgain(redis, gateway);
+  });
+});
+
+describe('with a Redis that hangs', () => {
+  it('bounds each read, counts the faults, and uses it again by itself', async () => {
+    const { redis, gateway, readNew } = await rig();
+    await readNew();
+    redis.signal('SIGSTOP');
+    expectAll([await readNew(), await readNew()]);
+    expectAll(await Promise.all(Array.from({ length: 20 }, readNew)));
+    expect(await errors(gateway, 'get')).toBeGreaterThanOrEqual(22);
+    expect((await readiness(gateway)).status).toBe(200);
+    redis.signal('SIGCONT');
+    await untilRedisIs('up', gateway);
+    await expectSharedAgain(redis, gateway);
+  });
+
+  it('takes several timeouts in a row for its being away: reads and the end no longer wait for it', async () => {
+    const { redis, gateway, readNew } = await rig();
+    redis.signal('SIGSTOP');
+    for (let read = 0; read < 10; read++) await readNew();
+    await untilRedisIs('degraded', gateway);
+    await untilTold(gateway, { away: 1, back: 0 });
+    // One timeout would be 100 ms: a read that meets none is quicker, unless the machine is busy just then.
+    const reads = [await readNew(), await readNew(), await readNew(), await readNew()];
+    expect(Math.min(...reads.map(({ tookMs }) => tookMs))).toBeLessThan(90);
+    redis.signal('SIGCONT');
+    await untilRedisIs('up', gateway);
+    await untilTold(gateway, { away: 1, back: 1 });
+    redis.signal('SIGSTOP');
+    const since = performance.now();
+    expect(await gateway.stop()).toBe(0);
+    expect(performance.now() - since).toBeLessThan(1500);
+  });
+
+  it('starts and reads although it does not answer, says so once, and uses it once it answers', async () => {
+    const { redis, gateway, readNew } = await rig({ redis: 'stopped' });
+    expectAll([await readNew(), await readNew()]);
+    await untilRedisIs('degraded', gateway);
+    await untilTold(gateway, { away: 1, back: 0 });
+    redis.signal('SIGCONT');
+    await untilRedisIs('up', gateway);
+    await untilTold(gateway, { away: 1, back: 1 });
+    await expectSharedAgain(redis, gateway);
+  });
+});
+
+describe('with a Redis that refuses', () => {
+  it('reads on without the right password, and never writes it down', async () => {
+    const [double, redis] = [await startDouble(), await startRedis()];
+    await look(redis).config('SET', 'requirepass', 'the-right-one');
+    const url = redis.url.replace('//', '//:the-wrong-one@');
+    const gateway = await startGateway({ double, env: { REDIS_URL: url } });
+    expectAll([await readJob(gateway, double.addJob().id)]);
+    await untilRedisIs('degraded', gateway);
+    await untilTold(gateway, { away: 1, back: 0 });
+    expect(gateway.output).not.toContain('the-wrong-one');
+  });
+
+  it('reads on when nothing can be stored, counts that, and stores again what was flushed away', async () => {
+    const { double, redis, gateway, readNew } = await rig();
+    const eyes = look(redis);
+    const before = await errors(gateway);
+    await eyes.config('SET', 'maxmemory', '1');
+    expectAll([await readNew(), await readNew()]);
+    await until('both are counted', async () => (await errors(gateway, 'set')) === 2);
+    expect(await errors(gateway)).toBe(before + 2);
+    await eyes.config('SET', 'maxmemory', '0');
+
+    const { id } = double.addJob();
+    await readJob(gateway, id);
+    await eyes.flushall();
+    const replica = await startGateway({ double, env: { REDIS_URL: redis.url } });
+    await untilRedisIs('up', replica);
+    expect(cacheStatus(await readJob(replica, id))).toMatchObject({ fwd: 'token:miss' });
+    await until('it is stored', async () => (await eyes.keys(`*${id}`)).length === 1);
+    expect([double.callsFor(id).length, await errors(replica)]).toEqual([2, 0]);
+  });
+});

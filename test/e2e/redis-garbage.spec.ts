@@ -1,0 +1,70 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { cacheStatus } from '../support/cache-status.ts';
+import { untilRedisIs } from '../support/readiness.ts';
+import { metric, readJob } from '../support/reads.ts';
+import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(30_000);
+
+type Spoil = (redis: Redis, key: string, good: Buffer) => Promise<unknown>;
+
+const put =
+  (spoilt: (good: Buffer) => Buffer | string): Spoil =>
+  (redis, key, good) =>
+    redis.set(key, spoilt(good), 'PX', 60_000);
+
+const COUNTED: Readonly<Record<string, Spoil>> = {
+  'bytes of somebody else': put(() => 'hello'),
+  'no bytes': put(() => ''),
+  zeros: put(() => Buffer.alloc(100_000)),
+  'a truncated value': put((good) => good.subarray(0, good.length - 20)),
+  'a head alone': put((good) => good.subarray(0, good.indexOf('\n') + 1)),
+  'a changed letter': put((good) => Buffer.from(good.toString().replace('"success"', '"Success"'))),
+  'a head of another form': put((good) => Buffer.concat([Buffer.from('{"kind":"job"}\n'), good])),
+  'a list': async (redis, key) => {
+    await redis.del(key);
+    await redis.rpush(key, 'one', 'two');
+  },
+  'a hash': async (redis, key) => {
+    await redis.del(key);
+    await redis.hset(key, { kind: 'job' });
+  },
+};
+
+describe('garbage under the keys of jobs', () => {
+  it('is a miss and a counted fault each, and is replaced by what is right', async () => {
+    const [double, redis] = [await startDouble(), await startRedis()];
+    const eyes = new Redis(redis.url);
+    atEnd(async () => eyes.disconnect());
+    const env = { REDIS_URL: redis.url };
+    const spoils = Object.values(COUNTED);
+    const jobs = spoils.map(() => double.addJob());
+    const [writer, reader] = await Promise.all([
+      startGateway({ double, env }),
+      startGateway({ double, env }),
+    ]);
+    await Promise.all([untilRedisIs('up', writer), untilRedisIs('up', reader)]);
+    await Promise.all(jobs.map(({ id }) => readJob(writer, id)));
+    await until('all are stored', async () => (await eyes.dbsize()) === jobs.length);
+    const keys = await Promise.all(jobs.map(async ({ id }) => (await eyes.keys(`*${id}`))[0]!));
+    const good = await Promise.all(keys.map(async (key) => (await eyes.getBuffer(key))!));
+    await Promise.all(spoils.map((spoil, index) => spoil(eyes, keys[index]!, good[index]!)));
+
+    double.clear();
+    const seen = await Promise.all(jobs.map(({ id }) => readJob(reader, id)));
+    expect(seen.map(({ status }) => status)).toEqual(jobs.map(() => 200));
+    expect(seen.every(({ body }, index) => body.equals(double.bodyOf(jobs[index]!.id)))).toBe(true);
+    expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(jobs.map(() => 'token:miss'));
+    expect(double.count).toBe(jobs.length);
+    expect(await metric(reader, 'gateway_store_errors_total')).toBe(jobs.length);
+    for (const [index, key] of keys.entries()) {
+      await until(`${Object.keys(COUNTED)[index]} is replaced`, async () => {
+        const value = await eyes.getBuffer(key).catch(() => null);
+        return value !== null && value.subarray(value.indexOf('\n') + 1).equals(seen[index]!.body);
+      });
+      expect(await eyes.pttl(key)).toBeGreaterThan(0);
+    }
+  });
+});

@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { cacheStatus } from '../support/cache-status.ts';
+import { Gateway } from '../support/gateway.ts';
+import { RedisServer } from '../support/redis.ts';
+import { untilRedisIs } from '../support/readiness.ts';
+import { errorOf, readJob } from '../support/reads.ts';
+import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(30_000);
+
+const HOUR_MS = 3_600_000;
+
+/** Two replicas with one Redis, shared by the tests; the test's own eyes on it. */
+const rig = {} as { double: ITwinDouble; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
+let env: Record<string, string>;
+const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', NEGATIVE_TTL: '2s' };
+
+beforeAll(async () => {
+  rig.double = await ITwinDouble.start();
+  rig.redis = await RedisServer.start();
+  rig.eyes = new Redis(rig.redis.url);
+  env = { REDIS_URL: rig.redis.url, ...LIVES };
+  const { double } = rig;
+  [rig.one, rig.other] = await Promise.all([Gateway.start({ double, env }), Gateway.start({ double, env })]);
+  await Promise.all([untilRedisIs('up', rig.one), untilRedisIs('up', rig.other)]);
+}, 30_000);
+
+beforeEach(async () => {
+  await rig.eyes.flushall();
+  rig.double.clear();
+});
+
+afterAll(async () => {
+  await Promise.all([rig.one.stop(), rig.other.stop()]);
+  rig.eyes.disconnect();
+  await rig.redis.kill();
+  await rig.double.stop();
+});
+
+/** The only key of a job. */
+async function keyOf(jobId: string): Promise<string> {
+  await until('the job is stored', async () => (await rig.eyes.keys(`*${jobId}*`)).length === 1);
+  return (await rig.eyes.keys(`*${jobId}*`))[0]!;
+}
+
+describe('the shared store', () => {
+  it('serves a finished job after a restart without an upstream call, its age counting on', async () => {
+    const { double, one: before } = rig;
+    const { id } = double.addJob();
+    const sentAt = performance.now();
+    const first = await readJob(before, id);
+    const answeredAt = performance.now();
+    expect(await before.stop()).toBe(0);
+
+    const after = await Gateway.start({ double, env });
+    await until('a second has passed', () => performance.now() > answeredAt + 1100);
+    const youngest = Math.floor((performance.now() - answeredAt) / 1000);
+    const second = await readJob(after, id);
+    rig.one = after;
+    const oldest = Math.floor((performance.now() - sentAt) / 1000);
+    expect(second.status).toBe(200);
+    expect(second.body.equals(first.body)).toBe(true);
+    expect(second.headers['etag']).toBe(first.headers['etag']);
+    expect(second.headers['content-type']).toBe(first.headers['content-type']);
+    expect(cacheStatus(second)).toEqual({
+      name: 'itwin-jobs-gateway',
+      hit: true,
+      ttl: 3600,
+      detail: 'token:redis',
+    });
+    const age = Number(second.headers['age']);
+    expect(age).toBeGreaterThanOrEqual(youngest);
+    expect(age).toBeLessThanOrEqual(oldest);
+    expect(second.headers['cache-control']).toBe(`private, max-age=${age + 3600}`);
+    expect(double.count).toBe(1);
+  });
+
+  it('serves a job read by one replica from another, which then has a copy of its own', async () => {
+    const { double, one, other } = rig;
+    const { id } = double.addJob();
+    await readJob(one, id);
+    await keyOf(id);
+    const seen = [await readJob(other, id.toUpperCase()), await readJob(other, id)];
+    expect(seen.map((answer) => cacheStatus(answer)['detail'])).toEqual(['token:redis', 'token:memory']);
+    expect(seen.every(({ body }) => body.equals(double.bodyOf(id)))).toBe(true);
+    expect(double.count).toBe(1);
+  });
+
+  it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL, and not longer', async () => {
+    const { double, one, other, eyes } = rig;
+    const { id } = double.addJob({ state: 'active' });
+    const unknown = randomUUID();
+    const since = performance.now();
+    await Promise.all([readJob(one, id), readJob(one, unknown)]);
+    for (const jobId of [id, unknown]) expect(await eyes.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
+
+    const [active, missing] = [await readJob(other, id), await readJob(other, unknown)];
+    expect(cacheStatus(active)).toMatchObject({ hit: true, detail: 'token:redis' });
+    expect([missing.status, errorOf(missing).code]).toEqual([404, 'JobNotFound']);
+    expect(double.count).toBe(2);
+
+    double.setState(id, 'success');
+    double.addJob({ id: unknown });
+    for (const jobId of [id, unknown]) {
+      await until('it is read again', async () => {
+        await readJob(other, jobId);
+        return double.callsFor(jobId).length === 2;
+      });
+    }
+    expect(performance.now() - since).toBeLessThan(2700);
+    expect((await readJob(other, id)).body.equals(double.bodyOf(id))).toBe(true);
+    expect((await readJob(other, unknown)).status).toBe(200);
+  });
+
+  it('keeps nothing without an end: a finished job for TERMINAL_TTL', async () => {
+    const { double, one, eyes } = rig;
+    const ids = [double.addJob({ state: 'Failed' }).id, double.addJob({ state: 'active' }).id, randomUUID()];
+    for (const id of ids) await readJob(one, id);
+    const lives = await Promise.all(ids.map(async (id) => eyes.pttl(await keyOf(id))));
+    const longest = [2 * HOUR_MS, 2000, 2000];
+    lives.forEach((life, index) => {
+      expect(life).toBeGreaterThan(0);
+      expect(life).toBeLessThanOrEqual(longest[index]!);
+    });
+    expect(lives[0]).toBeGreaterThan(2 * HOUR_MS - 5000);
+    for (const key of await eyes.keys('*')) expect(await eyes.pttl(key)).toBeGreaterThan(0);
+  });
+
+  it('holds no token, key or secret', async () => {
+    const { double, one, eyes } = rig;
+    const ids = [double.addJob().id, double.addJob({ state: 'active' }).id, randomUUID()];
+    await Promise.all(ids.map((id) => readJob(one, id)));
+    for (const id of ids) await keyOf(id);
+    const keys = await eyes.keys('*');
+    const values = await Promise.all(keys.map((key) => eyes.getBuffer(key)));
+    const all = Buffer.concat([Buffer.from(keys.join()), ...values.map((value) => value!)]).toString(
+      'latin1',
+    );
+    expect(all).toContain('"state": "active"');
+    const secrets = [double.settings.clientSecret, double.calls[0]!.token, one.callers[0]!.key];
+    expect(secrets.map((secret) => secret.length > 8 && all.includes(secret))).toEqual([false, false, false]);
+  });
+
+  it('keeps two deployments apart: another API or another client does not see what the first has stored', async () => {
+    const { double, one, eyes } = rig;
+    const { id } = double.addJob();
+    const elsewhere = await startDouble();
+    elsewhere.addJob({ id, name: 'of another API' });
+    const first = await readJob(one, id);
+    double.set({ clientId: 'another-client' });
+    atEnd(async () => double.set({ clientId: 'demo-client' }));
+    const [otherApi, otherClient] = await Promise.all([
+      startGateway({ double: elsewhere, env }),
+      startGateway({ double, env }),
+    ]);
+    await Promise.all([untilRedisIs('up', otherApi), untilRedisIs('up', otherClient)]);
+    const seen = [first, await readJob(otherApi, id), await readJob(otherClient, id)];
+    expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(seen.map(() => 'token:miss'));
+    expect((await readJob(otherApi, id)).body.equals(elsewhere.bodyOf(id))).toBe(true);
+    expect([double.count, elsewhere.count]).toEqual([2, 1]);
+    await until('each has stored it', async () => (await eyes.keys('*')).length === 3);
+    const prefixes = (await eyes.keys('*')).map((key) => key.slice(0, key.indexOf(id)));
+    expect(new Set(prefixes).size).toBe(3);
+  });
+
+  it('is not put back to an earlier state by an answer that comes late', async () => {
+    const { double, one: slow, other: quick } = rig;
+    const { id } = double.addJob({ state: 'active' });
+    const third = await startGateway({ double, env });
+    await untilRedisIs('up', third);
+    double.fault({ kind: 'slow', ms: 700 }, { times: 1 });
+    const late = readJob(slow, id);
+    await double.arrived(1);
+    double.setState(id, 'success');
+    const finished = double.bodyOf(id);
+    await until('somebody has seen it finished', async () =>
+      (await readJob(quick, id)).body.equals(finished),
+    );
+    await late;
+    expect((await readJob(third, id)).body.equals(finished)).toBe(true);
+  });
+});

@@ -1,0 +1,88 @@
+import { describe, expect, it } from '@jest/globals';
+import { errorOf, jobIds, readJob } from '../support/reads.ts';
+import { startDouble, startGateway } from '../support/rig.ts';
+
+/** Of a Retry-After of two seconds, what the double's clock may round off. */
+const forms = [
+  { name: '2 (seconds)', retryAfter: () => '2' },
+  {
+    name: 'the HTTP-date of it',
+    retryAfter: () => new Date(Math.ceil(Date.now() / 1000) * 1000 + 2000).toUTCString(),
+  },
+];
+
+describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ retryAfter }) => {
+  it('sends nothing early, loses nothing and goes on at an even pace', async () => {
+    const double = await startDouble({ unknownJobs: 'make', latencyMs: [20, 20] });
+    const gateway = await startGateway({
+      double,
+      env: { UPSTREAM_LIMITS: '40/2s', UPSTREAM_CONCURRENCY: '5', PATIENCE: '60s' },
+    });
+    double.fault({ kind: 'too-many', retryAfter: retryAfter() }, { times: 1 });
+    const seen = await Promise.all(jobIds(50).map((id) => readJob(gateway, id)));
+    expect(seen.map(({ status }) => status)).toEqual(Array(50).fill(200));
+    expect(double.count).toBe(51);
+
+    const times = double.calls.map(({ at }) => at);
+    const refusedAt = times[0] ?? 0;
+    // What was on the wire with the refused call is not the gateway's to take back: 4 others at most.
+    const after = times.filter((at) => at > refusedAt + 50);
+    expect(times.length - after.length).toBeLessThanOrEqual(5);
+    expect(Math.min(...after) - refusedAt).toBeGreaterThanOrEqual(2000);
+    expect(Math.min(...after) - refusedAt).toBeLessThan(4200);
+
+    // The limit is cut to 28 in 2.04 s: one in 73 ms at an even pace. A burst would be many within a few ms.
+    const gaps = after.slice(1).map((at, index) => at - (after[index] ?? 0));
+    const median = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? 0;
+    expect(median).toBeGreaterThan(40);
+    for (let index = 0; index + 3 < after.length; index++) {
+      expect((after[index + 3] ?? 0) - (after[index] ?? 0)).toBeGreaterThan(60);
+    }
+  }, 30_000);
+});
+
+describe('a closed gate', () => {
+  it('answers 429 at once to a read whose patience ends before it opens, never earlier than upstream allows', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '1s' } });
+    double.fault({ kind: 'too-many', retryAfter: '20' }, { times: 1 });
+    const [first = '', second = ''] = jobIds(2);
+    for (const id of [first, second]) {
+      const refused = await readJob(gateway, id);
+      expect(refused.status).toBe(429);
+      expect(errorOf(refused).code).toBe('TooManyRequests');
+      expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(19);
+      expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(21);
+      expect(refused.tookMs).toBeLessThan(900);
+    }
+    expect(double.count).toBe(1);
+  });
+
+  it('is closed by a 503 with Retry-After as well, and serves what is known meanwhile', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob({ state: 'success' });
+    const { id: cold } = double.addJob();
+    const gateway = await startGateway({ double, env: { PATIENCE: '1s' } });
+    await readJob(gateway, id);
+    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '30' } }, { times: 1 });
+    const failed = await readJob(gateway, cold);
+    expect(failed.status).toBe(502);
+    expect(errorOf(failed).code).toBe('UpstreamError');
+    const refused = await readJob(gateway, cold);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect((await readJob(gateway, id)).status).toBe(200);
+    expect(double.count).toBe(2);
+  });
+
+  it('waits a growing while of its own when a 429 says nothing', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '30s' } });
+    double.fault({ kind: 'too-many' }, { times: 2 });
+    expect((await readJob(gateway, jobIds(1)[0] ?? '')).status).toBe(200);
+    const [first = 0, second = 0, third = 0] = double.calls.map(({ at }) => at);
+    expect(second - first).toBeGreaterThanOrEqual(500);
+    expect(third - second).toBeGreaterThanOrEqual(1000);
+    expect(double.count).toBe(3);
+  }, 30_000);
+});

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import request from 'supertest';
+import { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { TokenFault } from '../simulator/settings.ts';
+import { type AnyAnswer, expectError, expectNothingSecret } from '../support/error-answer.ts';
+import { Gateway } from '../support/gateway.ts';
+import { freePort } from '../support/ports.ts';
+import { metric } from '../support/reads.ts';
+import { startDouble, startGateway } from '../support/rig.ts';
+
+const TOO_MANY = 'More requests were received than the subscription rate-limit allows.';
+
+async function read(gateway: Gateway, jobId: string): Promise<AnyAnswer> {
+  return request(gateway.url).get(`/contextcapture/jobs/${jobId}`).set('Authorization', gateway.bearer());
+}
+
+/** Stands in the place of the API and says what it is told to, in bytes, to whoever sends it anything. */
+class Teller {
+  asked = 0;
+  bytes = '';
+  readonly #server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      this.asked++;
+      socket.end(this.bytes, 'latin1');
+    });
+  });
+
+  async start(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** From now on its port refuses connections. */
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
+describe('an API that is none', () => {
+  const teller = new Teller();
+  let double: ITwinDouble;
+  let gateway: Gateway;
+
+  beforeAll(async () => {
+    double = await ITwinDouble.start();
+    const ITWIN_API_URL = await teller.start();
+    gateway = await Gateway.start({ double, env: { ITWIN_API_URL, UPSTREAM_TIMEOUT: '5s' } });
+  });
+
+  afterAll(async () => {
+    await gateway.stop();
+    await teller.stop();
+    await double.stop();
+  });
+
+  it.each([
+    ['no HTTP, tried once more', 'SSH-2.0-OpenSSH_9.6\r\n', 'UpstreamError', 2],
+    ['nothing, tried once more', '', 'UpstreamError', 2],
+    ['half a head, tried once more', 'HTTP/1.1 200 OK\r\nContent-Le', 'UpstreamError', 2],
+    [
+      'too long a head, tried once more',
+      `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(99_999)}\r\n\r\n`,
+      'UpstreamError',
+      2,
+    ],
+    [
+      'a body of broken chunks',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"job\r\nzz\r\n',
+      'InvalidUpstreamResponse',
+      1,
+    ],
+  ] as const)('(it says %s) is answered 502', async (_, bytes, code, calls) => {
+    teller.bytes = bytes;
+    teller.asked = 0;
+    expectError(await read(gateway, randomUUID()), 502, code);
+    expect(teller.asked).toBe(calls);
+  });
+
+  it('and refuses connections is tried once more and answered 502 UpstreamError', async () => {
+    await teller.stop();
+    const labels = { status: 'connection' };
+    const before = await metric(gateway, 'gateway_upstream_requests_total', labels);
+    const answer = await read(gateway, randomUUID());
+    expectError(answer, 502, 'UpstreamError');
+    expect(answer.text).not.toMatch(/ECONN|127\.0\.0\.1/);
+    expect(await metric(gateway, 'gateway_upstream_requests_total', labels)).toBe(before + 2);
+  });
+});
+
+describe('an API that goes away while it is used', () => {
+  it('is answered 502 UpstreamError, and what is known of it is served on', async () => {
+    const double = await startDouble();
+    const [known, other] = [double.addJob(), double.addJob()];
+    const gateway = await startGateway({ double });
+    expect((await read(gateway, known.id)).status).toBe(200);
+    await double.stop();
+    expectError(await read(gateway, other.id), 502, 'UpstreamError');
+    expect((await read(gateway, known.id)).status).toBe(200);
+  });
+});
+
+describe('a token that upstream refuses', () => {
+  it('is replaced once, then answered 502 UpstreamAuthenticationFailed, never 401', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    double.fault({ kind: 'unauthorized' });
+    const gateway = await startGateway({ double });
+    const answer = await read(gateway, id);
+    expectError(answer, 502, 'UpstreamAuthenticationFailed');
+    expectNothingSecret(answer, gateway, double);
+    expect(double.count).toBe(2);
+    expect(double.tokenRequests).toHaveLength(2);
+    expect(new Set(double.calls.map(({ token }) => token)).size).toBe(2);
+  });
+});
+
+/** Settings of the double and of the gateway that leave it without a token. */
+interface NoToken {
+  readonly tokenFault?: TokenFault | null;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+async function readWithoutToken({ tokenFault = null, env = {} }: NoToken): Promise<AnyAnswer> {
+  const double = await startDouble({ tokenFault });
+  const { id } = double.addJob();
+  const gateway = await startGateway({ double, env: { UPSTREAM_TIMEOUT: '500ms', ...env } });
+  const answer = await read(gateway, id);
+  expectNothingSecret(answer, gateway, double);
+  expect(double.count).toBe(0);
+  return answer;
+}
+
+describe('a token endpoint', () => {
+  it('that refuses the credentials is answered 502 UpstreamAuthenticationFailed, and nothing is sent upstream', async () => {
+    const env = { ITWIN_CLIENT_SECRET: 'wrong-secret-of-the-gateway' };
+    const answer = await readWithoutToken({ env });
+    expectError(answer, 502, 'UpstreamAuthenticationFailed');
+    expect(answer.text).not.toContain(env.ITWIN_CLIENT_SECRET);
+  });
+
+  it('that fails in any way is answered 503 ServiceUnavailable with Retry-After, and nothing is sent upstream', async () => {
+    const faults: TokenFault[] = [
+      { kind: 'status', status: 500, body: '<h1>oops</h1>', contentType: 'text/html' },
+      { kind: 'status', status: 302, headers: { location: 'http://127.0.0.1:1/' } },
+      { kind: 'status', status: 200, body: { token: 'x' } },
+      { kind: 'hang' },
+      { kind: 'reset' },
+      { kind: 'refuse' },
+      { kind: 'malformed' },
+    ];
+    const closed = `http://127.0.0.1:${await freePort()}/connect/token`;
+    const ways: NoToken[] = [
+      ...faults.map((tokenFault) => ({ tokenFault })),
+      { env: { ITWIN_TOKEN_URL: closed } },
+    ];
+    const answers = await Promise.all(ways.map(readWithoutToken));
+    for (const answer of answers) expectError(answer, 503, 'ServiceUnavailable');
+  }, 30_000);
+
+  it('that says when to come again is not promised to be back earlier', async () => {
+    const tokenFault: TokenFault = { kind: 'status', status: 503, headers: { 'retry-after': '20' } };
+    const answer = await readWithoutToken({ tokenFault });
+    expectError(answer, 503, 'ServiceUnavailable');
+    expect(Number(answer.headers['retry-after'])).toBe(20);
+  });
+});
+
+describe('a rate limit of upstream', () => {
+  it('that asks for more than the patience is answered 429 after one call', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    double.fault({ kind: 'too-many', retryAfter: '30' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '300ms' } });
+    const answer = await read(gateway, id);
+    expectError(answer, 429, 'TooManyRequests', TOO_MANY);
+    expectNothingSecret(answer, gateway, double);
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect(double.count).toBe(1);
+  });
+
+  it('that is a 503 with Retry-After is answered 502 and closes the gate: the next read is refused without a call', async () => {
+    const double = await startDouble();
+    const { id } = double.addJob();
+    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '30' } });
+    const gateway = await startGateway({ double, env: { PATIENCE: '300ms' } });
+    expectError(await read(gateway, id), 502, 'UpstreamError');
+    const next = await read(gateway, randomUUID());
+    expectError(next, 429, 'TooManyRequests', TOO_MANY);
+    expect(Number(next.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect(double.count).toBe(1);
+  });
+});

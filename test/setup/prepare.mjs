@@ -1,0 +1,108 @@
+/**
+ * Makes a checkout ready to work with, so that one npm command is enough on a new machine:
+ *
+ *   node test/setup/prepare.mjs            dependencies and Node 24
+ *   node test/setup/prepare.mjs --redis    and redis-server, which the tests start themselves
+ *
+ * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
+ * hand already is left alone, without a word. A fault is one line on stderr and exit code 1.
+ *
+ * Why package.json calls it twice, before a script ("pretest") and in it: the shell remembers where it has found `node`,
+ * so that a Node 24 installed by the script itself would not be seen by the rest of it; and npm skips the "pre" scripts
+ * where install scripts are off, which is when there is something to say.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const NODE_MAJOR = 24;
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const modules = join(root, 'node_modules');
+const bin = join(modules, '.bin');
+const stamp = join(modules, '.prepared-for-lock');
+
+/** The PATH without what npm puts before it for this project: that is gone while `npm ci` runs. */
+const outerPath = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((folder) => folder !== bin)
+  .join(delimiter);
+
+class Fault extends Error {}
+
+/** Installs what package-lock.json says, unless that has been done for this very lock file. */
+function installDependencies() {
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  console.error('Installing the dependencies (npm ci) …');
+  const { status } = spawnSync('npm ci --include=dev --no-audit --no-fund --loglevel=error', {
+    cwd: root,
+    env: { ...process.env, PATH: outerPath },
+    shell: true,
+    stdio: 'inherit',
+  });
+  if (status !== 0) throw new Fault('npm ci failed (see above): the dependencies are not installed.');
+  writeFileSync(stamp, lock);
+}
+
+/** Checks the Node that the npm scripts will get. */
+function requireNode() {
+  if (isNewEnough(process.version) && existsSync(process.execPath)) return;
+  const PATH = [bin, outerPath].join(delimiter);
+  const found = spawnSync('node --version', { env: { ...process.env, PATH }, shell: true, encoding: 'utf8' });
+  const version = found.stdout.trim();
+  if (isNewEnough(version)) return;
+  throw new Fault(
+    `Node ${NODE_MAJOR} is needed, this is ${version || process.version}: the npm package "node" brings it, but its ` +
+      `install script is off; run "npm rebuild node --ignore-scripts=false" or install Node ${NODE_MAJOR}.`,
+  );
+}
+
+/** Finds redis-server, or installs it where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
+function requireRedis() {
+  if (runs('redis-server --version')) return;
+  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (runs('apt-get --version') && runs([...asRoot, 'true'].join(' '))) {
+    console.error('Installing redis-server (apt-get) …');
+    const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL];
+    spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    if (runs('redis-server --version')) return;
+  }
+  throw new Fault(
+    'redis-server is needed by the tests and could not be installed: install Redis 7 or newer so that redis-server is on the PATH ' +
+      '(Debian, Ubuntu: "sudo apt-get install redis-server"; macOS: "brew install redis").',
+  );
+}
+
+/** The tests start their own servers: the policy keeps the package from starting one as a service, and goes again. */
+const APT_INSTALL = `
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap 'rm -f "$policy"' EXIT INT TERM
+  printf '#!/bin/sh\\nexit 101\\n' > $policy
+  chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends redis-server
+`;
+
+function runs(command) {
+  return spawnSync(command, { shell: true, stdio: 'ignore' }).status === 0;
+}
+
+function isNewEnough(version) {
+  return Number(/^v(\d+)\./.exec(version)?.[1]) >= NODE_MAJOR;
+}
+
+try {
+  installDependencies();
+  requireNode();
+  if (process.argv.includes('--redis')) requireRedis();
+} catch (error) {
+  console.error(error instanceof Fault ? error.message : `The checkout cannot be prepared: ${error.message}`);
+  process.exitCode = 1;
+}

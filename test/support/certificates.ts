@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Certificates {
+  /** Path of the authority's certificate. */
+  readonly authority: string;
+  readonly key: Buffer;
+  readonly cert: Buffer;
+}
+
+/** An authority of its own, and a certificate that it has issued for `localhost`, made with openssl in a folder. */
+export function makeCertificates(folder: string): Certificates {
+  const file = (name: string): string => join(folder, name);
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl(
+    'req',
+    '-x509',
+    ...newKey,
+    '-keyout',
+    file('ca.key'),
+    '-out',
+    file('ca.pem'),
+    '-subj',
+    '/CN=Test CA',
+    '-days',
+    '2',
+  );
+  openssl(
+    'req',
+    ...newKey,
+    '-keyout',
+    file('server.key'),
+    '-out',
+    file('server.csr'),
+    '-subj',
+    '/CN=localhost',
+  );
+  writeFileSync(file('names'), 'subjectAltName=DNS:localhost');
+  const issuer = [
+    '-CA',
+    file('ca.pem'),
+    '-CAkey',
+    file('ca.key'),
+    '-CAcreateserial',
+    '-extfile',
+    file('names'),
+  ];
+  openssl('x509', '-req', '-in', file('server.csr'), ...issuer, '-out', file('server.pem'), '-days', '2');
+  return {
+    authority: file('ca.pem'),
+    key: readFileSync(file('server.key')),
+    cert: readFileSync(file('server.pem')),
+  };
+}

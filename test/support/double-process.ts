@@ -1,0 +1,67 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Upstream } from './gateway.ts';
+
+const MAIN = join(import.meta.dirname, '../simulator/main.ts');
+
+/** A call as the double tells of it. Times in milliseconds on its own clock. */
+export interface ToldCall {
+  readonly at: number;
+  readonly jobId: string;
+  readonly status: number | string;
+}
+
+/**
+ * The double as a process of its own: what arrives is stamped when it arrives, however busy the test is with its
+ * thousands of reads.
+ */
+export class DoubleProcess implements Upstream {
+  readonly settings = { clientId: 'demo-client', clientSecret: 'demo-secret' };
+  /** The tokens stay with the double. */
+  readonly calls = [];
+  readonly url: string;
+  readonly tokenUrl: string;
+  readonly #process: ChildProcess;
+
+  private constructor(process: ChildProcess, url: string, tokenUrl: string) {
+    this.#process = process;
+    this.url = url;
+    this.tokenUrl = tokenUrl;
+  }
+
+  static async start(env: Readonly<Record<string, string>>, settings: object): Promise<DoubleProcess> {
+    const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const { url, tokenUrl } = JSON.parse(line) as { url: string; tokenUrl: string };
+    const double = new DoubleProcess(child, url, tokenUrl);
+    await double.#control('', { method: 'PATCH', body: JSON.stringify(settings) });
+    return double;
+  }
+
+  async told(): Promise<ToldCall[]> {
+    return (await this.#control('/calls')) as ToldCall[];
+  }
+
+  /** How many the limits have refused. */
+  async refused(): Promise<number> {
+    return ((await this.#control('')) as { refused: number }).refused;
+  }
+
+  async mostInWindow(windowMs: number): Promise<number> {
+    return ((await this.#control(`/window?ms=${windowMs}`)) as { most: number }).most;
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.#process, 'exit');
+    this.#process.kill('SIGTERM');
+    await exited;
+  }
+
+  async #control(path: string, init?: RequestInit): Promise<unknown> {
+    const response = await fetch(`${this.url}/_double${path}`, init);
+    if (!response.ok) throw new Error(await response.text());
+    return response.json();
+  }
+}

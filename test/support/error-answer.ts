@@ -1,0 +1,73 @@
+import { expect } from '@jest/globals';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { Gateway } from './gateway.ts';
+
+/** An answer, by whatever client it was read. */
+export interface AnyAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+/** The envelope's content (contract section 4). */
+export interface ErrorContent {
+  readonly code: string;
+  readonly message: string;
+  readonly target?: string;
+  readonly details?: readonly { readonly code: string; readonly message: string; readonly target?: string }[];
+}
+
+/** All that an error may have. Whatever else upstream or a framework says stays inside. */
+const HEADERS = [
+  ...[
+    'content-type',
+    'content-length',
+    'cache-control',
+    'x-correlation-id',
+    'date',
+    'connection',
+    'keep-alive',
+  ],
+  ...['www-authenticate', 'allow', 'retry-after', 'ratelimit', 'ratelimit-policy'],
+];
+
+const STACK = /\bat [^ ]+ \(|node_modules|file:\/\/|\.[jt]s:\d+/;
+
+/** Sees to it that an answer is this error of the contract's table, with the headers that belong to it and no others. */
+export function expectError(answer: AnyAnswer, status: number, code: string, message?: string): ErrorContent {
+  const { headers } = answer;
+  const { error, ...rest } = JSON.parse(answer.text) as { error: ErrorContent };
+  expect({ status: answer.status, code: error.code }).toEqual({ status, code });
+  if (message !== undefined) expect(error.message).toBe(message);
+  expect(rest).toEqual({});
+  expect(error.message).toMatch(/\S/);
+  expect(Object.keys(error).filter((key) => !['code', 'message', 'target', 'details'].includes(key))).toEqual(
+    [],
+  );
+  expectErrorHeaders(answer);
+  expect(Number(headers['content-length'])).toBe(Buffer.byteLength(answer.text));
+  expect(answer.text).not.toMatch(/<[a-z!/]/i);
+  expect(answer.text).not.toMatch(STACK);
+  return error;
+}
+
+/** The headers of an error; of a HEAD they are all there is. */
+export function expectErrorHeaders({ status, headers }: Pick<AnyAnswer, 'status' | 'headers'>): void {
+  expect(headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': 'no-store' });
+  expect(headers['x-correlation-id']).toMatch(/^[\x20-\x7e]{1,128}$/);
+  expect(headers['www-authenticate']).toBe(status === 401 ? 'Bearer' : undefined);
+  expect(headers['allow']).toBe(status === 405 ? 'GET, HEAD' : undefined);
+  if (status === 429 || status === 503) expect(headers['retry-after']).toMatch(/^[1-9]\d*$/);
+  else expect(headers['retry-after']).toBeUndefined();
+  expect(Object.keys(headers).filter((name) => !HEADERS.includes(name))).toEqual([]);
+}
+
+/** Sees to it that nothing in an answer is known to the gateway and upstream alone. */
+export function expectNothingSecret(answer: AnyAnswer, gateway: Gateway, double: ITwinDouble): void {
+  const whole = JSON.stringify(answer.headers) + answer.text;
+  const { clientId, clientSecret } = double.settings;
+  const tokens = double.calls.map(({ token }) => token).filter((token) => token !== '');
+  const keys = gateway.callers.map(({ key }) => key);
+  const secrets = [clientId, clientSecret, ...tokens, ...keys, new URL(double.url).host];
+  expect(secrets.filter((secret) => whole.includes(secret))).toEqual([]);
+}

@@ -1,0 +1,173 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const MAIN = join(import.meta.dirname, '../../dist/main.js');
+
+export interface TestCaller {
+  readonly name: string;
+  readonly key: string;
+  readonly iTwins: readonly string[];
+}
+
+export function testCaller(name: string, iTwins: readonly string[] = ['*']): TestCaller {
+  return { name, key: randomBytes(24).toString('base64url'), iTwins };
+}
+
+export function callersFile(callers: readonly TestCaller[]): string {
+  return JSON.stringify({
+    callers: callers.map(({ name, key, iTwins }) => ({
+      name,
+      keySha256: [createHash('sha256').update(key).digest('hex')],
+      iTwins,
+    })),
+  });
+}
+
+/** What a gateway stands in front of: the double, in this process or another. */
+export interface Upstream {
+  readonly url: string;
+  readonly tokenUrl: string;
+  readonly settings: { readonly clientId: string; readonly clientSecret: string };
+  readonly calls: readonly { readonly token: string }[];
+}
+
+export interface GatewayOptions {
+  readonly double: Upstream;
+  /** Settings beside those that lead to the double. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: one that may read everything. */
+  readonly callers?: readonly TestCaller[];
+}
+
+/** A JSON line of the gateway's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
+
+/** The built gateway as a process of its own, with an environment of its own, on a free port of this machine. */
+export class Gateway {
+  readonly log: LogLine[] = [];
+  readonly callers: readonly TestCaller[];
+  readonly callersPath: string;
+  /** The one that was started last: while it starts, nobody has it yet. */
+  static latest: Gateway | undefined;
+  url = '';
+  /** All that the process wrote. */
+  output = '';
+  readonly #options: GatewayOptions;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'gateway-'));
+  readonly #process: ChildProcess;
+  readonly #exit: Promise<number | null>;
+  readonly #waiting = new Set<() => void>();
+
+  private constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.callers = options.callers ?? [testCaller('tester')];
+    this.callersPath = join(this.#folder, 'callers.json');
+    writeFileSync(this.callersPath, callersFile(this.callers));
+    this.#process = spawn(process.execPath, [MAIN], {
+      cwd: this.#folder,
+      env: { ...this.#environment(), ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#exit = once(this.#process, 'exit').then(([code]) => code as number | null);
+    void this.#exit.then(() => {
+      this.#wake();
+    });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      if (stream) createInterface(stream).on('line', (line) => this.#take(line));
+    }
+  }
+
+  /** Starts a gateway and waits until it listens. */
+  static async start(options: GatewayOptions): Promise<Gateway> {
+    const gateway = new Gateway(options);
+    Gateway.latest = gateway;
+    const { url } = await gateway.logged((line) => line.msg === 'listening');
+    gateway.url = String(url);
+    return gateway;
+  }
+
+  /** The Authorization header of a caller. */
+  bearer(caller: TestCaller | undefined = this.callers[0]): string {
+    return `Bearer ${caller?.key ?? ''}`;
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  /** Waits for a log line, one that is there already included. */
+  async logged(wanted: (line: LogLine) => boolean): Promise<LogLine> {
+    for (;;) {
+      const line = this.log.find(wanted);
+      if (line) return line;
+      if (this.#process.exitCode !== null || this.#process.signalCode !== null) {
+        throw new Error(`the gateway has ended:\n${this.output}`);
+      }
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** The exit status, once it has ended. */
+  get exited(): Promise<number | null> {
+    return this.#exit;
+  }
+
+  /** Ends it in order, and sees to it that no secret was written. */
+  async stop(): Promise<number | null> {
+    if (this.#process.exitCode === null) this.#process.kill('SIGTERM');
+    const status = await this.#exit;
+    rmSync(this.#folder, { recursive: true, force: true });
+    this.#expectNoSecrets();
+    return status;
+  }
+
+  #environment(): Record<string, string> {
+    const { double } = this.#options;
+    return {
+      HOST: '127.0.0.1',
+      PORT: '0',
+      ITWIN_API_URL: double.url,
+      ITWIN_TOKEN_URL: double.tokenUrl,
+      ITWIN_CLIENT_ID: double.settings.clientId,
+      ITWIN_CLIENT_SECRET: double.settings.clientSecret,
+      UPSTREAM_LIMITS: '100000/1m',
+      CALLERS_FILE: this.callersPath,
+      DRAIN_DELAY: '0ms',
+    };
+  }
+
+  #take(line: string): void {
+    this.output += `${line}\n`;
+    try {
+      this.log.push(JSON.parse(line) as LogLine);
+    } catch {
+      // Not a log line: `output` has it.
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  #expectNoSecrets(): void {
+    const tokens = this.#options.double.calls.map(({ token }) => token).filter((token) => token.length > 0);
+    const secrets = [
+      this.#options.double.settings.clientSecret,
+      ...this.callers.map(({ key }) => key),
+      ...new Set(tokens),
+    ];
+    const leaked = secrets.some((secret) => this.output.includes(secret));
+    if (leaked) throw new Error('the gateway has written a secret');
+  }
+}

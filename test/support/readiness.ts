@@ -1,0 +1,27 @@
+import { expect } from '@jest/globals';
+import type { Gateway } from './gateway.ts';
+import { until } from './until.ts';
+
+export interface Readiness {
+  /** Of the HTTP answer. */
+  readonly status: number;
+  /** Of each part: `up`, `degraded` or `down`. */
+  readonly parts: Readonly<Record<string, string>>;
+}
+
+/** What the gateway says of itself to the platform. */
+export async function readiness(gateway: Gateway): Promise<Readiness> {
+  const answer = await fetch(`${gateway.url}/health/ready`);
+  const { details } = (await answer.json()) as { details: Record<string, { status: string }> };
+  const parts = Object.entries(details).map(([name, { status }]) => [name, status] as const);
+  return { status: answer.status, parts: Object.fromEntries(parts) };
+}
+
+/** Waits until readiness shows Redis so; it says 200 all the while, for the gateway can do without. */
+export async function untilRedisIs(state: 'up' | 'degraded', gateway: Gateway): Promise<void> {
+  await until(`redis is ${state}`, async () => {
+    const { status, parts } = await readiness(gateway);
+    expect(status).toBe(200);
+    return parts['redis'] === state;
+  });
+}

@@ -1,0 +1,36 @@
+import { afterEach } from '@jest/globals';
+import { type DoubleOptions, ITwinDouble } from '../simulator/itwin-double.ts';
+import { Gateway, type GatewayOptions } from './gateway.ts';
+import { RedisServer } from './redis.ts';
+
+/** What a test starts ends with it, last first: each in turn, so that a gateway ends before what it needs. */
+const ends: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  const faults: unknown[] = [];
+  for (let end = ends.pop(); end; end = ends.pop()) await end().catch((error: unknown) => faults.push(error));
+  if (faults.length > 0) throw faults[0];
+});
+
+export async function startDouble(options: DoubleOptions = {}): Promise<ITwinDouble> {
+  const double = await ITwinDouble.start(options);
+  ends.push(() => double.stop());
+  return double;
+}
+
+export async function startRedis(): Promise<RedisServer> {
+  const redis = await RedisServer.start();
+  ends.push(() => redis.kill());
+  return redis;
+}
+
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const gateway = await Gateway.start(options);
+  ends.push(() => gateway.stop());
+  return gateway;
+}
+
+/** Runs at the end of the test. */
+export function atEnd(end: () => Promise<unknown>): void {
+  ends.push(end);
+}
