@@ -1,14 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
-import { testCaller } from '../support/gateway.ts';
+import { type Gateway, testCaller } from '../support/gateway.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
 
 const busy = testCaller('busy');
 const other = testCaller('other');
 
 /** Resolves once so many reads stand in the queue. */
-async function untilWaiting(gateway: Parameters<typeof metric>[0], count: number): Promise<void> {
-  while ((await metric(gateway, 'gateway_queue_depth')) < count);
+async function untilWaiting(gateway: Gateway, count: number): Promise<void> {
+  await until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) >= count, 20_000);
+}
+
+/** Resolves once so many reads have been refused. */
+async function untilRefused(gateway: Gateway, count: number): Promise<void> {
+  const refused = (): Promise<number> => metric(gateway, 'gateway_job_reads_total', { status: '429' });
+  await until(`${count} are refused`, async () => (await refused()) >= count, 20_000);
 }
 
 describe('the queue', () => {
@@ -19,11 +26,15 @@ describe('the queue', () => {
       callers: [busy, other],
       env: { UPSTREAM_CONCURRENCY: '10', PATIENCE: '5m', QUEUE_LIMIT: '2000' },
     });
+    double.fault({ kind: 'hold' });
     const flood = jobIds(1010).map((id) => readJob(gateway, id, { caller: busy }));
-    await untilWaiting(gateway, 500);
+    await untilWaiting(gateway, 1000);
     const [single = ''] = jobIds(1);
     const arrivedBefore = double.count;
-    const { status } = await readJob(gateway, single, { caller: other });
+    const reading = readJob(gateway, single, { caller: other });
+    await untilWaiting(gateway, 1001);
+    double.clearFaults();
+    const { status } = await reading;
     const place = double.calls.findIndex(({ jobId }) => jobId === single);
     expect(status).toBe(200);
     expect(place - arrivedBefore).toBeLessThanOrEqual(20);
@@ -33,20 +44,21 @@ describe('the queue', () => {
 
   it('answers 429 to the caller with most waiting when it is full, and serves the others', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'slow', ms: 1500 });
+    double.fault({ kind: 'hold' });
     const gateway = await startGateway({
       double,
       callers: [busy, other],
       env: { UPSTREAM_CONCURRENCY: '2', QUEUE_LIMIT: '20' },
     });
     const flood = jobIds(30).map((id) => readJob(gateway, id, { caller: busy }));
-    await untilWaiting(gateway, 20);
+    await untilRefused(gateway, 8);
+    const others = jobIds(5).map((id) => readJob(gateway, id, { caller: other }));
+    await untilRefused(gateway, 8 + 5);
     double.clearFaults();
-    const others = await Promise.all(jobIds(5).map((id) => readJob(gateway, id, { caller: other })));
     const seen = await Promise.all(flood);
     const refused = seen.filter(({ status }) => status === 429);
-    expect(others.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
-    expect(refused.length).toBeGreaterThanOrEqual(8 + 5);
+    expect((await Promise.all(others)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+    expect(refused).toHaveLength(8 + 5);
     expect(seen.length - refused.length + 5).toBe(double.count);
     for (const answer of refused) {
       expect(errorOf(answer).code).toBe('TooManyRequests');

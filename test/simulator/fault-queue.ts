@@ -21,6 +21,12 @@ const EVERY_JOB = '';
  */
 export class FaultQueue {
   readonly #pending = new Map<string, Pending>();
+  #cleared = Promise.withResolvers<void>();
+
+  /** Resolves when the faults of now are cleared. */
+  get cleared(): Promise<void> {
+    return this.#cleared.promise;
+  }
 
   add(spec: FaultSpec, { jobId = EVERY_JOB, times }: FaultScope = {}): void {
     const pending = this.#pending.get(jobId.toLowerCase()) ?? { counted: [], standing: undefined };
@@ -36,6 +42,8 @@ export class FaultQueue {
 
   clear(): void {
     this.#pending.clear();
+    this.#cleared.resolve();
+    this.#cleared = Promise.withResolvers<void>();
   }
 
   #takeFrom(key: string): FaultSpec | undefined {

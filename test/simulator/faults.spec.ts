@@ -71,6 +71,21 @@ describe('a fault that answers', () => {
     expect(performance.now() - start).toBeGreaterThan(48);
   });
 
+  it('holds the normal answer back until the faults are cleared', async () => {
+    double.fault({ kind: 'hold' });
+    let answered = false;
+    const held = read().then((answer) => {
+      answered = true;
+      return answer;
+    });
+    await double.arrived(1);
+    // Another request is answered in between.
+    await fetch(`${double.url}/_double`);
+    expect(answered).toBe(false);
+    double.clearFaults();
+    expect((await held).status).toBe(200);
+  });
+
   it('compresses the normal answer for a client that accepts it', async () => {
     double.fault({ kind: 'gzip' });
     const answer = await read();

@@ -29,6 +29,8 @@ export type FaultSpec =
   | { readonly kind: 'hang-body' }
   /** The normal answer, as of the request's arrival, this many milliseconds late. */
   | { readonly kind: 'slow'; readonly ms: number }
+  /** The normal answer, as of the request's arrival, when the faults are cleared. */
+  | { readonly kind: 'hold' }
   /** A TCP reset before any byte. */
   | { readonly kind: 'reset' }
   /** Head and half the body of the normal answer, then the connection is closed. */
@@ -58,6 +60,8 @@ export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): R
       return { outcome: 'hang-body', send: (_, response) => sendHalf(response, normal, () => undefined) };
     case 'slow':
       return { ...plain(normal), delayMs: spec.ms };
+    case 'hold':
+      return { ...plain(normal), held: true };
     case 'reset':
       return RESET;
     case 'cut-off':

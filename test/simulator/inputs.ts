@@ -63,6 +63,7 @@ const FAULTS: Readonly<Record<FaultSpec['kind'], Fields>> = {
   status,
   hang: {},
   'hang-body': {},
+  hold: {},
   slow: { ms: required(milliseconds) },
   reset: {},
   'cut-off': {},

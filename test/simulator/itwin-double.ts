@@ -190,7 +190,9 @@ export class ITwinDouble {
       waitMs !== null,
     );
     const delayMs = (admitted ? draw(this.#settings.latencyMs) : 0) + (reaction.delayMs ?? 0);
-    after(response, delayMs, () => reaction.send(request, response));
+    const answer = (): void => after(response, delayMs, () => reaction.send(request, response));
+    if (reaction.held) void this.#faults.cleared.then(answer);
+    else answer();
   }
 
   /** An admitted request: it meets a fault or gets the job. */

@@ -17,6 +17,8 @@ export interface Reaction {
   readonly outcome: Outcome;
   /** Milliseconds to wait first, on top of the latency set. */
   readonly delayMs?: number;
+  /** Waits for the faults to be cleared before that. */
+  readonly held?: boolean;
   readonly send: (request: IncomingMessage, response: ServerResponse) => void;
 }
 
