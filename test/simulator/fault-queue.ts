@@ -21,7 +21,7 @@ const EVERY_JOB = '';
  */
 export class FaultQueue {
   readonly #pending = new Map<string, Pending>();
-  #cleared = Promise.withResolvers<void>();
+  #cleared = Promise.withResolvers<undefined>();
 
   /** Resolves when the faults of now are cleared. */
   get cleared(): Promise<void> {
@@ -42,8 +42,8 @@ export class FaultQueue {
 
   clear(): void {
     this.#pending.clear();
-    this.#cleared.resolve();
-    this.#cleared = Promise.withResolvers<void>();
+    this.#cleared.resolve(undefined);
+    this.#cleared = Promise.withResolvers<undefined>();
   }
 
   #takeFrom(key: string): FaultSpec | undefined {
