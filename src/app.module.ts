@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import type { Logger } from 'pino';
+import { BudgetModule } from './budget/budget.module.ts';
 import { CallersModule } from './callers/callers.module.ts';
 import type { Settings } from './config/settings.ts';
 import { EnvelopeFilter } from './errors/envelope.filter.ts';
@@ -32,11 +33,18 @@ export class AppModule {
     };
     const observer = observe(metrics, log);
     const store = StoreModule.register({ settings, lifetimes, log, onFault: observer.storeFailed });
+    const budget = BudgetModule.register({
+      settings,
+      store,
+      onFault: observer.storeFailed,
+      onMode: observer.budgetMode,
+    });
     const upstream = UpstreamModule.register({
       settings,
       lifetimes,
       store,
       sharedCopies: SHARED_COPIES,
+      budget,
       observer,
     });
     const callers = CallersModule.register(settings, log);
@@ -48,9 +56,10 @@ export class AppModule {
         MetricsModule.register(metrics),
         callers,
         store,
+        budget,
         upstream,
         JobsModule.register(settings, [callers, upstream]),
-        HealthModule.register(settings, lifecycle, [upstream, store]),
+        HealthModule.register(settings, lifecycle, [upstream, budget, store]),
       ],
       providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],
     };

@@ -3,7 +3,8 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Logger as NestLogger } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.ts';
-import { LocalBudget } from './budget/local-budget.ts';
+import type { Budget } from './budget/budget.ts';
+import { BUDGET } from './budget/budget.module.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
 import type { Settings } from './config/settings.ts';
@@ -36,14 +37,15 @@ export async function createApp(
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   allowOnlyReads(fastify, `${JOBS_PATH}/:id`, (authorization) => authenticator.authenticate(authorization));
   for (const path of ['/health/live', '/health/ready', '/metrics']) allowOnlyReads(fastify, path);
-  showGauges(metrics, app.get(Throttle, { strict: false }), app.get(LocalBudget, { strict: false }));
+  showGauges(metrics, app.get(Throttle, { strict: false }), app.get<Budget>(BUDGET, { strict: false }));
   return app;
 }
 
-function showGauges(metrics: Metrics, throttle: Throttle, budget: LocalBudget): void {
+function showGauges(metrics: Metrics, throttle: Throttle, budget: Budget): void {
   metrics.show({
     queueDepth: () => throttle.depth,
     budgetRemaining: () => budget.state().windows.map(({ name, remaining }) => [name, remaining] as const),
+    budgetMode: () => budget.state().mode,
     pausedSeconds: () => budget.state().closedMs / 1000,
   });
 }

@@ -7,7 +7,9 @@ import type { UpstreamObserver } from './upstream/upstream.module.ts';
 export function observe(
   metrics: Metrics,
   log: Logger,
-): UpstreamObserver & { readonly storeFailed: (operation: string) => void } {
+): UpstreamObserver & { readonly budgetMode: (mode: 'shared' | 'fallback', reason?: unknown) => void } & {
+  readonly storeFailed: (operation: string) => void;
+} {
   return {
     called: (status, tookMs) => {
       metrics.upstreamRequests.inc({ status: String(status) });
@@ -20,8 +22,19 @@ export function observe(
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure) log.error({ reason: failure.message }, 'no token');
     },
+    budgetMode: (mode, reason) => {
+      if (mode === 'shared') log.info('the budget is shared again');
+      else
+        log.warn({ reason: nameOf(reason) }, 'the shared budget is away: this replica goes on with its part');
+    },
     storeFailed: (operation) => {
       metrics.storeErrors.inc({ operation });
     },
   };
+}
+
+/** What an error of the store is called. Its message may hold a key or an address. */
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return (error as NodeJS.ErrnoException).code ?? /^[A-Z]{3,}/.exec(error.message)?.[0] ?? error.name;
 }

@@ -6,7 +6,14 @@ export interface WindowState {
   readonly remaining: number;
 }
 
+/**
+ * Where the budget is kept: `local` in a process that shares it with nobody, `shared` in Redis, `fallback` in each process for
+ * its part while Redis is away.
+ */
+export type BudgetMode = 'local' | 'shared' | 'fallback';
+
 export interface BudgetState {
+  readonly mode: BudgetMode;
   readonly windows: readonly WindowState[];
   /** Milliseconds for which the gate is still closed; 0 when it is open. */
   readonly closedMs: number;
@@ -17,8 +24,11 @@ export interface BudgetState {
  * Nothing is reserved: an answer other than 0 may be followed by a later one.
  */
 export interface Budget {
-  /** 0: send now, and it is counted. Otherwise ask again no earlier than this many milliseconds from now. */
-  ask(): Promise<number>;
+  /**
+   * 0: send now, and it is counted. Otherwise ask again no earlier than this many milliseconds from now.
+   * @param waiting how many reads wait for a slot here
+   */
+  ask(waiting: number): Promise<number>;
   /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
   forecastMs(nth: number): number;
   /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After). Never shortens a closing. */

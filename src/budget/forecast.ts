@@ -1,10 +1,15 @@
 import { LEAST_STEP_MS, type SpreadWindow } from './window.ts';
 
+/** How old a forecast may be, in milliseconds, before it is made anew. */
+const GOOD_FOR_MS = 250;
+
 /** When the coming sends may go if each goes as soon as it may: the arithmetic itself, run ahead on copies. */
-export class Forecast {
+class Run {
   readonly #times: number[] = [];
   readonly #windows: readonly SpreadWindow[];
   #now: number;
+  /** Sends that have gone since it was made. */
+  sent = 0;
 
   /**
    * @param from the time of the copies
@@ -33,5 +38,31 @@ export class Forecast {
     }
     for (const window of this.#windows) window.take(this.#now);
     return this.#now;
+  }
+}
+
+/** Forecasts of one budget. They are asked for at every read, so one is used for a while. */
+export class Forecast {
+  #run: Run | undefined;
+
+  /** @param begin the windows as they are now, and when the gate opens */
+  constructor(private readonly begin: () => { windows: readonly SpreadWindow[]; opensAt: number }) {}
+
+  /** In how many milliseconds from `now` the nth send is to be expected. */
+  forecastMs(nth: number, now: number): number {
+    if (!this.#run || now - this.#run.from > GOOD_FOR_MS) {
+      const { windows, opensAt } = this.begin();
+      this.#run = new Run(windows, now, opensAt);
+    }
+    return Math.max(0, this.#run.timeOf(this.#run.sent + nth) - now);
+  }
+
+  sent(): void {
+    if (this.#run) this.#run.sent++;
+  }
+
+  /** What was forecast does not hold any more. */
+  forget(): void {
+    this.#run = undefined;
   }
 }

@@ -20,6 +20,7 @@ export class Gate {
 
   /** Never shortens a closing. */
   close(now: number, forMs: number): void {
+    if (forMs <= 0) return;
     this.#closedUntil = Math.max(this.#closedUntil, now + Math.min(forMs, LONGEST_CLOSING_MS));
   }
 

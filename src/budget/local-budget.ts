@@ -1,10 +1,7 @@
-import type { Budget, BudgetState } from './budget.ts';
+import type { Budget, BudgetMode, BudgetState } from './budget.ts';
 import { Forecast } from './forecast.ts';
-import { Gate } from './gate.ts';
-import { LEAST_STEP_MS, type Limit, type SpreadWindow, spreadWindows } from './window.ts';
-
-/** How old a forecast may be, in milliseconds, before it is made anew. */
-const FORECAST_GOOD_FOR_MS = 250;
+import type { Gate } from './gate.ts';
+import { LEAST_STEP_MS, type SpreadWindow } from './window.ts';
 
 /**
  * Timers fire a little late. A send that is no later than this after its due time, in milliseconds, is counted as of that
@@ -13,43 +10,46 @@ const FORECAST_GOOD_FOR_MS = 250;
  */
 const LATENESS_MS = 20;
 
+/** @returns by how much a send may be late and still be counted as of its due time, in milliseconds */
+export function toleratedLatenessMs(marginMs: number): number {
+  return Math.min(LATENESS_MS, marginMs / 2);
+}
+
+/** A window under the name that the settings give it. */
+export interface NamedWindow {
+  readonly name: string;
+  readonly window: SpreadWindow;
+}
+
 export interface LocalBudgetOptions {
-  /** Shortest window first, each with the name that the settings give it. */
-  readonly limits: readonly (Limit & { readonly name: string })[];
-  readonly marginMs: number;
-  /** How many replicas share the limits: this one takes its part. */
-  readonly replicas: number;
+  readonly mode?: BudgetMode;
+  readonly windows: readonly NamedWindow[];
+  readonly gate: Gate;
+  readonly latenessMs: number;
 }
 
 /** The budget of one process that asks nobody else. */
 export class LocalBudget implements Budget {
-  readonly #names: readonly string[];
-  readonly #latenessMs: number;
+  readonly #options: LocalBudgetOptions;
   readonly #windows: readonly SpreadWindow[];
-  readonly #gate = new Gate();
+  readonly #forecast: Forecast;
   /** When the next send was last said to be due. */
   #dueAt = Infinity;
-  #forecast: Forecast | undefined;
-  #sentSinceForecast = 0;
 
   /** @param clock milliseconds that never go back */
   constructor(
-    { limits, marginMs, replicas }: LocalBudgetOptions,
+    options: LocalBudgetOptions,
     private readonly clock: () => number = () => performance.now(),
   ) {
-    const own = limits.map(({ limit, windowMs }) => ({
-      limit: Math.max(1, Math.floor(limit / replicas)),
-      windowMs,
-    }));
-    this.#latenessMs = Math.min(LATENESS_MS, marginMs / 2);
-    this.#names = limits.map(({ name }) => name);
-    this.#windows = spreadWindows(own, marginMs);
+    this.#options = options;
+    this.#windows = options.windows.map(({ window }) => window);
+    this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
   ask(): Promise<number> {
     const now = this.clock();
     const lateMs = now - this.#dueAt;
-    let at = lateMs >= 0 && lateMs <= this.#latenessMs ? this.#dueAt : now;
+    let at = lateMs >= 0 && lateMs <= this.#options.latenessMs ? this.#dueAt : now;
     // From the due time the arithmetic goes on step by step, as it would have if the timer had been in time.
     for (let waitMs = this.#waitMs(at); waitMs > 0; waitMs = this.#waitMs(at)) {
       at += Math.max(waitMs, LEAST_STEP_MS);
@@ -61,45 +61,43 @@ export class LocalBudget implements Budget {
   }
 
   #waitMs(at: number): number {
-    return Math.max(this.#gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
+    return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
   }
 
   #go(at: number): Promise<number> {
     for (const window of this.#windows) window.take(at);
-    this.#sentSinceForecast++;
+    this.#forecast.sent();
     this.#dueAt = Infinity;
     return Promise.resolve(0);
   }
 
   forecastMs(nth: number): number {
-    const now = this.clock();
-    if (!this.#forecast || now - this.#forecast.from > FORECAST_GOOD_FOR_MS) {
-      this.#forecast = new Forecast(this.#windows, now, this.#gate.closedUntil);
-      this.#sentSinceForecast = 0;
-    }
-    return Math.max(0, this.#forecast.timeOf(this.#sentSinceForecast + nth) - now);
+    return this.#forecast.forecastMs(nth, this.clock());
   }
 
   close(forMs: number): void {
-    this.#gate.close(this.clock(), forMs);
-    for (const window of this.#windows) window.closeUntil(this.#gate.closedUntil);
-    this.#forecast = undefined;
+    const { gate } = this.#options;
+    gate.close(this.clock(), forMs);
+    for (const window of this.#windows) window.closeUntil(gate.closedUntil);
+    this.#forecast.forget();
   }
 
   refused(retryAfterMs: number | undefined): void {
+    const { gate } = this.#options;
     const now = this.clock();
-    const first = this.#gate.closedMs(now) === 0;
+    const first = gate.closedMs(now) === 0;
     // A refusal without a word, while another has closed the gate, says nothing new.
-    if (first || retryAfterMs !== undefined) this.close(retryAfterMs ?? this.#gate.backoffMs(now));
-    if (first) for (const window of this.#windows) window.cut(this.#gate.closedUntil);
+    if (first || retryAfterMs !== undefined) this.close(retryAfterMs ?? gate.backoffMs(now));
+    if (first) for (const window of this.#windows) window.cut(gate.closedUntil);
   }
 
   state(): BudgetState {
+    const { windows, gate, mode = 'local' } = this.#options;
     const now = this.clock();
-    const windows = this.#windows.map((window, index) => ({
-      name: this.#names[index] ?? '',
-      remaining: window.remaining(now),
-    }));
-    return { windows, closedMs: this.#gate.closedMs(now) };
+    return {
+      mode,
+      windows: windows.map(({ name, window }) => ({ name, remaining: window.remaining(now) })),
+      closedMs: gate.closedMs(now),
+    };
   }
 }

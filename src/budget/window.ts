@@ -9,6 +9,16 @@ const MOMENT = 1e-6;
 /** Who steps from answer to answer steps no less, in milliseconds: less is lost on a clock that has run for months. */
 export const LEAST_STEP_MS = 1e-3;
 
+/** How far a window has come, apart from its sends. Times on its clock. */
+export interface WindowProgress {
+  readonly credit: number;
+  readonly accruedTo: number;
+  /** The part of the limit that is used, after a cut. */
+  readonly share: number;
+  /** When it recovers by a step; Infinity when there is nothing to recover. */
+  readonly recoversAt: number;
+}
+
 /**
  * At most `limit` sends in any `spanMs`, spread: a bucket of `burst` credits lets an idle gateway burst, and credit accrues
  * at the rate at which what is left of the window can be spent evenly until its oldest send leaves it:
@@ -80,12 +90,26 @@ export class SpreadWindow {
 
   /** The same window, to try things out on. */
   clone(): SpreadWindow {
+    const sends = this.#sends.slice(this.#head);
+    return this.at(
+      {
+        credit: this.#credit,
+        accruedTo: this.#accruedTo,
+        share: this.#share,
+        recoversAt: this.#recoversAt,
+      },
+      sends,
+    );
+  }
+
+  /** A window of the same size that has come so far. @param sends times, oldest first */
+  at({ credit, accruedTo, share, recoversAt }: WindowProgress, sends: number[]): SpreadWindow {
     const twin = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
-    twin.#credit = this.#credit;
-    twin.#accruedTo = this.#accruedTo;
-    twin.#share = this.#share;
-    twin.#recoversAt = this.#recoversAt;
-    twin.#sends = this.#sends.slice(this.#head);
+    twin.#credit = credit;
+    twin.#accruedTo = accruedTo;
+    twin.#share = share;
+    twin.#recoversAt = recoversAt;
+    twin.#sends = sends;
     return twin;
   }
 
@@ -133,16 +157,29 @@ export interface Limit {
   readonly windowMs: number;
 }
 
+/** A limit under the name that the settings give it. */
+export interface NamedLimit extends Limit {
+  readonly name: string;
+}
+
 /**
  * The windows for limits given shortest first. The shortest lends half of its limit as a burst, a longer one a whole
  * shortest window's worth.
  * @param marginMs what the gateway counts at sending upstream counts at arrival: jitter can squeeze more into a window
  *   there, so that each is taken longer by this, or by 0.5 % if that is more
+ * @param replicas how many share the limits, each its part
  */
-export function spreadWindows(limits: readonly Limit[], marginMs: number): SpreadWindow[] {
-  const shortest = limits[0]?.limit ?? 0;
-  return limits.map(({ limit, windowMs }, index) => {
-    const burst = index === 0 ? limit / 2 : Math.min(limit / 2, shortest);
-    return new SpreadWindow(limit, windowMs + Math.max(marginMs, windowMs * 0.005), Math.max(1, burst));
+export function spreadWindows<L extends Limit>(
+  limits: readonly L[],
+  marginMs: number,
+  replicas = 1,
+): (L & { readonly window: SpreadWindow })[] {
+  const part = ({ limit }: Limit): number => Math.max(1, Math.floor(limit / replicas));
+  const shortest = limits[0] ? part(limits[0]) : 0;
+  return limits.map((limit, index) => {
+    const most = part(limit);
+    const burst = index === 0 ? most / 2 : Math.min(most / 2, shortest);
+    const spanMs = limit.windowMs + Math.max(marginMs, limit.windowMs * 0.005);
+    return { ...limit, window: new SpreadWindow(most, spanMs, Math.max(1, burst)) };
   });
 }

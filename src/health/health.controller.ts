@@ -40,6 +40,7 @@ export class HealthController {
       () => this.#part('redis', this.parts.redis()),
       () => this.#part('queue', this.parts.queue()),
       () => this.#part('gate', this.parts.gate()),
+      () => this.#part('budget', this.parts.budget()),
     ]);
   }
 

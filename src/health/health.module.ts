@@ -1,7 +1,8 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Redis } from 'ioredis';
-import { LocalBudget } from '../budget/local-budget.ts';
+import type { Budget } from '../budget/budget.ts';
+import { BUDGET } from '../budget/budget.module.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import { REDIS } from '../store/store.module.ts';
@@ -21,9 +22,9 @@ export class HealthModule {
         { provide: Lifecycle, useValue: lifecycle },
         {
           provide: PARTS,
-          useFactory: (tokens: TokenSource, throttle: Throttle, budget: LocalBudget, redis?: Redis) =>
+          useFactory: (tokens: TokenSource, throttle: Throttle, budget: Budget, redis?: Redis) =>
             partsOf(tokens, throttle, budget, settings.QUEUE_LIMIT, redis),
-          inject: [TokenSource, Throttle, LocalBudget, { token: REDIS, optional: true }],
+          inject: [TokenSource, Throttle, BUDGET, { token: REDIS, optional: true }],
         },
       ],
     };

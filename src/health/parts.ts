@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { LocalBudget } from '../budget/local-budget.ts';
+import type { Budget } from '../budget/budget.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';
 import type { TokenSource } from '../upstream/token-source.ts';
 
@@ -17,12 +17,13 @@ export interface Parts {
   redis(): Part;
   queue(): Part;
   gate(): Part;
+  budget(): Part;
 }
 
 export function partsOf(
   tokens: TokenSource,
   throttle: Throttle,
-  budget: LocalBudget,
+  budget: Budget,
   queueLimit: number,
   redis: Redis | undefined,
 ): Parts {
@@ -39,6 +40,10 @@ export function partsOf(
     gate: () => {
       const closedSeconds = Math.ceil(budget.state().closedMs / 1000);
       return { well: closedSeconds === 0, details: { closedSeconds } };
+    },
+    budget: () => {
+      const { mode } = budget.state();
+      return { well: mode !== 'fallback', details: { mode } };
     },
   };
 }

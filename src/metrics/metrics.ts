@@ -4,11 +4,15 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
 
+const BUDGET_MODES = ['local', 'shared', 'fallback'];
+
 /** What the gauges show, read when somebody asks for them. */
 export interface Gauges {
   queueDepth(): number;
   /** Sends left in each window, by the window's name. */
   budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
+  /** Where the budget is kept now. */
+  budgetMode(): string;
   /** Seconds for which the gate is still closed. */
   pausedSeconds(): number;
 }
@@ -89,7 +93,10 @@ export class Metrics {
       help: 'Where the budget is kept: 1 for the mode in force.',
       labelNames: ['mode'] as const,
       registers,
-    }).set({ mode: 'local' }, 1);
+      collect() {
+        for (const mode of BUDGET_MODES) this.set({ mode }, mode === gauges.budgetMode() ? 1 : 0);
+      },
+    });
     new Gauge({
       name: 'gateway_paused_seconds',
       help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',

@@ -13,12 +13,14 @@ export class Hangs {
     this.#timeouts = 0;
   }
 
-  failed(error: unknown): void {
+  /** @returns whether Redis is away: otherwise one answer did not come in time */
+  failed(error: unknown): boolean {
     const timedOut = error instanceof Error && error.message === 'Command timed out';
     this.#timeouts = timedOut ? this.#timeouts + 1 : 0;
-    if (this.#timeouts < TIMEOUTS_IN_A_ROW) return;
+    if (this.#timeouts < TIMEOUTS_IN_A_ROW) return !timedOut;
     this.#timeouts = 0;
     this.redis.emit('error', new Error(error instanceof Error ? error.message : 'no answer'));
     this.redis.disconnect(true);
+    return true;
   }
 }

@@ -18,6 +18,7 @@ import { RedisKeyv } from './redis-keyv.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
 export const REDIS = Symbol('Redis');
+export const HANGS = Symbol('Hangs');
 /** The copies that all replicas share; nothing is provided when there is no store. */
 export const SHARED_COPIES = Symbol('SharedCopies');
 
@@ -36,6 +37,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
   static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
     if (settings.REDIS_URL === '') return { module: StoreModule };
     const redis = connectRedis(settings.REDIS_URL, log);
+    const hangs = new Hangs(redis);
     const options = {
       keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
       lifetimes,
@@ -43,16 +45,17 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
     };
     return {
       module: StoreModule,
-      imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, new Hangs(redis), onFault))] })],
+      imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, hangs, onFault))] })],
       providers: [
         { provide: REDIS, useValue: redis },
+        { provide: HANGS, useValue: hangs },
         {
           provide: SHARED_COPIES,
           useFactory: (cache: Cache) => new CachedCopies(cache, options),
           inject: [CACHE_MANAGER],
         },
       ],
-      exports: [REDIS, SHARED_COPIES],
+      exports: [REDIS, HANGS, SHARED_COPIES],
     };
   }
 

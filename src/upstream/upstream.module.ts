@@ -2,7 +2,8 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module } from '@nestjs/common';
-import { LocalBudget } from '../budget/local-budget.ts';
+import type { Budget } from '../budget/budget.ts';
+import { BUDGET } from '../budget/budget.module.ts';
 import type { Settings } from '../config/settings.ts';
 import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
@@ -24,6 +25,7 @@ export interface UpstreamModuleOptions {
   /** The module and the token of the copies that all replicas share. */
   readonly store: DynamicModule;
   readonly sharedCopies: symbol;
+  readonly budget: DynamicModule;
   readonly observer: UpstreamObserver;
 }
 
@@ -48,13 +50,13 @@ export class UpstreamModule {
     lifetimes,
     store,
     sharedCopies,
+    budget,
     observer,
   }: UpstreamModuleOptions): DynamicModule {
     return {
       module: UpstreamModule,
-      imports: [HttpModule.register(httpClient(settings)), store],
+      imports: [HttpModule.register(httpClient(settings)), store, budget],
       providers: [
-        { provide: LocalBudget, useFactory: () => budget(settings) },
         {
           provide: TokenSource,
           useFactory: (http: HttpService) => tokenSource(http, settings, observer),
@@ -62,7 +64,7 @@ export class UpstreamModule {
         },
         {
           provide: Throttle,
-          useFactory: (quota: LocalBudget, tokens: TokenSource) =>
+          useFactory: (quota: Budget, tokens: TokenSource) =>
             new Throttle(quota, {
               concurrency: settings.UPSTREAM_CONCURRENCY,
               queueLimit: settings.QUEUE_LIMIT,
@@ -73,7 +75,7 @@ export class UpstreamModule {
                 observer.slotFound(waitedMs);
               },
             }),
-          inject: [LocalBudget, TokenSource],
+          inject: [BUDGET, TokenSource],
         },
         {
           provide: JobReads,
@@ -91,17 +93,9 @@ export class UpstreamModule {
           inject: [HttpService, TokenSource, Throttle, { token: sharedCopies, optional: true }],
         },
       ],
-      exports: [JobReads, Throttle, LocalBudget, TokenSource],
+      exports: [JobReads, Throttle, TokenSource],
     };
   }
-}
-
-function budget({
-  UPSTREAM_LIMITS: limits,
-  LIMIT_MARGIN: marginMs,
-  REPLICAS: replicas,
-}: Settings): LocalBudget {
-  return new LocalBudget({ limits, marginMs, replicas });
 }
 
 function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {

@@ -1,14 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
-import { LocalBudget } from '../../src/budget/local-budget.ts';
+import { Gate } from '../../src/budget/gate.ts';
+import { LocalBudget, toleratedLatenessMs } from '../../src/budget/local-budget.ts';
+import { type Limit, spreadWindows } from '../../src/budget/window.ts';
+
+function localBudget(
+  { limit, windowMs, marginMs, replicas = 1 }: Limit & { marginMs: number; replicas?: number },
+  clock: { now: number },
+): LocalBudget {
+  const windows = spreadWindows([{ name: 'w', limit, windowMs }], marginMs, replicas);
+  const latenessMs = toleratedLatenessMs(marginMs);
+  return new LocalBudget({ windows, gate: new Gate(), latenessMs }, () => clock.now);
+}
 
 /** A budget on a clock of the test's own. */
 function budgetAt(limit: number, windowMs: number, replicas = 1, marginMs = 0) {
   const clock = { now: 1000 };
-  const budget = new LocalBudget(
-    { limits: [{ name: 'w', limit, windowMs }], marginMs, replicas },
-    () => clock.now,
-  );
-  return { clock, budget };
+  return { clock, budget: localBudget({ limit, windowMs, replicas, marginMs }, clock) };
 }
 
 /** Sends as soon as it may until a time; the times of the sends. */
@@ -87,8 +94,7 @@ describe('the budget of one process', () => {
   it('keeps any window to its limit in real time, however late the timers are', async () => {
     for (const marginMs of [0, 5, 40]) {
       const clock = { now: 0 };
-      const limits = [{ name: 'w', limit: 60, windowMs: 1000 }];
-      const budget = new LocalBudget({ limits, marginMs, replicas: 1 }, () => clock.now);
+      const budget = localBudget({ limit: 60, windowMs: 1000, marginMs }, clock);
       const sent: number[] = [];
       for (let turn = 0; sent.length < 1500; turn++) {
         const waitMs = await budget.ask();

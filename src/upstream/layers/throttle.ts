@@ -145,7 +145,7 @@ export class Throttle {
     try {
       while (this.#line.size > 0 && performance.now() < until) {
         await this.#tokenAtHand();
-        const waitMs = this.#line.size > 0 ? await this.budget.ask() : 0;
+        const waitMs = this.#line.size > 0 ? await this.budget.ask(this.#line.size) : 0;
         if (waitMs <= 0) return this.#line.next();
         await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
       }

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type DynamicModule,
+  Inject,
+  Module,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { Settings } from '../config/settings.ts';
+import type { Hangs } from '../store/hangs.ts';
+import { keyPrefix } from '../store/shared-copies.ts';
+import { HANGS, REDIS } from '../store/store.module.ts';
+import type { Budget } from './budget.ts';
+import { BudgetStore, type ScriptClient } from './budget-store.ts';
+import { FailoverBudget } from './failover-budget.ts';
+import { Gate } from './gate.ts';
+import { Ledger } from './ledger.ts';
+import { LocalBudget, toleratedLatenessMs } from './local-budget.ts';
+import { SharedBudget } from './shared-budget.ts';
+import { spreadWindows } from './window.ts';
+
+export const BUDGET = Symbol('Budget');
+
+export interface BudgetModuleOptions {
+  readonly settings: Settings;
+  readonly store: DynamicModule;
+  readonly onFault: (operation: string) => void;
+  readonly onMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
+}
+
+/** What may be sent upstream and when: shared by all replicas when there is a Redis. */
+@Module({})
+export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(@Inject(BUDGET) private readonly budget: Budget) {}
+
+  static register(options: BudgetModuleOptions): DynamicModule {
+    return {
+      module: BudgetModule,
+      imports: [options.store],
+      providers: [
+        {
+          provide: BUDGET,
+          useFactory: (redis?: ScriptClient, hangs?: Hangs): Budget =>
+            redis && hangs ? shared(options, redis, hangs) : own(options.settings),
+          inject: [
+            { token: REDIS, optional: true },
+            { token: HANGS, optional: true },
+          ],
+        },
+      ],
+      exports: [BUDGET],
+    };
+  }
+
+  /** The first read should not be the one that finds out how the shared budget stands. */
+  async onModuleInit(): Promise<void> {
+    if (this.budget instanceof FailoverBudget) await this.budget.look();
+  }
+
+  onApplicationShutdown(): void {
+    if (this.budget instanceof FailoverBudget) this.budget.end();
+  }
+}
+
+function own({ UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas }: Settings): LocalBudget {
+  return new LocalBudget({
+    windows: spreadWindows(limits, marginMs, replicas),
+    gate: new Gate(),
+    latenessMs: toleratedLatenessMs(marginMs),
+  });
+}
+
+function shared(
+  { settings, onFault, onMode }: BudgetModuleOptions,
+  redis: ScriptClient,
+  hangs: Hangs,
+): FailoverBudget {
+  const { UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas } = settings;
+  const windows = spreadWindows(limits, marginMs);
+  const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
+  const parts = {
+    windows,
+    ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
+    gate: new Gate(),
+    latenessMs: toleratedLatenessMs(marginMs),
+  };
+  const store = new BudgetStore(redis, prefix, windows, randomBytes(6).toString('base64url'));
+  return new FailoverBudget({
+    ...parts,
+    shared: new SharedBudget({ ...parts, store }),
+    ownPart: () => spreadWindows(limits, marginMs, replicas),
+    replicas,
+    isAway: (error) => {
+      onFault('budget');
+      return hangs.failed(error);
+    },
+    onMode,
+  });
+}

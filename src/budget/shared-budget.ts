@@ -1,0 +1,154 @@
+import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
+import { Forecast } from './forecast.ts';
+import type { Gate } from './gate.ts';
+import type { Ledger } from './ledger.ts';
+import type { NamedWindow } from './local-budget.ts';
+import type { SpreadWindow, WindowProgress } from './window.ts';
+
+/** A state that changes under each of so many attempts is not to be caught up with. */
+const MOST_ATTEMPTS = 5;
+/** A send that leaves the longest window within so many milliseconds may have been dropped by the store already. */
+const LEAVING_MS = 200;
+
+export interface SharedBudgetOptions {
+  readonly store: BudgetStore;
+  /** The sizes of the windows; their progress is in the store. */
+  readonly windows: readonly NamedWindow[];
+  readonly ledger: Ledger;
+  readonly gate: Gate;
+  readonly latenessMs: number;
+}
+
+/** The budget that all replicas share. Whatever it is asked, it throws when the store cannot be asked. */
+export class SharedBudget {
+  readonly #options: SharedBudgetOptions;
+  readonly #forecast: Forecast;
+  #version: string | undefined;
+  #cursor: string | undefined;
+  #sent = 0;
+  #last: string | undefined;
+  /** Of each window, when the store answered last. */
+  #progress: readonly WindowProgress[] = [];
+  #others: readonly number[] = [];
+
+  constructor(options: SharedBudgetOptions) {
+    this.#options = options;
+    this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
+  }
+
+  /** As `Budget.ask`. */
+  async ask(): Promise<number> {
+    const id = this.#nextId();
+    const askedAt = performance.now();
+    const { latenessMs: lateness } = this.#options;
+    const { wait = 0 } = await this.#run({ op: 'ask', id, lateness });
+    if (wait > 0) return wait;
+    this.sentAs(id);
+    if (performance.now() - askedAt > lateness) this.#countAnew(id, lateness);
+    return 0;
+  }
+
+  /**
+   * The answer came so late that the send will be later than it was counted. Asked for once more, it is counted as of
+   * then. Nobody waits for that, and if it fails it stays as it is.
+   */
+  #countAnew(id: string, lateness: number): void {
+    this.#options.store
+      .run(this.#knowledge(performance.now()), { op: 'ask', id, lateness })
+      .catch(() => undefined);
+  }
+
+  /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
+  async look(waiting: number): Promise<void> {
+    this.#others = (await this.#run({ op: 'look', waiting })).others;
+  }
+
+  async close(forMs: number): Promise<void> {
+    await this.#run({ op: 'close', forMs });
+  }
+
+  /** @param explained upstream itself said for how long */
+  async refused(forMs: number, explained: boolean): Promise<void> {
+    await this.#run({ op: 'refused', forMs, explained });
+  }
+
+  /** As `Budget.forecastMs`: those who wait at other replicas get a go as often as those who wait here. */
+  forecastMs(nth: number): number {
+    const between = this.#others.reduce((sum, waiting) => sum + Math.min(waiting, nth), 0);
+    return this.#forecast.forecastMs(nth + between, performance.now());
+  }
+
+  /** Notes a send of this replica that was let go here or elsewhere. */
+  sentAs(id = this.#nextId()): void {
+    this.#options.ledger.note(id, performance.now());
+    this.#last = id;
+    this.#sent++;
+    this.#forecast.sent();
+  }
+
+  /** The windows as the store had them when it answered last, on the clock of this process. */
+  windows(): SpreadWindow[] {
+    const times = this.#options.ledger.times(performance.now());
+    return this.#options.windows.map(({ window }, index) => {
+      const progress = this.#progress[index];
+      return progress ? window.at(progress, [...times]) : window.clone();
+    });
+  }
+
+  /** The part of each limit that is in use. */
+  get shares(): number[] {
+    return this.#options.windows.map((_, index) => this.#progress[index]?.share ?? 1);
+  }
+
+  /** Runs an operation on a state that knows all that this replica knows. */
+  async #run(operation: Operation): Promise<Reply> {
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const reply = this.#take(await this.#options.store.run(this.#knowledge(performance.now()), operation));
+      if (reply.known) return reply;
+      await this.#tell(new Set(reply.sends.map(([id]) => id)));
+    }
+    throw new Error('the shared budget changes too fast');
+  }
+
+  /** The store has another state than was known: it is told what is missing there. */
+  async #tell(held: ReadonlySet<string>): Promise<void> {
+    const { ledger, gate, store } = this.#options;
+    const now = performance.now();
+    const fresh = this.#progress.length === 0 && ledger.empty;
+    const operation: Operation = {
+      op: 'tell',
+      sends: ledger.missingIn(held, now),
+      closedMs: gate.closedMs(now),
+      shares: this.shares,
+      fresh,
+    };
+    this.#take(await store.run(this.#knowledge(now), operation));
+  }
+
+  #take(reply: Reply): Reply {
+    const now = performance.now();
+    const { ledger, gate } = this.#options;
+    for (const [id, agoMs] of reply.sends) ledger.note(id, now - agoMs);
+    gate.close(now, reply.closedMs);
+    this.#version = reply.version;
+    this.#cursor = reply.cursor;
+    if (reply.version !== undefined) {
+      this.#progress = reply.windows.map(({ credit, accruedAgo, share, recoversIn = Infinity }) => ({
+        credit,
+        accruedTo: now - accruedAgo,
+        share,
+        recoversAt: now + recoversIn,
+      }));
+    }
+    return reply;
+  }
+
+  #knowledge(now: number): Knowledge {
+    const counts = this.#last !== undefined && this.#options.ledger.counts(this.#last, now + LEAVING_MS);
+    return { version: this.#version, cursor: this.#cursor, last: counts ? this.#last : undefined };
+  }
+
+  #nextId(): string {
+    return `${this.#options.store.replica}:${this.#sent}`;
+  }
+}

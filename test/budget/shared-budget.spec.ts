@@ -1,0 +1,250 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { BudgetStore } from '../../src/budget/budget-store.ts';
+import { Gate } from '../../src/budget/gate.ts';
+import { Ledger } from '../../src/budget/ledger.ts';
+import { LocalBudget } from '../../src/budget/local-budget.ts';
+import { SharedBudget } from '../../src/budget/shared-budget.ts';
+import { type NamedLimit, spreadWindows } from '../../src/budget/window.ts';
+import { RedisServer } from '../support/redis.ts';
+
+jest.setTimeout(60_000);
+
+const rig = {} as { server: RedisServer; redis: Redis };
+const KEYS = ['state', 'sends', 'replicas'].map((name) => `{p:budget}:${name}`) as [string, string, string];
+
+beforeAll(async () => {
+  rig.server = await RedisServer.start();
+  rig.redis = new Redis(rig.server.url);
+});
+beforeEach(async () => {
+  await rig.redis.flushall();
+});
+afterAll(async () => {
+  rig.redis.disconnect();
+  await rig.server.kill();
+});
+
+/** A replica's share in the budget, as a gateway has it. */
+function replica(name: string, limits: readonly NamedLimit[], marginMs = 40): SharedBudget {
+  const windows = spreadWindows(limits, marginMs);
+  return new SharedBudget({
+    store: new BudgetStore(rig.redis, 'p:', windows, name),
+    windows,
+    ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
+    gate: new Gate(),
+    latenessMs: marginMs / 2,
+  });
+}
+
+/** Asks until `count` were let go, sleeping as told; how often it was let go before the time was over. */
+async function sendFor(budget: SharedBudget, forMs: number): Promise<number> {
+  const end = performance.now() + forMs;
+  let sent = 0;
+  while (performance.now() < end) {
+    const waitMs = await budget.ask();
+    if (waitMs <= 0) sent++;
+    else await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)));
+  }
+  return sent;
+}
+
+/** When each send was counted, oldest first. */
+async function counted(): Promise<number[]> {
+  const flat = await rig.redis.zrange(KEYS[1], '0', '-1', 'WITHSCORES');
+  return flat.filter((_, index) => index % 2 === 1).map(Number);
+}
+
+function mostIn(times: readonly number[], windowMs: number): number {
+  return Math.max(0, ...times.map((at) => times.filter((time) => time > at - windowMs && time <= at).length));
+}
+
+describe('the arithmetic in Redis', () => {
+  const source = readFileSync(new URL('../../src/budget/shared-budget.lua', import.meta.url), 'utf8');
+  const clock = "local time = call('TIME')";
+  /** On the test's clock instead of Redis' own. */
+  const script = source.replace(
+    clock,
+    'local time = { 1700000000 + math.floor(ARGV[2] / 1000), (ARGV[2] % 1000) * 1000 }',
+  );
+
+  it('is that of one process, at any moments, closings and refusals included', async () => {
+    expect(source).toContain(clock);
+    const event = fc.record({
+      step: fc.oneof({ weight: 3, arbitrary: fc.nat(60) }, { weight: 1, arbitrary: fc.nat(1500) }),
+      what: fc.constantFrom(
+        'ask',
+        'ask',
+        'ask',
+        'ask',
+        'ask',
+        'ask',
+        'ask',
+        'close',
+        'refused',
+        'unexplained',
+      ),
+    });
+    const limits = fc.constantFrom<NamedLimit[]>(
+      [{ name: '1s', limit: 20, windowMs: 1000 }],
+      [
+        { name: '1s', limit: 10, windowMs: 1000 },
+        { name: '5s', limit: 24, windowMs: 5000 },
+      ],
+    );
+    const property = fc.asyncProperty(limits, fc.array(event, { maxLength: 150 }), agrees);
+    await fc.assert(property, { numRuns: 40 });
+  });
+
+  async function agrees(
+    limits: NamedLimit[],
+    events: readonly { step: number; what: string }[],
+  ): Promise<void> {
+    await rig.redis.flushall();
+    const time = { now: 0 };
+    const windows = spreadWindows(limits, 0);
+    const gate = new Gate(() => 1);
+    const local = new LocalBudget({ windows, gate, latenessMs: 20 }, () => time.now);
+    const shared = store(windows, time);
+    await shared({ op: 'tell', sends: [], closedMs: 0, shares: limits.map(() => 1), fresh: true });
+    let id = 0;
+    for (const { step, what } of events) {
+      time.now += step;
+      if (what === 'ask') {
+        const expected = await local.ask();
+        const { wait = NaN } = await shared({ op: 'ask', id: `one:${id++}`, lateness: 20 });
+        expect(wait).toBeCloseTo(expected, 1);
+      } else if (what === 'close') {
+        local.close(step);
+        await shared({ op: 'close', forMs: step });
+      } else {
+        const explained = what === 'refused';
+        const forMs = explained ? step + 1 : gate.closedMs(time.now) > 0 ? 0 : 1000;
+        if (explained || forMs > 0) local.refused(forMs);
+        await shared({ op: 'refused', forMs, explained });
+      }
+    }
+  }
+
+  function store(windows: ReturnType<typeof spreadWindows<NamedLimit>>, time: { now: number }) {
+    let version: string | undefined;
+    const sizes = windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
+      name,
+      limit: fullLimit,
+      span: spanMs,
+      burst,
+    }));
+    return async (operation: object): Promise<{ wait?: number }> => {
+      const request = JSON.stringify({ ...operation, version, cursor: '0', replica: 'one', windows: sizes });
+      const text = (await rig.redis.eval(script, 3, ...KEYS, request, time.now)) as string;
+      const reply = JSON.parse(text) as { version: string; wait?: number };
+      version = reply.version;
+      return reply;
+    };
+  }
+});
+
+describe('a shared budget', () => {
+  const LIMITS = [{ name: '1s', limit: 50, windowMs: 1000 }];
+
+  it('is one for all: three askers together stay within the limit and use it', async () => {
+    const budgets = ['a', 'b', 'c'].map((name) => replica(name, LIMITS));
+    const sent = await Promise.all(budgets.map((budget) => sendFor(budget, 3000)));
+    const total = sent.reduce((sum, count) => sum + count, 0);
+    const allowed = 25 + (50 / 1.04) * 3;
+    expect(total).toBeGreaterThan(0.9 * (50 / 1.04) * 3);
+    expect(total).toBeLessThanOrEqual(Math.ceil(allowed));
+    expect(mostIn(await counted(), 1000)).toBeLessThanOrEqual(50);
+  });
+
+  it('is rebuilt by the next to ask when it is flushed: nothing that anyone sent is forgotten, and there is no credit', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const [one, other] = [replica('one', limits), replica('other', limits)];
+    for (let sends = 0; sends < 10; sends++) expect([await one.ask(), await other.ask()]).toEqual([0, 0]);
+    // It knows of the others' sends from their common store.
+    await one.look(0);
+    const before = await counted();
+    await rig.redis.flushall();
+    expect(await one.ask()).toBeGreaterThan(0);
+    const rebuilt = await counted();
+    expect(rebuilt).toHaveLength(20);
+    rebuilt.forEach((at, index) => {
+      expect(Math.abs(at - (before[index] ?? 0))).toBeLessThan(50);
+    });
+    expect(await other.ask()).toBeGreaterThan(0);
+    expect(await counted()).toHaveLength(20);
+  });
+
+  it('is told what a store has lost that has kept the rest', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const one = replica('one', limits);
+    for (let sends = 0; sends < 5; sends++) await one.ask();
+    await rig.redis.zrem(KEYS[1], 'one:4', 'one:3');
+    await one.ask();
+    expect(await rig.redis.zrange(KEYS[1], '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
+  });
+
+  it('counts a send once whose first answer was lost', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const windows = spreadWindows(limits, 40);
+    const store = new BudgetStore(rig.redis, 'p:', windows, 'one');
+    const one = replica('one', limits);
+    await one.look(0);
+    const { version } = (await rig.redis.hgetall(KEYS[0])) as { version: string };
+    await store.run(
+      { version, cursor: undefined, last: undefined },
+      { op: 'ask', id: 'one:0', lateness: 20 },
+    );
+    expect(await one.ask()).toBe(0);
+    expect(await rig.redis.zrange(KEYS[1], '0', '-1')).toEqual(['one:0']);
+  });
+
+  it('closes its gate for all, keeps it closed when it is rebuilt, and cuts once a closing', async () => {
+    const limits = [{ name: '1s', limit: 40, windowMs: 1000 }];
+    const [one, other] = [replica('one', limits), replica('other', limits)];
+    await Promise.all([one.look(0), other.look(0)]);
+    await one.refused(5000, true);
+    await other.refused(5000, true);
+    expect(await other.ask()).toBeGreaterThan(4000);
+    await rig.redis.flushall();
+    expect(await other.ask()).toBeGreaterThan(4000);
+    expect(await one.ask()).toBeGreaterThan(4000);
+    expect(other.shares).toEqual([0.7]);
+  });
+
+  it('takes the times of a server whose clock is behind for another state, instead of waiting for them', async () => {
+    const one = replica('one', LIMITS);
+    await one.ask();
+    const later = Date.now() + 3_600_000;
+    await rig.redis.hset(KEYS[0], 'advancedTo', later, 'accruedTo:1s', later);
+    expect(await sendFor(one, 1000)).toBeGreaterThan(25);
+  });
+
+  it('throws away what is none of its own', async () => {
+    const one = replica('one', LIMITS);
+    await rig.redis.set(KEYS[0], 'garbage');
+    await expect(one.ask()).rejects.toThrow('WRONGTYPE');
+    expect(await one.ask()).toBe(0);
+  });
+
+  it('knows how many wait at the others, and forecasts in turns with them', async () => {
+    const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
+    await other.look(100);
+    await one.look(0);
+    const alone = replica('alone', LIMITS);
+    expect(one.forecastMs(30)).toBeGreaterThan(alone.forecastMs(30));
+    await other.look(0);
+    await one.look(0);
+    expect(one.forecastMs(30)).toBeLessThanOrEqual(alone.forecastMs(30) + 1);
+  });
+
+  it('leaves nothing in Redis without an end', async () => {
+    const one = replica('one', LIMITS);
+    await one.ask();
+    await one.look(3);
+    for (const key of await rig.redis.keys('*')) expect(await rig.redis.pttl(key)).toBeGreaterThan(0);
+    expect(await rig.redis.keys('*')).toHaveLength(3);
+  });
+});
