@@ -12,7 +12,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { MetricsModule } from './metrics/metrics.module.ts';
 import { observe } from './observe.ts';
-import { SHARED_COPIES, StoreModule } from './store/store.module.ts';
+import { REPLICAS, SHARED_COPIES, StoreModule } from './store/store.module.ts';
 import { UpstreamModule } from './upstream/upstream.module.ts';
 
 export interface AppOptions {
@@ -44,6 +44,7 @@ export class AppModule {
       lifetimes,
       store,
       sharedCopies: SHARED_COPIES,
+      replicas: REPLICAS,
       budget,
       observer,
     });

@@ -54,6 +54,11 @@ export class GatewayError extends Error {
     super(body.message);
   }
 
+  /** An error that another replica was answered. */
+  static told(status: number, body: ErrorBody, options: ErrorOptions): GatewayError {
+    return new GatewayError(status, body, options);
+  }
+
   static of(code: ErrorCode, options: ErrorOptions = {}): GatewayError {
     const [status, message] = table[code];
     return new GatewayError(options.status ?? status, { code, message: options.message ?? message }, options);

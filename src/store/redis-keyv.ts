@@ -15,6 +15,8 @@ export interface Stored {
   readonly bytes: Buffer;
   /** A value that begins so is not replaced. */
   readonly yieldsTo?: string;
+  /** Told when it was not replaced. */
+  readonly onYield?: () => void;
   /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. */
   readonly remainingMs?: number;
 }
@@ -48,12 +50,12 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
   }
 
   async set(key: string, data: unknown, ttl?: number): Promise<boolean> {
-    const { bytes, yieldsTo } = (data as { value: Stored }).value;
+    const { bytes, yieldsTo, onYield } = (data as { value: Stored }).value;
     try {
       if (ttl === undefined) throw new Error('nothing is kept for ever');
       const ttlMs = Math.max(1, Math.round(ttl));
       if (yieldsTo === undefined) await this.redis.set(key, bytes, 'PX', ttlMs);
-      else await this.redis.eval(SET_UNLESS, 1, key, bytes, ttlMs, yieldsTo);
+      else if ((await this.redis.eval(SET_UNLESS, 1, key, bytes, ttlMs, yieldsTo)) === 0) onYield?.();
       this.hangs.answered();
       return true;
     } catch (error) {

@@ -39,16 +39,21 @@ export class CachedCopies implements SharedCopies {
     return copy && remainingMs(copy, this.options.lifetimes) > 0 ? copy : undefined;
   }
 
-  set(jobId: string, copy: Copy): void {
+  async put(jobId: string, copy: Copy): Promise<Copy> {
     const lifetimeMs = remainingMs(copy, this.options.lifetimes);
-    if (lifetimeMs < 1) return;
+    if (lifetimeMs < 1) return copy;
     const bytes = encodeCopy(copy, lifetimeMs);
     const isFinal = copy.kind === 'job' && copy.finished;
     // An answer that comes late must not put a finished job back to an earlier state.
-    const stored: Stored = isFinal ? { bytes } : { bytes, yieldsTo: FINISHED_BEGINS };
-    this.cache.set(this.#key(jobId), stored, lifetimeMs).catch(() => {
+    const written = { yielded: false };
+    const onYield = (): void => {
+      written.yielded = true;
+    };
+    const stored: Stored = isFinal ? { bytes } : { bytes, yieldsTo: FINISHED_BEGINS, onYield };
+    await this.cache.set(this.#key(jobId), stored, lifetimeMs).catch(() => {
       this.options.onFault('set');
     });
+    return written.yielded ? ((await this.get(jobId)) ?? copy) : copy;
   }
 
   #key(jobId: string): string {

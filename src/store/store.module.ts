@@ -15,12 +15,15 @@ import type { Lifetimes } from '../upstream/freshness.ts';
 import { Hangs } from './hangs.ts';
 import { type ConnectionLog, connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
+import { meetReplicas, type Replicas } from './replicas.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
 export const REDIS = Symbol('Redis');
 export const HANGS = Symbol('Hangs');
 /** The copies that all replicas share; nothing is provided when there is no store. */
 export const SHARED_COPIES = Symbol('SharedCopies');
+/** One flight across replicas, and word of jobs that others have found finished; nothing is provided when there is no store. */
+export const REPLICAS = Symbol('Replicas');
 
 export interface StoreModuleOptions {
   readonly settings: Settings;
@@ -32,7 +35,10 @@ export interface StoreModuleOptions {
 /** The shared store, when there is one. */
 @Module({})
 export class StoreModule implements OnModuleInit, OnApplicationShutdown {
-  constructor(@Optional() @Inject(REDIS) private readonly redis?: Redis) {}
+  constructor(
+    @Optional() @Inject(REDIS) private readonly redis?: Redis,
+    @Optional() @Inject(REPLICAS) private readonly replicas?: Replicas,
+  ) {}
 
   static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
     if (settings.REDIS_URL === '') return { module: StoreModule };
@@ -50,12 +56,20 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
         { provide: REDIS, useValue: redis },
         { provide: HANGS, useValue: hangs },
         {
+          provide: REPLICAS,
+          useFactory: () =>
+            meetReplicas(redis, options.keyPrefix, (operation, error) => {
+              hangs.failed(error);
+              onFault(operation);
+            }),
+        },
+        {
           provide: SHARED_COPIES,
           useFactory: (cache: Cache) => new CachedCopies(cache, options),
           inject: [CACHE_MANAGER],
         },
       ],
-      exports: [REDIS, HANGS, SHARED_COPIES],
+      exports: [REDIS, HANGS, SHARED_COPIES, REPLICAS],
     };
   }
 
@@ -66,6 +80,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
 
   /** Sends what is still to be written, then leaves. */
   async onApplicationShutdown(): Promise<void> {
+    this.replicas?.end();
     await this.redis?.quit().catch(() => {
       this.redis?.disconnect();
     });

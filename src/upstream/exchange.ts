@@ -27,6 +27,8 @@ export interface Flight extends Read {
   readonly party: Party;
   /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
   readonly again: boolean;
+  /** Told when a call for it goes out, here or at another replica. */
+  readonly onSent?: () => void;
 }
 
 /** Where a copy came from. */

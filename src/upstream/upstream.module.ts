@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Budget } from '../budget/budget.ts';
+import type { Replicas } from '../store/replicas.ts';
 import { BUDGET } from '../budget/budget.module.ts';
 import type { Settings } from '../config/settings.ts';
 import { stack } from './exchange.ts';
@@ -25,6 +26,8 @@ export interface UpstreamModuleOptions {
   /** The module and the token of the copies that all replicas share. */
   readonly store: DynamicModule;
   readonly sharedCopies: symbol;
+  /** The token of what replicas have of each other. */
+  readonly replicas: symbol;
   readonly budget: DynamicModule;
   readonly observer: UpstreamObserver;
 }
@@ -40,8 +43,9 @@ export interface UpstreamObserver extends TokenObserver {
  *
  *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ throttle ─ authorize ─ transport ─ iTwin
  *              what it    this     one        Redis'   again   queue,     bearer      HTTP,
- *              may see    process' flight     copy     or not  budget     token       parse
- *                         copy
+ *              may see    process' flight     copy,    or not  budget     token       parse
+ *                         copy     here       one
+ *                                             flight
  */
 @Module({})
 export class UpstreamModule {
@@ -50,6 +54,7 @@ export class UpstreamModule {
     lifetimes,
     store,
     sharedCopies,
+    replicas,
     budget,
     observer,
   }: UpstreamModuleOptions): DynamicModule {
@@ -79,18 +84,32 @@ export class UpstreamModule {
         },
         {
           provide: JobReads,
-          useFactory: (http: HttpService, tokens: TokenSource, throttle: Throttle, copies?: SharedCopies) => {
+          useFactory: (
+            http: HttpService,
+            tokens: TokenSource,
+            throttle: Throttle,
+            copies?: SharedCopies,
+            others?: Replicas,
+          ) => {
             const send = transport(http, {
               apiUrl: settings.ITWIN_API_URL,
               timeoutMs: settings.UPSTREAM_TIMEOUT,
               onCall: observer.called,
             });
-            const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE)];
-            const inner = [...(copies ? [shared(copies)] : []), retry, throttle.layer];
+            const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE, others?.onFinished)];
+            const refusal = throttle.refusal.bind(throttle);
+            const common = copies && others ? [shared({ copies, leases: others.leases, refusal })] : [];
+            const inner = [...common, retry, throttle.layer];
             const wayOut = stack(inner, authorize(tokens, send));
             return new JobReads(stack(outer, coalesce(wayOut)), settings.PATIENCE);
           },
-          inject: [HttpService, TokenSource, Throttle, { token: sharedCopies, optional: true }],
+          inject: [
+            HttpService,
+            TokenSource,
+            Throttle,
+            { token: sharedCopies, optional: true },
+            { token: replicas, optional: true },
+          ],
         },
       ],
       exports: [JobReads, Throttle, TokenSource],

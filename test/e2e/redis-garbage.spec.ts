@@ -47,8 +47,8 @@ describe('garbage under the keys of jobs', () => {
     ]);
     await Promise.all([untilRedisIs('up', writer), untilRedisIs('up', reader)]);
     await Promise.all(jobs.map(({ id }) => readJob(writer, id)));
-    await until('all are stored', async () => (await eyes.dbsize()) === jobs.length);
-    const keys = await Promise.all(jobs.map(async ({ id }) => (await eyes.keys(`*${id}`))[0]!));
+    await until('all are stored', async () => (await eyes.keys('*:job:*')).length === jobs.length);
+    const keys = await Promise.all(jobs.map(async ({ id }) => (await eyes.keys(`*job:${id}`))[0]!));
     const good = await Promise.all(keys.map(async (key) => (await eyes.getBuffer(key))!));
     await Promise.all(spoils.map((spoil, index) => spoil(eyes, keys[index]!, good[index]!)));
 

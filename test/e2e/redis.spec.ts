@@ -43,8 +43,22 @@ afterAll(async () => {
 
 /** The only key of a job. */
 async function keyOf(jobId: string): Promise<string> {
-  await until('the job is stored', async () => (await rig.eyes.keys(`*${jobId}*`)).length === 1);
-  return (await rig.eyes.keys(`*${jobId}*`))[0]!;
+  await until('the job is stored', async () => (await rig.eyes.keys(`*job:${jobId}`)).length === 1);
+  return (await rig.eyes.keys(`*job:${jobId}`))[0]!;
+}
+
+/** All that a key holds, whatever its type. */
+async function contentOf(eyes: Redis, key: string): Promise<string> {
+  switch (await eyes.type(key)) {
+    case 'hash':
+      return JSON.stringify(await eyes.hgetall(key));
+    case 'zset':
+      return (await eyes.zrange(key, '0', '-1')).join();
+    case 'string':
+      return (await eyes.getBuffer(key))!.toString('latin1');
+    default:
+      return '';
+  }
 }
 
 describe('the shared store', () => {
@@ -136,10 +150,8 @@ describe('the shared store', () => {
     await Promise.all(ids.map((id) => readJob(one, id)));
     for (const id of ids) await keyOf(id);
     const keys = await eyes.keys('*');
-    const values = await Promise.all(keys.map((key) => eyes.getBuffer(key)));
-    const all = Buffer.concat([Buffer.from(keys.join()), ...values.map((value) => value!)]).toString(
-      'latin1',
-    );
+    const values = await Promise.all(keys.map((key) => contentOf(eyes, key)));
+    const all = [...keys, ...values].join();
     expect(all).toContain('"state": "active"');
     const secrets = [double.settings.clientSecret, double.calls[0]!.token, one.callers[0]!.key];
     expect(secrets.map((secret) => secret.length > 8 && all.includes(secret))).toEqual([false, false, false]);
@@ -162,8 +174,8 @@ describe('the shared store', () => {
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(seen.map(() => 'token:miss'));
     expect((await readJob(otherApi, id)).body.equals(elsewhere.bodyOf(id))).toBe(true);
     expect([double.count, elsewhere.count]).toEqual([2, 1]);
-    await until('each has stored it', async () => (await eyes.keys('*')).length === 3);
-    const prefixes = (await eyes.keys('*')).map((key) => key.slice(0, key.indexOf(id)));
+    await until('each has stored it', async () => (await eyes.keys('*:job:*')).length === 3);
+    const prefixes = (await eyes.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
     expect(new Set(prefixes).size).toBe(3);
   });
 

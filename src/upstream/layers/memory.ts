@@ -6,11 +6,19 @@ import { type Lifetimes, remainingMs } from '../freshness.ts';
 /** What an entry costs beside its bytes: key, copy and list nodes, roughly. */
 const OVERHEAD_BYTES = 1024;
 
+/** Takes who is to be told of each job that another replica has found finished. */
+export type Announcements = (tell: (jobId: string) => void) => void;
+
 /** This process's own copies, bounded in bytes: nothing of a hit leaves the process. */
-export function memory(lifetimes: Lifetimes, maxBytes: number): Layer {
+export function memory(lifetimes: Lifetimes, maxBytes: number, onFinishedElsewhere?: Announcements): Layer {
   const copies = new LRUCache<string, Copy>({
     maxSize: maxBytes,
     sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
+  });
+  // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it.
+  onFinishedElsewhere?.((jobId) => {
+    const held = copies.peek(jobId);
+    if (held?.kind !== 'job' || !held.finished) copies.delete(jobId);
   });
   return (next) => async (read) => {
     const held = copies.get(read.jobId);

@@ -100,7 +100,7 @@ export class Throttle {
     if (turnedAway === ticket) return promise;
     read.signal.addEventListener('abort', gone, { once: true });
     read.party.standInLine({
-      refusal: () => this.#refusal(read),
+      refusal: () => this.refusal(read),
       onCallers: () => {
         this.#line.callersChanged(ticket);
       },
@@ -168,6 +168,7 @@ export class Throttle {
   /** Never rejects: what comes of it is the ticket's. */
   async #call({ read, next, since, resolve, reject }: Waiting): Promise<void> {
     read.party.leaveLine();
+    read.onSent?.();
     this.options.onSlot?.(performance.now() - since);
     const expired = AbortSignal.timeout(this.options.callMs);
     const sentAt = performance.now();
@@ -198,8 +199,8 @@ export class Throttle {
     return Math.max(this.budget.forecastMs(before + 1), slotMs);
   }
 
-  /** What a waiter is told whose patience ends in line. */
-  #refusal(read: Flight): GatewayError {
+  /** What a waiter is told whose patience ends in line, here or at another replica. */
+  refusal(read: Flight): GatewayError {
     if (this.#awaitingToken)
       return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
     return tooMany(this.#forecastMs(read));

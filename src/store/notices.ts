@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { GatewayError } from '../errors/gateway-error.ts';
+import type { Outcome } from '../upstream/leases.ts';
+
+/** What one replica tells the others of a job's flight. */
+export type Notice = { readonly kind: 'sent' } | Outcome;
+
+const body = z.object({ code: z.string(), message: z.string(), target: z.string().exactOptional() });
+const notice = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('sent') }),
+  z.object({ kind: z.literal('free') }),
+  z.object({ kind: z.literal('stored'), finished: z.boolean() }),
+  z.object({
+    kind: z.literal('failed'),
+    status: z.number().int().min(400).max(599),
+    body: body.extend({ details: z.array(body).exactOptional() }),
+    retryAfterMs: z.number().optional(),
+  }),
+]);
+
+/** A notice as it goes over the wire: `<job id> <JSON>`. */
+export function encodeNotice(jobId: string, said: Notice): string {
+  if (said.kind !== 'failed') return `${jobId} ${JSON.stringify(said)}`;
+  const { status, body, options } = said.error;
+  const { retryAfterMs } = options;
+  return `${jobId} ${JSON.stringify({ kind: 'failed', status, body, retryAfterMs })}`;
+}
+
+/** Nothing when it is none of ours. */
+export function decodeNotice(message: string): { readonly jobId: string; readonly said: Notice } | undefined {
+  const space = message.indexOf(' ');
+  const parsed = notice.safeParse(parseJson(message.slice(space + 1)));
+  if (!parsed.success) return undefined;
+  const { data } = parsed;
+  const jobId = message.slice(0, space);
+  if (data.kind !== 'failed') return { jobId, said: data };
+  const { status, body, retryAfterMs } = data;
+  const options = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return { jobId, said: { kind: 'failed', error: GatewayError.told(status, body, options) } };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { CallerGone } from '../errors/caller-gone.ts';
+import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
+import { encodeNotice, type Notice } from './notices.ts';
+
+/** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
+const LEASE_MS = 2000;
+const PROLONG_EVERY_MS = 500;
+
+/** KEYS: the lease. ARGV: mine, its life in ms. Nothing: it is mine; else whose it is, and for how long. */
+const CLAIM = `
+local held = redis.call('GET', KEYS[1])
+if held then return {held, redis.call('PTTL', KEYS[1])} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {}`;
+
+/** KEYS: the lease. ARGV: mine, what it becomes, its life in ms. */
+const PROLONG = `
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end`;
+
+/** KEYS: the lease. ARGV: mine. */
+const RELEASE = `
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
+
+/** How the value of a lease ends once its call has gone out. */
+const SENT = ' sent';
+
+type Client = Pick<Redis, 'eval' | 'publish'>;
+
+export interface RedisLeasesOptions {
+  readonly redis: Client;
+  readonly keyPrefix: string;
+  /** Where all replicas listen. */
+  readonly channel: string;
+  readonly onFault: (operation: 'lease', error: unknown) => void;
+}
+
+/** Leases in Redis, with notices over its channel. A fault of the store is a lease that nobody has. */
+export class RedisLeases implements Leases {
+  readonly #options: RedisLeasesOptions;
+  readonly #listeners = new Map<string, Set<(said: Notice) => void>>();
+
+  constructor(options: RedisLeasesOptions) {
+    this.#options = options;
+  }
+
+  async claim(jobId: string): Promise<Claim> {
+    const mine = randomBytes(9).toString('base64url');
+    try {
+      const found = await this.#options.redis.eval(CLAIM, 1, this.#key(jobId), mine, LEASE_MS);
+      const [held, endsInMs] = found as [held?: string, endsInMs?: number];
+      if (held === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
+      return { kind: 'taken', sent: held.endsWith(SENT), endsInMs: Math.max(1, endsInMs ?? 1) };
+    } catch (error) {
+      this.#options.onFault('lease', error);
+      return { kind: 'unknown' };
+    }
+  }
+
+  /** Word has come from a replica. */
+  heard(jobId: string, said: Notice): void {
+    for (const listener of this.#listeners.get(jobId) ?? []) listener(said);
+  }
+
+  listen(jobId: string): News {
+    const heard: Notice[] = [];
+    let finished = false;
+    let wake = (): void => undefined;
+    const listener = (said: Notice): void => {
+      heard.push(said);
+      finished ||= said.kind === 'stored' && said.finished;
+      wake();
+    };
+    const listeners = this.#listeners.get(jobId) ?? new Set();
+    this.#listeners.set(jobId, listeners.add(listener));
+    return {
+      get finished() {
+        return finished;
+      },
+      outcome: ({ withinMs, signal, onSent }) =>
+        new Promise((resolve, reject) => {
+          const ended = (outcome: Outcome | undefined): void => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', gone);
+            resolve(outcome);
+          };
+          const timer = setTimeout(ended, withinMs, undefined);
+          const gone = (): void => {
+            clearTimeout(timer);
+            reject(new CallerGone());
+          };
+          signal.addEventListener('abort', gone, { once: true });
+          wake = () => {
+            for (const said of heard.splice(0)) {
+              if (said.kind === 'sent') onSent();
+              else ended(said);
+            }
+          };
+          if (signal.aborted) gone();
+          else wake();
+        }),
+      end: () => {
+        listeners.delete(listener);
+        if (listeners.size === 0) this.#listeners.delete(jobId);
+      },
+    };
+  }
+
+  #lease(jobId: string, mine: string): Lease {
+    let value = mine;
+    const prolong = (): void => {
+      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, value, LEASE_MS));
+    };
+    const timer = setInterval(prolong, PROLONG_EVERY_MS);
+    return {
+      sent: () => {
+        if (value !== mine) return;
+        value += SENT;
+        prolong();
+        void this.#tell(jobId, { kind: 'sent' });
+      },
+      release: async (outcome) => {
+        clearInterval(timer);
+        this.#try(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), mine));
+        await this.#tell(jobId, outcome);
+      },
+    };
+  }
+
+  async #tell(jobId: string, said: Notice): Promise<void> {
+    const { redis, channel, onFault } = this.#options;
+    await redis.publish(channel, encodeNotice(jobId, said)).catch((error: unknown) => {
+      onFault('lease', error);
+    });
+  }
+
+  #try(run: () => Promise<unknown>): void {
+    run().catch((error: unknown) => {
+      this.#options.onFault('lease', error);
+    });
+  }
+
+  #key(jobId: string): string {
+    return `${this.#options.keyPrefix}lease:${jobId}`;
+  }
+}

@@ -1,0 +1,39 @@
+import type { Redis } from 'ioredis';
+import type { Announcements } from '../upstream/layers/memory.ts';
+import type { Leases } from '../upstream/leases.ts';
+import { decodeNotice } from './notices.ts';
+import { RedisLeases } from './redis-leases.ts';
+import { subscribe } from './subscriber.ts';
+
+/** What replicas have of each other. */
+export interface Replicas {
+  readonly leases: Leases;
+  readonly onFinished: Announcements;
+  end(): void;
+}
+
+export function meetReplicas(
+  redis: Redis,
+  keyPrefix: string,
+  onFault: (operation: 'lease', error: unknown) => void,
+): Replicas {
+  const channel = `${keyPrefix}flights`;
+  const leases = new RedisLeases({ redis, keyPrefix, channel, onFault });
+  const told: ((jobId: string) => void)[] = [];
+  const ears = subscribe(redis, channel, (message) => {
+    const notice = decodeNotice(message);
+    if (!notice) return;
+    const { jobId, said } = notice;
+    if (said.kind === 'stored' && said.finished) for (const tell of told) tell(jobId);
+    leases.heard(jobId, said);
+  });
+  return {
+    leases,
+    onFinished: (tell) => {
+      told.push(tell);
+    },
+    end: () => {
+      ears.end();
+    },
+  };
+}

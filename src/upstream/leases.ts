@@ -1,0 +1,45 @@
+import type { GatewayError } from '../errors/gateway-error.ts';
+
+/** How a flight has ended. `free`: without an answer for others. */
+export type Outcome =
+  | { readonly kind: 'stored'; readonly finished: boolean }
+  | { readonly kind: 'failed'; readonly error: GatewayError }
+  | { readonly kind: 'free' };
+
+/** The right to read one job for all replicas. It runs out by itself when its holder dies. */
+export interface Lease {
+  /** The call has gone out: who waits elsewhere does not wait for a slot any more. */
+  sent(): void;
+  /** Gives it back and tells the others. Never rejects; resolves when they have been told, or cannot be. */
+  release(outcome: Outcome): Promise<void>;
+}
+
+export type Claim =
+  | { readonly kind: 'lease'; readonly lease: Lease }
+  /** Another replica has it, for so many milliseconds more unless it prolongs it; whether its call has gone out. */
+  | { readonly kind: 'taken'; readonly sent: boolean; readonly endsInMs: number }
+  /** The store does not say. */
+  | { readonly kind: 'unknown' };
+
+/** What is heard of one job, from the moment of listening on. */
+export interface News {
+  /** Whether it was heard that the job is finished. */
+  readonly finished: boolean;
+  /**
+   * Resolves with how the flight of another replica ended, or with nothing when there was no word in time.
+   * @throws when the signal aborts
+   */
+  outcome(wait: {
+    readonly withinMs: number;
+    readonly signal: AbortSignal;
+    readonly onSent: () => void;
+  }): Promise<Outcome | undefined>;
+  end(): void;
+}
+
+/** One flight across replicas: a lease for each job, and word of how it went. */
+export interface Leases {
+  /** Never rejects. */
+  claim(jobId: string): Promise<Claim>;
+  listen(jobId: string): News;
+}
