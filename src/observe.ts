@@ -20,6 +20,12 @@ export function observe(
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure) log.error({ reason: failure.message }, 'no token');
     },
+    circuitOpened: (upstream) => {
+      log.error({ upstream }, 'upstream fails steadily: circuit open');
+    },
+    circuitClosed: () => {
+      log.info('upstream answers again: circuit closed');
+    },
     storeFailed: (operation) => {
       metrics.storeErrors.inc({ operation });
     },

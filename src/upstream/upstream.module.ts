@@ -8,6 +8,7 @@ import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
 import { JobReads } from './job-reads.ts';
 import { authorize } from './layers/authorize.ts';
+import { Circuit, type CircuitObserver } from './layers/circuit.ts';
 import { coalesce } from './layers/coalesce.ts';
 import { memory } from './layers/memory.ts';
 import { retry } from './layers/retry.ts';
@@ -28,7 +29,7 @@ export interface UpstreamModuleOptions {
 }
 
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
-export interface UpstreamObserver extends TokenObserver {
+export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
   slotFound(waitedMs: number): void;
 }
@@ -36,10 +37,10 @@ export interface UpstreamObserver extends TokenObserver {
 /**
  * The way of a read, outermost first:
  *
- *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ throttle ─ authorize ─ transport ─ iTwin
- *              what it    this     one        Redis'   again   queue,     bearer      HTTP,
- *              may see    process' flight     copy     or not  budget     token       parse
- *                         copy
+ *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
+ *              what it    this     one        Redis'   again   is the queue,     how     bearer      HTTP,
+ *              may see    process' flight     copy     or not  circuit budget    calls   token       parse
+ *                         copy                                 closed?           end
  */
 @Module({})
 export class UpstreamModule {
@@ -61,37 +62,52 @@ export class UpstreamModule {
           inject: [HttpService],
         },
         {
+          provide: Circuit,
+          useFactory: (quota: LocalBudget) => new Circuit(observer, quota),
+          inject: [LocalBudget],
+        },
+        {
           provide: Throttle,
-          useFactory: (quota: LocalBudget, tokens: TokenSource) =>
+          useFactory: (quota: LocalBudget, circuit: Circuit, tokens: TokenSource) =>
             new Throttle(quota, {
               concurrency: settings.UPSTREAM_CONCURRENCY,
               queueLimit: settings.QUEUE_LIMIT,
               // A token request and the call itself, each bounded on its own, and a moment.
               callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
-              ready: () => tokens.get(),
+              ready: async () => {
+                await circuit.admit();
+                await tokens.get();
+              },
               onSlot: (waitedMs) => {
                 observer.slotFound(waitedMs);
               },
             }),
-          inject: [LocalBudget, TokenSource],
+          inject: [LocalBudget, Circuit, TokenSource],
         },
         {
           provide: JobReads,
-          useFactory: (http: HttpService, tokens: TokenSource, throttle: Throttle, copies?: SharedCopies) => {
+          useFactory: (
+            http: HttpService,
+            tokens: TokenSource,
+            circuit: Circuit,
+            throttle: Throttle,
+            copies?: SharedCopies,
+          ) => {
             const send = transport(http, {
               apiUrl: settings.ITWIN_API_URL,
               timeoutMs: settings.UPSTREAM_TIMEOUT,
               onCall: observer.called,
             });
             const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE)];
-            const inner = [...(copies ? [shared(copies)] : []), retry, throttle.layer];
+            const behind = copies ? [shared(copies)] : [];
+            const inner = [...behind, retry, circuit.door, throttle.layer, circuit.watch];
             const wayOut = stack(inner, authorize(tokens, send));
             return new JobReads(stack(outer, coalesce(wayOut)), settings.PATIENCE);
           },
-          inject: [HttpService, TokenSource, Throttle, { token: sharedCopies, optional: true }],
+          inject: [HttpService, TokenSource, Circuit, Throttle, { token: sharedCopies, optional: true }],
         },
       ],
-      exports: [JobReads, Throttle, LocalBudget, TokenSource],
+      exports: [JobReads, Throttle, Circuit, LocalBudget, TokenSource],
     };
   }
 }
