@@ -5,6 +5,7 @@ import { LocalBudget } from '../budget/local-budget.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import { REDIS } from '../store/store.module.ts';
+import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';
 import { TokenSource } from '../upstream/token-source.ts';
 import { HealthController } from './health.controller.ts';
@@ -21,9 +22,14 @@ export class HealthModule {
         { provide: Lifecycle, useValue: lifecycle },
         {
           provide: PARTS,
-          useFactory: (tokens: TokenSource, throttle: Throttle, budget: LocalBudget, redis?: Redis) =>
-            partsOf(tokens, throttle, budget, settings.QUEUE_LIMIT, redis),
-          inject: [TokenSource, Throttle, LocalBudget, { token: REDIS, optional: true }],
+          useFactory: (
+            circuit: Circuit,
+            tokens: TokenSource,
+            throttle: Throttle,
+            budget: LocalBudget,
+            redis?: Redis,
+          ) => partsOf({ circuit, tokens, throttle, budget, queueLimit: settings.QUEUE_LIMIT, redis }),
+          inject: [Circuit, TokenSource, Throttle, LocalBudget, { token: REDIS, optional: true }],
         },
       ],
     };

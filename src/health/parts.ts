@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { LocalBudget } from '../budget/local-budget.ts';
+import type { Circuit } from '../upstream/layers/circuit.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';
 import type { TokenSource } from '../upstream/token-source.ts';
 
@@ -13,20 +14,26 @@ interface Part {
 
 /** The parts that the gateway can do without for a while. */
 export interface Parts {
+  upstream(): Part;
   token(): Part;
   redis(): Part;
   queue(): Part;
   gate(): Part;
 }
 
-export function partsOf(
-  tokens: TokenSource,
-  throttle: Throttle,
-  budget: LocalBudget,
-  queueLimit: number,
-  redis: Redis | undefined,
-): Parts {
+/** Those who know. */
+interface Sources {
+  readonly circuit: Circuit;
+  readonly tokens: TokenSource;
+  readonly throttle: Throttle;
+  readonly budget: LocalBudget;
+  readonly queueLimit: number;
+  readonly redis: Redis | undefined;
+}
+
+export function partsOf({ circuit, tokens, throttle, budget, queueLimit, redis }: Sources): Parts {
   return {
+    upstream: () => ({ well: circuit.state === 'closed', details: { state: circuit.state } }),
     token: () => ({ well: tokens.state !== 'failing', details: { state: tokens.state } }),
     redis: () => {
       const state = redis?.status ?? 'not used';
