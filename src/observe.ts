@@ -27,6 +27,12 @@ export function observe(
       else
         log.warn({ reason: nameOf(reason) }, 'the shared budget is away: this replica goes on with its part');
     },
+    circuitOpened: (upstream) => {
+      log.error({ upstream }, 'upstream fails steadily: circuit open');
+    },
+    circuitClosed: () => {
+      log.info('upstream answers again: circuit closed');
+    },
     storeFailed: (operation) => {
       metrics.storeErrors.inc({ operation });
     },

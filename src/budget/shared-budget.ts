@@ -29,6 +29,8 @@ export class SharedBudget {
   #last: string | undefined;
   /** Of each window, when the store answered last. */
   #progress: readonly WindowProgress[] = [];
+  /** Made of it when they are looked at. */
+  #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
 
   constructor(options: SharedBudgetOptions) {
@@ -83,11 +85,17 @@ export class SharedBudget {
     this.#options.ledger.note(id, performance.now());
     this.#last = id;
     this.#sent++;
+    this.#windows = undefined;
     this.#forecast.sent();
   }
 
   /** The windows as the store had them when it answered last, on the clock of this process. */
-  windows(): SpreadWindow[] {
+  windows(): readonly SpreadWindow[] {
+    this.#windows ??= this.#make();
+    return this.#windows;
+  }
+
+  #make(): SpreadWindow[] {
     const times = this.#options.ledger.times(performance.now());
     return this.#options.windows.map(({ window }, index) => {
       const progress = this.#progress[index];
@@ -132,6 +140,7 @@ export class SharedBudget {
     gate.close(now, reply.closedMs);
     this.#version = reply.version;
     this.#cursor = reply.cursor;
+    this.#windows = undefined;
     if (reply.version !== undefined) {
       this.#progress = reply.windows.map(({ credit, accruedAgo, share, recoversIn = Infinity }) => ({
         credit,

@@ -36,6 +36,7 @@ export class HealthController {
   ready() {
     return this.health.check([
       () => this.#process(),
+      () => this.#part('upstream', this.parts.upstream()),
       () => this.#part('token', this.parts.token()),
       () => this.#part('redis', this.parts.redis()),
       () => this.#part('queue', this.parts.queue()),

@@ -6,6 +6,7 @@ import { BUDGET } from '../budget/budget.module.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import { REDIS } from '../store/store.module.ts';
+import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';
 import { TokenSource } from '../upstream/token-source.ts';
 import { HealthController } from './health.controller.ts';
@@ -22,9 +23,14 @@ export class HealthModule {
         { provide: Lifecycle, useValue: lifecycle },
         {
           provide: PARTS,
-          useFactory: (tokens: TokenSource, throttle: Throttle, budget: Budget, redis?: Redis) =>
-            partsOf(tokens, throttle, budget, settings.QUEUE_LIMIT, redis),
-          inject: [TokenSource, Throttle, BUDGET, { token: REDIS, optional: true }],
+          useFactory: (
+            circuit: Circuit,
+            tokens: TokenSource,
+            throttle: Throttle,
+            budget: Budget,
+            redis?: Redis,
+          ) => partsOf({ circuit, tokens, throttle, budget, queueLimit: settings.QUEUE_LIMIT, redis }),
+          inject: [Circuit, TokenSource, Throttle, BUDGET, { token: REDIS, optional: true }],
         },
       ],
     };

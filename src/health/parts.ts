@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Budget } from '../budget/budget.ts';
+import type { Circuit } from '../upstream/layers/circuit.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';
 import type { TokenSource } from '../upstream/token-source.ts';
 
@@ -13,6 +14,7 @@ interface Part {
 
 /** The parts that the gateway can do without for a while. */
 export interface Parts {
+  upstream(): Part;
   token(): Part;
   redis(): Part;
   queue(): Part;
@@ -20,14 +22,19 @@ export interface Parts {
   budget(): Part;
 }
 
-export function partsOf(
-  tokens: TokenSource,
-  throttle: Throttle,
-  budget: Budget,
-  queueLimit: number,
-  redis: Redis | undefined,
-): Parts {
+/** Those who know. */
+interface Sources {
+  readonly circuit: Circuit;
+  readonly tokens: TokenSource;
+  readonly throttle: Throttle;
+  readonly budget: Budget;
+  readonly queueLimit: number;
+  readonly redis: Redis | undefined;
+}
+
+export function partsOf({ circuit, tokens, throttle, budget, queueLimit, redis }: Sources): Parts {
   return {
+    upstream: () => ({ well: circuit.state === 'closed', details: { state: circuit.state } }),
     token: () => ({ well: tokens.state !== 'failing', details: { state: tokens.state } }),
     redis: () => {
       const state = redis?.status ?? 'not used';

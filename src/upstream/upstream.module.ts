@@ -10,6 +10,7 @@ import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
 import { JobReads } from './job-reads.ts';
 import { authorize } from './layers/authorize.ts';
+import { Circuit, type CircuitObserver } from './layers/circuit.ts';
 import { coalesce } from './layers/coalesce.ts';
 import { memory } from './layers/memory.ts';
 import { retry } from './layers/retry.ts';
@@ -33,7 +34,7 @@ export interface UpstreamModuleOptions {
 }
 
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
-export interface UpstreamObserver extends TokenObserver {
+export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
   slotFound(waitedMs: number): void;
 }
@@ -41,10 +42,10 @@ export interface UpstreamObserver extends TokenObserver {
 /**
  * The way of a read, outermost first:
  *
- *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ throttle ─ authorize ─ transport ─ iTwin
- *              what it    this     one        Redis'   again   queue,     bearer      HTTP,
- *              may see    process' flight     copy,    or not  budget     token       parse
- *                         copy     here       one
+ *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
+ *              what it    this     one        Redis'   again   is the queue,     how     bearer      HTTP,
+ *              may see    process' flight     copy,    or not  circuit budget    calls   token       parse
+ *                         copy     here       one              closed?           end
  *                                             flight
  */
 @Module({})
@@ -68,25 +69,34 @@ export class UpstreamModule {
           inject: [HttpService],
         },
         {
+          provide: Circuit,
+          useFactory: (quota: Budget) => new Circuit(observer, quota),
+          inject: [BUDGET],
+        },
+        {
           provide: Throttle,
-          useFactory: (quota: Budget, tokens: TokenSource) =>
+          useFactory: (quota: Budget, circuit: Circuit, tokens: TokenSource) =>
             new Throttle(quota, {
               concurrency: settings.UPSTREAM_CONCURRENCY,
               queueLimit: settings.QUEUE_LIMIT,
               // A token request and the call itself, each bounded on its own, and a moment.
               callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
-              ready: () => tokens.get(),
+              ready: async () => {
+                await circuit.admit();
+                await tokens.get();
+              },
               onSlot: (waitedMs) => {
                 observer.slotFound(waitedMs);
               },
             }),
-          inject: [BUDGET, TokenSource],
+          inject: [BUDGET, Circuit, TokenSource],
         },
         {
           provide: JobReads,
           useFactory: (
             http: HttpService,
             tokens: TokenSource,
+            circuit: Circuit,
             throttle: Throttle,
             copies?: SharedCopies,
             others?: Replicas,
@@ -99,20 +109,21 @@ export class UpstreamModule {
             const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE, others?.onFinished)];
             const refusal = throttle.refusal.bind(throttle);
             const common = copies && others ? [shared({ copies, leases: others.leases, refusal })] : [];
-            const inner = [...common, retry, throttle.layer];
+            const inner = [...common, retry, circuit.door, throttle.layer, circuit.watch];
             const wayOut = stack(inner, authorize(tokens, send));
             return new JobReads(stack(outer, coalesce(wayOut)), settings.PATIENCE);
           },
           inject: [
             HttpService,
             TokenSource,
+            Circuit,
             Throttle,
             { token: sharedCopies, optional: true },
             { token: replicas, optional: true },
           ],
         },
       ],
-      exports: [JobReads, Throttle, TokenSource],
+      exports: [JobReads, Throttle, Circuit, TokenSource],
     };
   }
 }

@@ -18,6 +18,7 @@ describe('health', () => {
       status: 'ok',
       details: {
         gateway: { status: 'up', phase: 'serving' },
+        upstream: { status: 'up', state: 'closed' },
         token: { status: 'up', state: 'none yet' },
         redis: { status: 'up', state: 'not used' },
         queue: { status: 'up', waiting: 0, limit: 1000 },

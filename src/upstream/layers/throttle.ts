@@ -22,7 +22,7 @@ export interface ThrottleOptions {
   readonly queueLimit: number;
   /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
   readonly callMs: number;
-  /** Resolves when a call could be sent at once (a token is at hand): nothing is counted that cannot be sent. */
+  /** Resolves when a call could be sent at once (upstream lives, a token is at hand): nothing is counted that cannot be sent. */
   readonly ready: () => Promise<unknown>;
   /** Told how long each read has waited for its slot, in milliseconds. */
   readonly onSlot?: (waitedMs: number) => void;
@@ -54,7 +54,7 @@ export class Throttle {
   #meanCallMs = 0;
   /** Resolves when the last asker has had its turn. */
   #turns: Promise<unknown> = Promise.resolve();
-  #awaitingToken = false;
+  #gettingReady = false;
 
   constructor(
     private readonly budget: Budget,
@@ -62,8 +62,8 @@ export class Throttle {
   ) {
     this.#line = new FairLine(options.queueLimit);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
-    // A slot's life: its asking, a token request that others are waiting for as well, and the call.
-    this.#expiration = LONGEST_ASKING_MS + 2 * options.callMs;
+    // A slot's life: its asking, another's call and a token request that are waited for before, and the call.
+    this.#expiration = LONGEST_ASKING_MS + 3 * options.callMs;
   }
 
   /** Reads waiting for a slot. */
@@ -144,24 +144,24 @@ export class Throttle {
   async #nextToSend(until: number): Promise<Waiting | undefined> {
     try {
       while (this.#line.size > 0 && performance.now() < until) {
-        await this.#tokenAtHand();
+        await this.#ready();
         const waitMs = this.#line.size > 0 ? await this.budget.ask(this.#line.size) : 0;
         if (waitMs <= 0) return this.#line.next();
         await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
       }
     } catch (error) {
-      // Without a token, or an answer of the budget, none of those in line can be sent.
+      // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
       for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
     }
     return undefined;
   }
 
-  async #tokenAtHand(): Promise<void> {
-    this.#awaitingToken = true;
+  async #ready(): Promise<void> {
+    this.#gettingReady = true;
     try {
       await this.options.ready();
     } finally {
-      this.#awaitingToken = false;
+      this.#gettingReady = false;
     }
   }
 
@@ -201,8 +201,7 @@ export class Throttle {
 
   /** What a waiter is told whose patience ends in line, here or at another replica. */
   refusal(read: Flight): GatewayError {
-    if (this.#awaitingToken)
-      return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
+    if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
     return tooMany(this.#forecastMs(read));
   }
 }

@@ -1,0 +1,140 @@
+import { CircuitState, circuitBreaker, ConsecutiveBreaker, Event, handleResultType } from 'cockatiel';
+import type { Budget } from '../../budget/budget.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import type { Exchange, Flight, Found, Layer, UpstreamTrace } from '../exchange.ts';
+import { UpstreamFailure } from '../upstream-failure.ts';
+
+/** So many failed calls in a row open the circuit: what all slots of a default setting meet, not what one read can, retried. */
+const FAILURES_IN_A_ROW = 10;
+/** From the last of them to the trial, in milliseconds; doubled with each trial that fails, up to the longest. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** Told once when upstream is given up and once when it is back, whatever trials there were between. */
+export interface CircuitObserver {
+  /** @param status how the last of the failed calls ended */
+  circuitOpened(status: UpstreamTrace['status']): void;
+  circuitClosed(): void;
+}
+
+/** A call that brought nothing. Handed to Cockatiel as a result, because of what is thrown it counts failures alone. */
+class Ended {
+  readonly status: UpstreamTrace['status'];
+
+  constructor(
+    readonly error: unknown,
+    readonly isTrial: boolean,
+  ) {
+    this.status = error instanceof UpstreamFailure ? error.call.trace.status : 'cancelled';
+  }
+
+  /** An answer, whatever it says but that it failed. */
+  get showsLife(): boolean {
+    return typeof this.status === 'number' && this.status < 500;
+  }
+
+  /** The caller went away, or there was no token: it never came to an answer. */
+  get saysNothing(): boolean {
+    return this.status === 'cancelled';
+  }
+}
+
+/**
+ * When upstream fails steadily, nothing is sent until one call alone, the trial, has gone well.
+ *
+ * Cockatiel counts, and sees to it that the trial is one. When it may be made is judged here: Cockatiel looks at the wall
+ * clock, and one that is set back would keep the circuit open.
+ */
+export class Circuit {
+  readonly #breaker = circuitBreaker(
+    handleResultType(Ended, ({ showsLife }) => !showsLife),
+    { breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW), halfOpenAfter: -Infinity },
+  );
+  #pausedUntil = -Infinity;
+  #failedTrials = 0;
+
+  /**
+   * @param budget nobody is told to come again while its gate is closed
+   * @param clock milliseconds that never go back
+   */
+  constructor(
+    private readonly observer: CircuitObserver,
+    private readonly budget: Pick<Budget, 'state'>,
+    private readonly clock: () => number = () => performance.now(),
+  ) {
+    this.#breaker.onBreak((reason) => {
+      if ('value' in reason && reason.value instanceof Ended) this.#opened(reason.value);
+    });
+    this.#breaker.onReset(() => {
+      this.#failedTrials = 0;
+      this.observer.circuitClosed();
+    });
+  }
+
+  get state(): 'closed' | 'open' | 'half-open' {
+    switch (this.#breaker.state) {
+      case CircuitState.Closed:
+        return 'closed';
+      case CircuitState.HalfOpen:
+        return 'half-open';
+      case CircuitState.Open:
+      case CircuitState.Isolated:
+        return 'open';
+    }
+  }
+
+  /** Refuses a read when it comes: it takes no place in line, and no forecast of the queue stands before the reason. */
+  readonly door: Layer<Flight> = (next) => async (read) => {
+    this.#refuseWhilePaused();
+    return next(read);
+  };
+
+  /** Asked before anything is spent on a call. While a trial is under way it waits for its end, which the call bounds. */
+  async admit(): Promise<void> {
+    while (this.state === 'half-open') await Event.toPromise(this.#breaker.onStateChange);
+    this.#refuseWhilePaused();
+  }
+
+  /** Takes note of how each call ends. */
+  readonly watch: Layer<Flight> = (next) => async (read) => {
+    // The queue lets no second call come while there is a trial; it would be answered late, and not be sent in its moment.
+    if (this.state === 'half-open') throw this.#unavailable(FIRST_PAUSE_MS);
+    this.#refuseWhilePaused();
+    const ended = await this.#breaker.execute(() => this.#call(next, read));
+    if (ended instanceof Ended) throw ended.error;
+    return ended;
+  };
+
+  /** Throws what is to be counted as neither good nor bad. */
+  async #call(next: Exchange<Flight>, read: Flight): Promise<Found | Ended> {
+    const isTrial = this.state === 'half-open';
+    try {
+      return await next(read);
+    } catch (error) {
+      const ended = new Ended(error, isTrial);
+      if (isTrial) return ended;
+      // A call from before the circuit opened does not decide instead of the trial.
+      if (ended.saysNothing || this.state !== 'closed') throw error;
+      return ended;
+    }
+  }
+
+  #opened({ isTrial, saysNothing, status }: Ended): void {
+    // A trial that came to no answer has ended no pause and begins none: the next read is the trial.
+    if (saysNothing) return;
+    if (isTrial) this.#failedTrials++;
+    else this.observer.circuitOpened(status);
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failedTrials);
+    this.#pausedUntil = this.clock() + pauseMs;
+  }
+
+  #refuseWhilePaused(): void {
+    const pauseMs = this.#pausedUntil - this.clock();
+    if (this.state === 'open' && pauseMs > 0) throw this.#unavailable(pauseMs);
+  }
+
+  #unavailable(pauseMs: number): GatewayError {
+    const { closedMs } = this.budget.state();
+    return GatewayError.of('ServiceUnavailable', { retryAfterMs: Math.max(pauseMs, closedMs) });
+  }
+}

@@ -1,0 +1,222 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FaultSpec } from '../simulator/faults.ts';
+import type { Gateway } from '../support/gateway.ts';
+import { readiness } from '../support/readiness.ts';
+import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
+import { startDouble, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const OPENED = 'upstream fails steadily: circuit open';
+const CLOSED = 'upstream answers again: circuit closed';
+const DOWN = { kind: 'status', status: 500 } as const;
+
+interface Rig {
+  readonly double: ITwinDouble;
+  readonly gateway: Gateway;
+}
+
+async function start(env: Readonly<Record<string, string>> = {}): Promise<Rig> {
+  const double = await startDouble({ unknownJobs: 'make' });
+  return { double, gateway: await startGateway({ double, env }) };
+}
+
+const readNew = (gateway: Gateway): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
+const readMany = (gateway: Gateway, count: number): Promise<Seen>[] =>
+  jobIds(count).map((id) => readJob(gateway, id));
+const lines = (gateway: Gateway, msg: string): number =>
+  gateway.log.filter((line) => line.msg === msg).length;
+const upstream = async (gateway: Gateway): Promise<string | undefined> =>
+  (await readiness(gateway)).parts['upstream'];
+
+/** Upstream fails from now on, and the circuit has opened; no call is counted yet. */
+async function open({ double, gateway }: Rig, fault: FaultSpec = DOWN): Promise<void> {
+  double.fault(fault);
+  for (const seen of await Promise.all(readMany(gateway, 10))) expect([502, 503]).toContain(seen.status);
+  double.clear();
+}
+
+/** Waits until a read goes upstream again. */
+async function untilTried({ double, gateway }: Rig): Promise<void> {
+  await until('upstream is tried', async () => {
+    await readNew(gateway);
+    return double.count > 0;
+  });
+}
+
+/** Waits out the pause without a read, by what the refusals say of it. */
+async function untilMayBeTried(gateway: Gateway): Promise<void> {
+  const refused = await readNew(gateway);
+  expectRefusal(refused);
+  const end = performance.now() + Number(refused.headers['retry-after']) * 1000;
+  await until('the pause is over', () => performance.now() > end, 12_000);
+}
+
+function expectRefusal(seen: Seen): void {
+  expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
+  expect(String(seen.headers['retry-after'])).toMatch(/^[1-9]\d*$/);
+}
+
+describe('an upstream that fails steadily', () => {
+  it.each([DOWN, { kind: 'status', status: 503 }, { kind: 'reset' }] as const)(
+    'by %j is asked no more: reads are answered 503 with Retry-After at once, and what is held is served',
+    async (fault) => {
+      const rig = await start();
+      const { double, gateway } = rig;
+      const { id } = double.addJob({ state: 'success' });
+      expect((await readJob(gateway, id)).status).toBe(200);
+      await open(rig, fault);
+      expect(await upstream(gateway)).toBe('degraded');
+      // The first warms the way.
+      await readNew(gateway);
+      const since = performance.now();
+      const seen = await Promise.all(readMany(gateway, 100));
+      expect(performance.now() - since).toBeLessThan(900);
+      seen.forEach(expectRefusal);
+      expect(Math.min(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(100);
+      expect(double.count).toBe(0);
+      expect((await readJob(gateway, id)).status).toBe(200);
+      expect(lines(gateway, OPENED)).toBe(1);
+    },
+  );
+
+  it('turns away at once all that stand in line when the circuit opens, without a slot of the quota', async () => {
+    const { double, gateway } = await start({ UPSTREAM_TIMEOUT: '1s', PATIENCE: '30s' });
+    double.fault({ kind: 'hang' });
+    const seen = await Promise.all(readMany(gateway, 100));
+    const statuses = Object.groupBy(seen, ({ status }) => status);
+    expect(Object.keys(statuses)).toEqual(['503', '504']);
+    statuses[503]!.forEach(expectRefusal);
+    // Ten time out; a few may have taken a slot that was free before the tenth.
+    expect(double.count).toBeLessThan(20);
+    expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(4000);
+    const taken = 100_000 - (await metric(gateway, 'gateway_budget_remaining'));
+    expect(taken).toBeLessThanOrEqual(double.count);
+  });
+
+  it('is tried again by one read alone; the others wait for its end and are then served', async () => {
+    const rig = await start();
+    const { double, gateway } = rig;
+    await open(rig);
+    double.clearFaults();
+    double.fault({ kind: 'hold' });
+    await untilMayBeTried(gateway);
+    const reading = readMany(gateway, 100);
+    await until('the others wait', async () => (await metric(gateway, 'gateway_queue_depth')) === 99);
+    expect(double.count).toBe(1);
+    double.clearFaults();
+    expect((await Promise.all(reading)).map(({ status }) => status)).toEqual(reading.map(() => 200));
+    expect(double.count).toBe(100);
+    expect(await upstream(gateway)).toBe('up');
+    expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
+  });
+
+  it('is left alone for longer after a trial that failed, and is back after one that went well', async () => {
+    const rig = await start();
+    const { double, gateway } = rig;
+    await open(rig);
+    const opened = performance.now();
+    await untilTried(rig);
+    const [first] = double.calls;
+    expect(first!.at - opened).toBeGreaterThan(800);
+    double.clear();
+    await untilTried(rig);
+    const [second] = double.calls;
+    expect(second!.at - first!.at).toBeGreaterThanOrEqual(2000);
+    expect(double.count).toBe(1);
+    double.clearFaults();
+    await until('upstream is back', async () => (await readNew(gateway)).status === 200);
+    expect((await Promise.all(readMany(gateway, 50))).every(({ status }) => status === 200)).toBe(true);
+    expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
+  });
+
+  it('is tried by the next read at once when the caller of the trial goes away', async () => {
+    const rig = await start();
+    const { double, gateway } = rig;
+    await open(rig);
+    double.clearFaults();
+    double.fault({ kind: 'hang' }, { times: 1 });
+    await untilMayBeTried(gateway);
+    const leaving = new AbortController();
+    const gone = readJob(gateway, jobIds(1)[0]!, { signal: leaving.signal });
+    await double.arrived(1);
+    const next = readNew(gateway);
+    await until('the next waits', async () => (await metric(gateway, 'gateway_queue_depth')) === 1);
+    leaving.abort();
+    await expect(gone).rejects.toThrow();
+    expect((await next).status).toBe(200);
+    expect(double.count).toBe(2);
+    expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
+  });
+
+  it('holds nobody longer than the own patience while it is tried: who waited is answered 503', async () => {
+    const rig = await start({ PATIENCE: '500ms' });
+    const { double, gateway } = rig;
+    await open(rig);
+    double.clearFaults();
+    double.fault({ kind: 'hold' });
+    await untilMayBeTried(gateway);
+    const trial = readNew(gateway);
+    await double.arrived(1);
+    const waited = await readNew(gateway);
+    expectRefusal(waited);
+    expect(waited.tookMs).toBeGreaterThanOrEqual(490);
+    expect(waited.tookMs).toBeLessThan(1500);
+    double.clearFaults();
+    expect((await trial).status).toBe(200);
+  });
+
+  it('is asked nothing before the Retry-After of its 503s is over, and nobody is told to come earlier', async () => {
+    const rig = await start();
+    // All ten are on the wire before the first closes the gate.
+    rig.double.set({ latencyMs: 300 });
+    await open(rig, { kind: 'status', status: 503, headers: { 'retry-after': '20' } });
+    const seen = await Promise.all(readMany(rig.gateway, 20));
+    seen.forEach(expectRefusal);
+    expect(seen.every(({ headers }) => Number(headers['retry-after']) >= 19)).toBe(true);
+    expect(rig.double.count).toBe(0);
+  });
+});
+
+describe('a job that always fails', () => {
+  it('opens nothing among others that do not', async () => {
+    const { double, gateway } = await start();
+    const [bad = ''] = jobIds(1);
+    double.fault(DOWN, { jobId: bad });
+    for (let round = 0; round < 15; round++) {
+      expect((await readJob(gateway, bad)).status).toBe(502);
+      expect((await readNew(gateway)).status).toBe(200);
+    }
+    expect(lines(gateway, OPENED)).toBe(0);
+  });
+});
+
+describe('a token endpoint that fails steadily', () => {
+  it('is asked by one read at a time, ever less often; the others are answered 503 at once and what is held is served', async () => {
+    const { double, gateway } = await start();
+    const { id } = double.addJob({ state: 'success' });
+    expect((await readJob(gateway, id)).status).toBe(200);
+    double.set({ tokenFault: DOWN });
+    double.revokeTokens();
+    double.clear();
+    expectRefusal(await readNew(gateway));
+    await until('it was asked three times', async () => {
+      const seen = await Promise.all(readMany(gateway, 20));
+      seen.forEach(expectRefusal);
+      return double.tokenRequests.length === 3;
+    });
+    const [first, second, third] = double.tokenRequests.map(({ at }) => at);
+    expect(second! - first!).toBeGreaterThanOrEqual(990);
+    expect(third! - second!).toBeGreaterThanOrEqual(1990);
+    const refused = await Promise.all(readMany(gateway, 50));
+    refused.forEach(expectRefusal);
+    expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(900);
+    expect(double.tokenRequests).toHaveLength(3);
+    // The call that met the revoked token: what has no token says nothing of the API, whose circuit stays closed.
+    expect(double.count).toBe(1);
+    expect(lines(gateway, OPENED)).toBe(0);
+    expect((await readJob(gateway, id)).status).toBe(200);
+    double.set({ tokenFault: null });
+    await until('it has a token again', async () => (await readNew(gateway)).status === 200, 9000);
+  });
+});

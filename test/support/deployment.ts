@@ -1,0 +1,72 @@
+import { DoubleProcess } from './double-process.ts';
+import { type Gateway, testCaller } from './gateway.ts';
+import { type ReadOptions, readJob, type Seen } from './reads.ts';
+import type { RedisServer } from './redis.ts';
+import { untilRedisIs } from './readiness.ts';
+import { atEnd, startGateway, startRedis } from './rig.ts';
+
+/** Several gateways, one Redis and the double, each a process of its own. */
+export interface Deployment {
+  readonly double: DoubleProcess;
+  readonly redis: RedisServer;
+  readonly gateways: readonly Gateway[];
+}
+
+export interface DeploymentOptions {
+  /** What the double allows, and how it counts. */
+  readonly limits?: string;
+  readonly windows?: 'fixed' | 'sliding';
+  readonly latencyMs?: readonly [least: number, most: number];
+  /** Settings of all gateways. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Settings of each gateway beside those; as many as there are gateways. Default: three without. */
+  readonly each?: readonly Readonly<Record<string, string>>[];
+}
+
+/** Patience and queue are set to suffice; all gateways are connected to Redis. */
+export async function deploy({
+  limits = '',
+  windows = 'sliding',
+  latencyMs = [5, 25],
+  env = {},
+  each = [{}, {}, {}],
+}: DeploymentOptions = {}): Promise<Deployment> {
+  const double = await DoubleProcess.start(
+    { DOUBLE_LIMITS: limits, DOUBLE_WINDOW_KIND: windows, DOUBLE_UNKNOWN_JOBS: 'make' },
+    { latencyMs },
+  );
+  atEnd(() => double.stop());
+  const redis = await startRedis();
+  const callers = [testCaller('tester')];
+  const common = {
+    REDIS_URL: redis.url,
+    REPLICAS: String(each.length),
+    PATIENCE: '10m',
+    QUEUE_LIMIT: '5000',
+    ...(limits !== '' && { UPSTREAM_LIMITS: limits }),
+    ...env,
+  };
+  const gateways = await Promise.all(
+    each.map((own) => startGateway({ double, callers, env: { ...common, ...own } })),
+  );
+  await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
+  return { double, redis, gateways };
+}
+
+/** A read at one replica after another, as an ingress would spread them; one whose connection breaks is made at the next. */
+export function reader({ gateways }: Pick<Deployment, 'gateways'>) {
+  let turn = 0;
+  return async (jobId: string, options: ReadOptions = {}): Promise<Seen> => {
+    for (let attempt = 1; ; attempt++) {
+      const gateway = gateways[turn++ % gateways.length]!;
+      try {
+        return await readJob(gateway, jobId, {
+          ...options,
+          caller: options.caller ?? gateways[0]!.callers[0]!,
+        });
+      } catch (error) {
+        if (attempt === gateways.length) throw error;
+      }
+    }
+  };
+}

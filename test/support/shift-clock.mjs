@@ -1,0 +1,14 @@
+/** Preloaded (node --import): this process' wall clock is off by CLOCK_SHIFT_MS. */
+const shiftMs = Number(process.env.CLOCK_SHIFT_MS);
+const RealDate = Date;
+
+globalThis.Date = class extends RealDate {
+  constructor(...args) {
+    if (args.length === 0) super(RealDate.now() + shiftMs);
+    else super(...args);
+  }
+
+  static now() {
+    return RealDate.now() + shiftMs;
+  }
+};
