@@ -1,20 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { DoubleProcess, type ToldCall } from '../support/double-process.ts';
+import { DoubleProcess } from '../support/double-process.ts';
 import { jobIds, readJob } from '../support/reads.ts';
 import { atEnd, startGateway } from '../support/rig.ts';
-
-interface Limit {
-  readonly limit: number;
-  readonly windowMs: number;
-}
-
-/** The part of a limit that was used, from one window after the first send until the last. */
-function used(calls: readonly ToldCall[], { limit, windowMs }: Limit): number {
-  const times = calls.map(({ at }) => at);
-  const from = Math.min(...times) + windowMs;
-  const to = Math.max(...times);
-  return times.filter((at) => at >= from).length / (((to - from) / windowMs) * limit);
-}
+import { usedAfterFirstWindow } from '../support/windows.ts';
 
 const SECOND = { limit: 60, windowMs: 1000 };
 const TWO_SECONDS = { limit: 100, windowMs: 2000 };
@@ -40,7 +28,7 @@ describe.each(['fixed', 'sliding'])('under %s windows upstream', (kind) => {
       for (const { limit, windowMs } of windows) {
         expect(await double.mostInWindow(windowMs)).toBeLessThanOrEqual(limit);
       }
-      const share = used(calls, binding);
+      const share = usedAfterFirstWindow(calls, binding);
       process.stdout.write(`${limits}, ${kind}: ${(share * 100).toFixed(1)} % of the binding limit used\n`);
       expect(share).toBeGreaterThanOrEqual(0.95);
     },

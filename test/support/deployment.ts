@@ -57,15 +57,16 @@ export async function deploy({
 export function reader({ gateways }: Pick<Deployment, 'gateways'>) {
   let turn = 0;
   return async (jobId: string, options: ReadOptions = {}): Promise<Seen> => {
-    for (let attempt = 1; ; attempt++) {
-      const gateway = gateways[turn++ % gateways.length]!;
+    const first = turn++;
+    for (let attempt = 0; ; attempt++) {
+      const gateway = gateways[(first + attempt) % gateways.length]!;
       try {
         return await readJob(gateway, jobId, {
           ...options,
           caller: options.caller ?? gateways[0]!.callers[0]!,
         });
       } catch (error) {
-        if (attempt === gateways.length) throw error;
+        if (attempt + 1 === gateways.length) throw error;
       }
     }
   };

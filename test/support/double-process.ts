@@ -36,7 +36,7 @@ export class DoubleProcess implements Upstream {
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const { url, tokenUrl } = JSON.parse(line) as { url: string; tokenUrl: string };
     const double = new DoubleProcess(child, url, tokenUrl);
-    await double.#control('', { method: 'PATCH', body: JSON.stringify(settings) });
+    await double.set(settings);
     return double;
   }
 
@@ -53,6 +53,20 @@ export class DoubleProcess implements Upstream {
     return ((await this.#control(`/window?ms=${windowMs}`)) as { most: number }).most;
   }
 
+  /** Changes settings, as `DoubleSettings` has them. */
+  async set(settings: object): Promise<void> {
+    await this.#control('', { method: 'PATCH', body: JSON.stringify(settings) });
+  }
+
+  /** A fault and whom it meets: `FaultSpec & FaultScope`. */
+  async fault(fault: object): Promise<void> {
+    await this.#control('/faults', { method: 'POST', body: JSON.stringify(fault) });
+  }
+
+  async clearFaults(): Promise<void> {
+    await this.#control('/faults', { method: 'DELETE' });
+  }
+
   async stop(): Promise<void> {
     const exited = once(this.#process, 'exit');
     this.#process.kill('SIGTERM');
@@ -62,6 +76,6 @@ export class DoubleProcess implements Upstream {
   async #control(path: string, init?: RequestInit): Promise<unknown> {
     const response = await fetch(`${this.url}/_double${path}`, init);
     if (!response.ok) throw new Error(await response.text());
-    return response.json();
+    return response.status === 204 ? undefined : response.json();
   }
 }

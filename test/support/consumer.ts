@@ -1,0 +1,47 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DoubleProcess } from './double-process.ts';
+import { jobIds } from './reads.ts';
+
+/** Somebody else who uses the same subscription, evenly, without a gateway: on a 429 it drops its call. */
+export class Consumer {
+  readonly ids = new Set<string>();
+  #running = true;
+  #done: Promise<void> = Promise.resolve();
+
+  static async start(double: DoubleProcess, everyMs: number): Promise<Consumer> {
+    const consumer = new Consumer();
+    const token = await tokenFrom(double);
+    consumer.#done = consumer.#run(double, token, everyMs);
+    return consumer;
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await this.#done;
+  }
+
+  async #run(double: DoubleProcess, token: string, everyMs: number): Promise<void> {
+    let due = performance.now();
+    while (this.#running) {
+      const [id = ''] = jobIds(1);
+      this.ids.add(id);
+      const headers = { authorization: `Bearer ${token}` };
+      await (await fetch(`${double.url}/contextcapture/jobs/${id}`, { headers })).arrayBuffer();
+      due = Math.max(due + everyMs, performance.now());
+      await delay(Math.max(0, due - performance.now()));
+    }
+  }
+}
+
+async function tokenFrom({ tokenUrl, settings }: DoubleProcess): Promise<string> {
+  const answer = await fetch(tokenUrl, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      scope: 'itwin-platform',
+      client_id: settings.clientId,
+      client_secret: settings.clientSecret,
+    }),
+  });
+  return ((await answer.json()) as { access_token: string }).access_token;
+}

@@ -1,0 +1,26 @@
+/** Something that arrived, in milliseconds on the clock of whoever it came to. */
+interface Arrival {
+  readonly at: number;
+}
+
+/** The largest number of arrivals in any window of this length. */
+export function mostInWindow(arrivals: readonly Arrival[], windowMs: number): number {
+  const times = arrivals.map(({ at }) => at).sort((a, b) => a - b);
+  let [most, oldest] = [0, 0];
+  times.forEach((at, index) => {
+    while (times[oldest]! + windowMs <= at) oldest++;
+    most = Math.max(most, index - oldest + 1);
+  });
+  return most;
+}
+
+/** The part of a limit that was used, from one window after the first arrival until the last. */
+export function usedAfterFirstWindow(
+  arrivals: readonly Arrival[],
+  { limit, windowMs }: { readonly limit: number; readonly windowMs: number },
+): number {
+  const times = arrivals.map(({ at }) => at);
+  const from = Math.min(...times) + windowMs;
+  const to = Math.max(...times);
+  return times.filter((at) => at >= from).length / (((to - from) / windowMs) * limit);
+}
