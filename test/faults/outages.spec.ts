@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
 import { deploy, type Deployment } from '../support/deployment.ts';
-import { Load, percentile, type Sample } from '../support/load.ts';
+import { counts, Load, percentile } from '../support/load.ts';
+import { OUTAGES } from '../support/outages.ts';
 import { readiness } from '../support/readiness.ts';
 import { jobIds, readJob } from '../support/reads.ts';
 import { until } from '../support/until.ts';
@@ -10,72 +10,6 @@ import { mostInWindow } from '../support/windows.ts';
 
 const LIMIT = { limit: 100, windowMs: 2000 };
 const CALM_MS = 3000;
-
-interface Outage {
-  readonly name: string;
-  readonly forMs: number;
-  readonly begin: (deployment: Deployment) => unknown;
-  readonly end: (deployment: Deployment) => unknown;
-  /** What reads of cold jobs may be answered meanwhile: 200 alone, when upstream can still be asked. */
-  readonly cold: readonly number[];
-}
-
-const nothing = (): void => undefined;
-const upstream = (fault: object) => ({
-  begin: ({ double }: Deployment) => double.fault(fault),
-  end: ({ double }: Deployment) => double.clearFaults(),
-});
-
-const OUTAGES: readonly Outage[] = [
-  {
-    name: 'Redis killed, and back empty after 5 s',
-    forMs: 5000,
-    begin: ({ redis }) => redis.kill(),
-    end: ({ redis }) => redis.start(),
-    cold: [200],
-  },
-  {
-    name: 'Redis stopped for 5 s',
-    forMs: 5000,
-    begin: ({ redis }) => redis.signal('SIGSTOP'),
-    end: ({ redis }) => redis.signal('SIGCONT'),
-    cold: [200],
-  },
-  { name: 'Redis flushed', forMs: 0, begin: flush, end: nothing, cold: [200] },
-  {
-    name: 'Redis restarted empty',
-    forMs: 0,
-    begin: ({ redis }) => redis.kill(),
-    end: ({ redis }) => redis.start(),
-    cold: [200],
-  },
-  {
-    name: 'the token endpoint down for 30 s',
-    forMs: 30_000,
-    begin: ({ double }) => double.set({ tokenFault: { kind: 'status', status: 503 } }),
-    end: ({ double }) => double.set({ tokenFault: null }),
-    cold: [200, 502, 503],
-  },
-  {
-    name: 'upstream answering 500 for 5 s',
-    forMs: 5000,
-    ...upstream({ kind: 'status', status: 500 }),
-    cold: [200, 502, 503],
-  },
-  { name: 'upstream hanging for 5 s', forMs: 5000, ...upstream({ kind: 'hang' }), cold: [200, 503, 504] },
-  { name: 'upstream resetting for 5 s', forMs: 5000, ...upstream({ kind: 'reset' }), cold: [200, 502, 503] },
-];
-
-async function flush({ redis }: Deployment): Promise<void> {
-  const client = new Redis(redis.url);
-  await client.flushall();
-  client.disconnect();
-}
-
-function counts(samples: readonly Sample[]): Record<number, number> {
-  const byStatus = Object.groupBy(samples, ({ status }) => status);
-  return Object.fromEntries(Object.entries(byStatus).map(([status, of]) => [status, of?.length ?? 0]));
-}
 
 /** All parts of all replicas are well. */
 async function allWell({ gateways }: Deployment): Promise<boolean> {
@@ -98,7 +32,7 @@ describe('under steady load', () => {
       for (const gateway of deployment.gateways) {
         await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
       }
-      const load = new Load(deployment, { cached: 150, cold: 20, cachedIds });
+      const load = new Load(deployment, { cached: 150, cold: 55, cachedIds });
       await delay(CALM_MS);
       const beganAt = performance.now();
       await begin(deployment);

@@ -82,3 +82,9 @@ export function percentile(samples: readonly Sample[], percent: number): number 
   const times = samples.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
   return times[Math.min(times.length - 1, Math.floor((times.length * percent) / 100))] ?? 0;
 }
+
+/** How many were answered with each status. */
+export function counts(samples: readonly Sample[]): Record<number, number> {
+  const byStatus = Object.groupBy(samples, ({ status }) => status);
+  return Object.fromEntries(Object.entries(byStatus).map(([status, of]) => [status, of?.length ?? 0]));
+}

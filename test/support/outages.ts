@@ -1,0 +1,64 @@
+import { Redis } from 'ioredis';
+import type { Deployment } from './deployment.ts';
+
+/** Something that fails and comes back. */
+export interface Outage {
+  readonly name: string;
+  readonly forMs: number;
+  readonly begin: (deployment: Deployment) => unknown;
+  readonly end: (deployment: Deployment) => unknown;
+  /** What reads of cold jobs may be answered meanwhile: 200 alone, when upstream can still be asked. */
+  readonly cold: readonly number[];
+}
+
+const nothing = (): void => undefined;
+const upstream = (fault: object) => ({
+  begin: ({ double }: Deployment) => double.fault(fault),
+  end: ({ double }: Deployment) => double.clearFaults(),
+});
+
+export const OUTAGES: readonly Outage[] = [
+  {
+    name: 'Redis killed, and back empty after 5 s',
+    forMs: 5000,
+    begin: ({ redis }) => redis.kill(),
+    end: ({ redis }) => redis.start(),
+    cold: [200],
+  },
+  {
+    name: 'Redis stopped for 5 s',
+    forMs: 5000,
+    begin: ({ redis }) => redis.signal('SIGSTOP'),
+    end: ({ redis }) => redis.signal('SIGCONT'),
+    cold: [200],
+  },
+  { name: 'Redis flushed', forMs: 0, begin: flush, end: nothing, cold: [200] },
+  {
+    name: 'Redis restarted empty',
+    forMs: 0,
+    begin: ({ redis }) => redis.kill(),
+    end: ({ redis }) => redis.start(),
+    cold: [200],
+  },
+  {
+    name: 'the token endpoint down for 30 s',
+    forMs: 30_000,
+    begin: ({ double }) => double.set({ tokenFault: { kind: 'status', status: 503 } }),
+    end: ({ double }) => double.set({ tokenFault: null }),
+    cold: [200, 502, 503],
+  },
+  {
+    name: 'upstream answering 500 for 5 s',
+    forMs: 5000,
+    ...upstream({ kind: 'status', status: 500 }),
+    cold: [200, 502, 503],
+  },
+  { name: 'upstream hanging for 5 s', forMs: 5000, ...upstream({ kind: 'hang' }), cold: [200, 503, 504] },
+  { name: 'upstream resetting for 5 s', forMs: 5000, ...upstream({ kind: 'reset' }), cold: [200, 502, 503] },
+];
+
+async function flush({ redis }: Deployment): Promise<void> {
+  const client = new Redis(redis.url);
+  await client.flushall();
+  client.disconnect();
+}
