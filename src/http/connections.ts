@@ -13,6 +13,8 @@ export class Connections {
     server.on('connection', (socket: Socket) => {
       this.#open.set(socket, undefined);
       socket.once('close', () => this.#open.delete(socket));
+      // Node takes its own listener away before it hands over a CONNECT: then a reset would end the process.
+      socket.on('error', () => undefined);
     });
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       this.#open.set(socket, response);
