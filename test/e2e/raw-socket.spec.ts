@@ -217,6 +217,25 @@ describe('requests sent one behind the other', () => {
   });
 });
 
+describe('bytes that go on and on behind one that is no HTTP', () => {
+  it('are heard once while a read before them is under way', async () => {
+    double.fault({ kind: 'hold' }, { jobId: job.slice(-36) });
+    const socket = await open(gateway.url);
+    let text = '';
+    socket.setNoDelay().on('data', (chunk) => (text += String(chunk)));
+    socket.write(`GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n`);
+    await double.arrived(1);
+    for (let chunk = 0; chunk < 30; chunk++) {
+      socket.write('hello\r\n\r\n');
+      await delay(5);
+    }
+    double.clearFaults();
+    await once(socket, 'close');
+    expect(text.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+    expect(gateway.output).not.toContain('MaxListenersExceededWarning');
+  });
+});
+
 describe('a connection over which no whole request comes', () => {
   it('is answered 408 RequestTimeout after 10 s, and closed', async () => {
     const heads = ['GET', `GET ${job} HTTP/1.1\r\n${HOST}`, `GET ${job} HTTP/1.1\r\n${HOST}${key}X-A: a`];
