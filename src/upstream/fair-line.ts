@@ -78,6 +78,31 @@ export class FairLine<T extends Ticket> {
     return Math.min(ahead, this.size);
   }
 
+  /** How many would go before one that is in line, if nobody else came. */
+  before(ticket: T): number {
+    let before = 0;
+    for (const other of this) {
+      if (other === ticket) break;
+      before++;
+    }
+    return before;
+  }
+
+  /** Those in line, in the order in which they would go if nobody else came. */
+  *[Symbol.iterator](): Generator<T, void> {
+    const gone = new Set<T>();
+    const count = this.size;
+    const lines = [...this.#lines.values()].map(({ again, waiting }) => [...again, ...waiting].values());
+    while (gone.size < count) {
+      for (const line of lines) {
+        const ticket = firstBut(gone, line);
+        if (ticket === undefined) continue;
+        gone.add(ticket);
+        yield ticket;
+      }
+    }
+  }
+
   #makeRoomFor(ticket: T): T {
     const most = Math.max(...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
     for (const caller of ticket.callers) if (this.#waitingOf(caller) + 1 >= most) return ticket;
@@ -115,4 +140,10 @@ export class FairLine<T extends Ticket> {
     line.waiting.delete(ticket);
     if (line.again.size + line.waiting.size === 0) this.#lines.delete(caller);
   }
+}
+
+/** Takes from the rest of a line until there is one that has not gone with another line. */
+function firstBut<T>(gone: ReadonlySet<T>, rest: Iterator<T>): T | undefined {
+  for (let turn = rest.next(); !turn.done; turn = rest.next()) if (!gone.has(turn.value)) return turn.value;
+  return undefined;
 }

@@ -74,6 +74,18 @@ describe('the fair line', () => {
     expect(line.ahead('c')).toBe(2);
   });
 
+  it('knows in which order they would go, those that several wait for once', () => {
+    const line = new FairLine<Named>(100);
+    for (const id of ['a1', 'a2', 'b1']) line.enter(ticket(id, [id[0] ?? '']));
+    line.enter(ticket('ab', ['a', 'b']));
+    line.enter(ticket('a0', ['a'], true));
+    line.enter(ticket('c1', ['c']));
+    line.next();
+    const expected = [...line];
+    expect(expected.map((named) => line.before(named))).toEqual(expected.map((_, index) => index));
+    expect(order(line)).toEqual(expected.map(({ id }) => id));
+  });
+
   it('forgets callers of whom nobody waits', () => {
     const line = new FairLine<Named>(100);
     const waiting = ticket('a1', ['a']);
