@@ -106,14 +106,13 @@ export class FairLine<T extends Ticket> {
   #makeRoomFor(ticket: T): T {
     const most = Math.max(...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
     for (const caller of ticket.callers) if (this.#waitingOf(caller) + 1 >= most) return ticket;
-    for (const [caller, line] of this.#lines) {
-      if (this.#waitingOf(caller) < most) continue;
-      const last = [...line.waiting].findLast((candidate) => this.#places.get(candidate)?.size === 1);
-      if (last === undefined) continue;
-      this.leave(last);
-      return last;
-    }
-    return ticket;
+    const floods = [...this.#lines].filter(([caller]) => this.#waitingOf(caller) === most);
+    const candidates = floods.flatMap(([, line]) => [...line.waiting]);
+    // Best one that nobody else waits for. A flood that is shared has none: its last all the same, before one who floods nothing.
+    const last = candidates.findLast((one) => this.#places.get(one)?.size === 1) ?? candidates.at(-1);
+    if (last === undefined) return ticket;
+    this.leave(last);
+    return last;
   }
 
   #waitingOf(caller: string): number {

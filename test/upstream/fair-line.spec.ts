@@ -66,6 +66,15 @@ describe('the fair line', () => {
     expect(order(line)).toEqual(['a1', 'b1', 'a2']);
   });
 
+  it('when full of reads that a flood shares, turns away the last of those, not who comes new', () => {
+    const line = new FairLine<Named>(3);
+    for (const id of ['f1', 'f2', 'f3']) line.enter(ticket(id, ['a', 'b']));
+    const turnedAway = line.enter(ticket('c1', ['c']));
+    expect(turnedAway?.id).toBe('f3');
+    expect(line.size).toBe(3);
+    expect(order(line)).toEqual(['f1', 'f2', 'c1']);
+  });
+
   it('counts who would go before a new read: own ones, and one of each other caller for each of those', () => {
     const line = new FairLine<Named>(100);
     for (const id of ['a1', 'a2', 'a3', 'a4', 'b1', 'b2']) line.enter(ticket(id, [id[0] ?? '']));
