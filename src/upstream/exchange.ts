@@ -27,6 +27,8 @@ export interface Flight extends Read {
   readonly party: Party;
   /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
   readonly again: boolean;
+  /** Told of each call that was made for it and failed, whatever comes of the read. */
+  readonly onFailed?: (trace: UpstreamTrace) => void;
 }
 
 /** Where a copy came from. */
