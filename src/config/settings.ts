@@ -84,7 +84,18 @@ function withFiles(env: Environment, faults: string[]): Record<string, string | 
   return given;
 }
 
-function faultsBetween({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
+function faultsBetween(settings: Settings): string[] {
+  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings)];
+}
+
+/** Each replica's part of each limit is a call at least: with more replicas than calls they would send too many. */
+function faultsOfReplicas({ REPLICAS, UPSTREAM_LIMITS }: Partial<Settings>): string[] {
+  const fewest = Math.min(...(UPSTREAM_LIMITS ?? []).map(({ limit }) => limit));
+  if (REPLICAS === undefined || REPLICAS <= fewest) return [];
+  return ['REPLICAS: must be no more than the calls of the smallest of UPSTREAM_LIMITS'];
+}
+
+function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
   if (AUTH !== 'off' || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes') return [];
   return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
 }

@@ -29,6 +29,8 @@ export interface Flight extends Read {
   readonly again: boolean;
   /** Told when a call for it goes out, here or at another replica. */
   readonly onSent?: () => void;
+  /** Told of each call that was made for it and failed, whatever comes of the read. */
+  readonly onFailed?: (trace: UpstreamTrace) => void;
 }
 
 /** Where a copy came from. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import { Gateway } from '../support/gateway.ts';
+import { Gateway, testCaller } from '../support/gateway.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { sendRaw } from '../support/raw.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
@@ -129,6 +129,10 @@ describe('metrics and logs', () => {
       outcome: 'upstream',
       upstream: { status: 200, correlationId: 'first-one' },
     });
+    expect(await gateway.logged((entry) => entry['correlationId'] === 'unknown')).toMatchObject({
+      status: 404,
+      upstream: { status: 404, correlationId: 'unknown' },
+    });
     await gateway.logged((entry) => entry['status'] === 401);
     expect(gateway.log.filter((entry) => entry['correlationId'] === 'a-hit')).toEqual([]);
     const count = (labels: Record<string, string>) => metric(gateway, 'gateway_job_reads_total', labels);
@@ -144,6 +148,32 @@ describe('metrics and logs', () => {
     expect(await metric(gateway, 'gateway_job_read_seconds_count')).toBe(4);
     expect(await metric(gateway, 'gateway_queue_wait_seconds_count')).toBe(2);
     expect(await metric(gateway, 'process_cpu_seconds_total')).toBeGreaterThan(0);
+  });
+
+  it("tell of upstream's 429, and its correlation id, when no other try follows", async () => {
+    const [busy, other] = [testCaller('busy'), testCaller('other')];
+    const double = await startDouble({ unknownJobs: 'make', latencyMs: 500 });
+    const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '3s' };
+    const gateway = await startGateway({ double, callers: [busy, other], env });
+    const [retried = '', held = '', refused = ''] = jobIds(3);
+    double.fault({ kind: 'too-many', retryAfter: '1' }, { jobId: retried, times: 1 });
+    double.fault({ kind: 'hold' }, { jobId: held });
+    const reads = [readJob(gateway, retried, { headers: { 'x-correlation-id': 'retried' } })];
+    await double.arrived(1);
+    // Has the slot after it until the patience of the first, in line again, has ended.
+    reads.push(readJob(gateway, held, { caller: other }));
+    expect((await reads[0])?.status).toBe(429);
+    double.clearFaults();
+    expect((await reads[1])?.status).toBe(200);
+    double.fault({ kind: 'too-many', retryAfter: '30' }, { times: 1 });
+    await readJob(gateway, refused, { headers: { 'x-correlation-id': 'refused' } });
+    for (const correlationId of ['retried', 'refused']) {
+      expect(await gateway.logged((entry) => entry['correlationId'] === correlationId)).toMatchObject({
+        status: 429,
+        outcome: 'refused',
+        upstream: { status: 429, correlationId },
+      });
+    }
   });
 
   it('echo a usable correlation id on every answer, send it upstream, and make one otherwise', async () => {

@@ -85,6 +85,23 @@ describe('the queue', () => {
     expect(double.count).toBe(2);
   });
 
+  it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
+    const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
+    double.fault({ kind: 'too-many', retryAfter: '60' }, { times: 1 });
+    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '20s' } });
+    const [first = '', ...others] = jobIds(3);
+    const refusedUpstream = readJob(gateway, first);
+    await double.arrived(1);
+    const inLine = [...others, ...others].map((id) => readJob(gateway, id));
+    for (const answer of await Promise.all([refusedUpstream, ...inLine])) {
+      expect(answer.status).toBe(429);
+      expect(answer.tookMs).toBeLessThan(10_000);
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(55);
+    }
+    expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
+    expect(double.count).toBe(1);
+  });
+
   it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
     double.fault({ kind: 'slow', ms: 2000 }, { times: 1 });

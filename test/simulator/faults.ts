@@ -22,7 +22,8 @@ export interface StatusFault {
 
 /** What goes wrong with a job request that has been admitted. The normal answer is that of the job, or 404. */
 export type FaultSpec =
-  | StatusFault
+  /** `hangs`: head and half the body, then nothing. */
+  | (StatusFault & { readonly hangs?: boolean })
   /** Accepts the request and never answers. */
   | { readonly kind: 'hang' }
   /** Head and half the body of the normal answer, then nothing. */
@@ -53,11 +54,11 @@ export type FaultSpec =
 export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): Reaction {
   switch (spec.kind) {
     case 'status':
-      return plain(statusAnswer(spec));
+      return spec.hangs ? hangBody(statusAnswer(spec)) : plain(statusAnswer(spec));
     case 'hang':
       return HANG;
     case 'hang-body':
-      return { outcome: 'hang-body', send: (_, response) => sendHalf(response, normal, () => undefined) };
+      return hangBody(normal);
     case 'slow':
       return { ...plain(normal), delayMs: spec.ms };
     case 'hold':
@@ -86,6 +87,10 @@ export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): R
     case 'gzip':
       return { outcome: normal.status, send: (request, response) => sendGzip(request, response, normal) };
   }
+}
+
+function hangBody(answer: Answer): Reaction {
+  return { outcome: 'hang-body', send: (_, response) => sendHalf(response, answer, () => undefined) };
 }
 
 /** A fault's answer. */

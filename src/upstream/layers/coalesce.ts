@@ -1,18 +1,24 @@
 import { CallerGone } from '../../errors/caller-gone.ts';
-import type { Exchange, Flight, Found, Read } from '../exchange.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import type { Exchange, Flight, Found, Read, UpstreamTrace } from '../exchange.ts';
 import { Party, type Waiter } from '../party.ts';
+import { traced, UpstreamFailure } from '../upstream-failure.ts';
 
 /** One read under way, and those who wait for it. */
 class SharedFlight {
   readonly #party = new Party();
   readonly #cancel = new AbortController();
   #result: Promise<Found> | undefined;
+  #failed: UpstreamTrace | undefined;
 
   constructor(private readonly onEnd: () => void) {}
 
   /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
   start(next: Exchange<Flight>, read: Read): void {
-    const flight = { ...read, party: this.#party, signal: this.#cancel.signal, again: false };
+    const onFailed = (trace: UpstreamTrace): void => {
+      this.#failed = trace;
+    };
+    const flight = { ...read, party: this.#party, signal: this.#cancel.signal, again: false, onFailed };
     this.#result = next(flight).finally(this.onEnd);
   }
 
@@ -29,6 +35,10 @@ class SharedFlight {
       begin?.();
       if (!this.#result) throw new Error('a flight is started by its first waiter');
       return await Promise.race([this.#result, ended.promise]);
+    } catch (error) {
+      // Refused another try: a call was made all the same.
+      const untraced = error instanceof GatewayError && !(error instanceof UpstreamFailure);
+      throw untraced ? traced(error, this.#failed) : error;
     } finally {
       signal.removeEventListener('abort', gone);
       this.#party.remove(waiter);

@@ -91,7 +91,9 @@ async function follow(
   { sent, endsInMs }: Extract<Claim, { kind: 'taken' }>,
   news: News,
 ): Promise<Outcome | undefined> {
-  if (!sent) read.party.standInLine({ refusal: () => refusal(read), onCallers: () => undefined });
+  // How long the other one's line is, is not known here.
+  const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
+  if (!sent) read.party.standInLine(place);
   try {
     return await news.outcome({
       withinMs: endsInMs,

@@ -100,6 +100,7 @@ export class Throttle {
     if (turnedAway === ticket) return promise;
     read.signal.addEventListener('abort', gone, { once: true });
     read.party.standInLine({
+      forecastMs: () => this.#turnMs(this.#line.before(ticket)),
       refusal: () => this.refusal(read),
       onCallers: () => {
         this.#line.callersChanged(ticket);
@@ -147,6 +148,7 @@ export class Throttle {
         await this.#ready();
         const waitMs = this.#line.size > 0 ? await this.budget.ask(this.#line.size) : 0;
         if (waitMs <= 0) return this.#line.next();
+        if (waitMs > LONGEST_ASKING_MS) this.#noneBefore(waitMs);
         await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
       }
     } catch (error) {
@@ -188,12 +190,22 @@ export class Throttle {
     const { kind, retryAfterMs } = error.call;
     if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
     else if (retryAfterMs !== undefined) this.budget.close(retryAfterMs);
+    this.#noneBefore(this.budget.state().closedMs);
   }
 
-  /** When the budget lets a new read go, and a slot is free of those ahead of it. */
+  /** Nothing goes for so many milliseconds. */
+  #noneBefore(waitMs: number): void {
+    for (const { read } of this.#line) read.party.expect(waitMs);
+  }
+
+  /** When a new read has its turn. */
   #forecastMs({ party, again }: Flight): number {
     const ahead = Math.min(this.#line.size, ...[...party.callers].map((caller) => this.#line.ahead(caller)));
-    const before = again ? 0 : ahead;
+    return this.#turnMs(again ? 0 : ahead);
+  }
+
+  /** When the budget lets a read go before which so many go, and a slot is free of them. */
+  #turnMs(before: number): number {
     const toEnd = Math.max(0, before + this.#underWay + 1 - this.options.concurrency);
     const slotMs = (toEnd * this.#meanCallMs) / this.options.concurrency;
     return Math.max(this.budget.forecastMs(before + 1), slotMs);
