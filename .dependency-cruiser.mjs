@@ -23,6 +23,7 @@ const jobsMayKnow = [
   '^src/jobs/',
   ...upstreamFace,
   '^src/callers/',
+  '^src/budget/budget[.]ts$',
   '^src/errors/',
   '^src/metrics/',
   '^src/http/',

@@ -29,6 +29,7 @@ export class AppModule {
     const lifetimes = {
       finishedMs: settings.TERMINAL_TTL,
       activeMs: settings.ACTIVE_FRESH,
+      staleMs: settings.ACTIVE_STALE,
       missingMs: settings.NEGATIVE_TTL,
     };
     const observer = observe(metrics, log);
@@ -59,7 +60,7 @@ export class AppModule {
         store,
         budget,
         upstream,
-        JobsModule.register(settings, [callers, upstream]),
+        JobsModule.register(settings, [callers, upstream, budget]),
         HealthModule.register(settings, lifecycle, [upstream, budget, store]),
       ],
       providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],

@@ -3,8 +3,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Logger as NestLogger } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.ts';
-import type { Budget } from './budget/budget.ts';
-import { BUDGET } from './budget/budget.module.ts';
+import { type Budget, BUDGET } from './budget/budget.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
 import type { Settings } from './config/settings.ts';

@@ -86,6 +86,16 @@ export const variables = {
     about: 'How long a copy of an unfinished job is fresh.',
     form: duration('0ms', '1h'),
   },
+  REFRESH_WAIT: {
+    default: '1s',
+    about: 'How long a read waits for the refresh of a copy that could be served as stale.',
+    form: duration('0ms', '1m'),
+  },
+  ACTIVE_STALE: {
+    default: '1h',
+    about: 'Up to which age a copy of an unfinished job is served when there is no newer one.',
+    form: duration('0ms', '30d'),
+  },
   TERMINAL_TTL: {
     default: '30d',
     about: 'How long a finished job is kept in the shared store.',

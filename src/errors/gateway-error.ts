@@ -18,6 +18,7 @@ const table = {
   InvalidUpstreamResponse: [502, 'The API answered with something that is not a job.'],
   UpstreamError: [502, 'The API failed to answer the request.'],
   ServiceUnavailable: [503, 'The service is temporarily unavailable.'],
+  NotCached: [504, 'There is no copy of the job that could be served.'],
   UpstreamTimeout: [504, 'The API did not answer in time.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>;
 

@@ -1,8 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Redis } from 'ioredis';
-import type { Budget } from '../budget/budget.ts';
-import { BUDGET } from '../budget/budget.module.ts';
+import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import { REDIS } from '../store/store.module.ts';

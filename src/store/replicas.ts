@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Announcements } from '../upstream/layers/memory.ts';
+import type { Announcements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import { decodeNotice } from './notices.ts';
 import { RedisLeases } from './redis-leases.ts';

@@ -1,4 +1,4 @@
-import { type Exchange, type Found, type Reader } from './exchange.ts';
+import type { Exchange, Found, Reader, Wants } from './exchange.ts';
 
 /** What a caller asks for. */
 export interface JobRead {
@@ -6,10 +6,17 @@ export interface JobRead {
   readonly jobId: string;
   readonly caller: Reader;
   readonly correlationId: string;
+  /** Default: the gateway decides what is new enough. */
+  readonly wants?: Wants;
+  /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
+  readonly patienceMs?: number;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
 }
 
+/** Who would not wait at all waits for as long as a free slot takes to be had, in milliseconds. */
+const LEAST_PATIENCE_MS = 50;
+const WHATEVER: Wants = { maxAgeMs: Infinity, onlyIfCached: false };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isJobId(id: string): boolean {
@@ -25,13 +32,22 @@ export class JobReads {
   ) {}
 
   /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */
-  read({ jobId, caller, correlationId, signal }: JobRead): Promise<Found> {
+  read({
+    jobId,
+    caller,
+    correlationId,
+    wants = WHATEVER,
+    patienceMs = Infinity,
+    signal,
+  }: JobRead): Promise<Found> {
     return this.exchange({
       jobId: jobId.toLowerCase(),
       caller,
       correlationId,
       signal,
-      patienceMs: this.patienceMs,
+      wants,
+      askedAt: performance.now(),
+      patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),
     });
   }
 }

@@ -1,0 +1,108 @@
+import { LRUCache } from 'lru-cache';
+import type { Copy } from './copy.ts';
+import { isFinishedJob } from './copy.ts';
+import { type Lifetimes, remainingMs } from './freshness.ts';
+
+/** What an entry costs beside its bytes: key, copy and list nodes, roughly. */
+const OVERHEAD_BYTES = 1024;
+
+/** The copies that all replicas share and that outlive a restart. A fault of the store is a miss, never an error. */
+export interface SharedCopies {
+  get(jobId: string): Promise<Copy | undefined>;
+  /**
+   * Keeps a copy for as long as it is good.
+   * @param evenOverFinished true: it replaces a finished job too, which otherwise nothing does
+   * @returns the copy that is good now
+   */
+  put(jobId: string, copy: Copy, evenOverFinished: boolean): Promise<Copy>;
+  drop(jobId: string): Promise<void>;
+}
+
+/** Takes who is to be told of each job that another replica has found finished. */
+export type Announcements = (tell: (jobId: string) => void) => void;
+
+/** A copy, and where it was. */
+export interface Held {
+  readonly copy: Copy;
+  readonly source: 'memory' | 'redis';
+}
+
+export interface CopiesOptions {
+  readonly lifetimes: Lifetimes;
+  /** Most bytes of this process' own copies. */
+  readonly maxBytes: number;
+  readonly shared?: SharedCopies | undefined;
+  readonly onFinishedElsewhere?: Announcements | undefined;
+}
+
+/** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
+export class Copies {
+  readonly #options: CopiesOptions;
+  readonly #memory: LRUCache<string, Copy>;
+  readonly #looking = new Map<string, Promise<Held | undefined>>();
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+    this.#memory = new LRUCache({
+      maxSize: options.maxBytes,
+      sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
+    });
+    // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it.
+    options.onFinishedElsewhere?.((jobId) => {
+      const held = this.#memory.peek(jobId);
+      if (held && !isFinishedJob(held)) this.#memory.delete(jobId);
+    });
+  }
+
+  /** This process' own copy. */
+  inMemory(jobId: string): Held | undefined {
+    const copy = this.#memory.get(jobId);
+    return copy && remainingMs(copy, this.#options.lifetimes) > 0 ? { copy, source: 'memory' } : undefined;
+  }
+
+  /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
+  find(jobId: string): Promise<Held | undefined> {
+    if (!this.#options.shared) return Promise.resolve(this.inMemory(jobId));
+    const looking = this.#looking.get(jobId) ?? this.#look(jobId, this.#options.shared);
+    this.#looking.set(jobId, looking);
+    return looking;
+  }
+
+  async #look(jobId: string, shared: SharedCopies): Promise<Held | undefined> {
+    try {
+      const copy = await shared.get(jobId);
+      const own = this.inMemory(jobId);
+      if (!copy || (own && !isNewer(copy, own.copy))) return own;
+      this.#memory.set(jobId, copy);
+      return { copy, source: 'redis' };
+    } finally {
+      this.#looking.delete(jobId);
+    }
+  }
+
+  /**
+   * Keeps what upstream has said.
+   * @param known the copy that it is the refresh of: of a finished job only the knowledge that it is gone takes the place
+   * @returns what is good now: what is not finished never replaces what is
+   */
+  async put(jobId: string, copy: Copy, known: Copy | undefined): Promise<Copy> {
+    const isGone = copy.kind === 'missing' && known !== undefined;
+    const held = this.inMemory(jobId)?.copy;
+    const best = held && isFinishedJob(held) && !isFinishedJob(copy) && !isGone ? held : copy;
+    const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
+    this.#memory.set(jobId, kept);
+    return kept;
+  }
+
+  /** The gateway may not see the job any more. */
+  async drop(jobId: string): Promise<void> {
+    this.#memory.delete(jobId);
+    await this.#options.shared?.drop(jobId);
+  }
+}
+
+/** Time decides, but nothing that is not finished is newer than what is. */
+function isNewer(copy: Copy, than: Copy): boolean {
+  if (isFinishedJob(copy) !== isFinishedJob(than)) return isFinishedJob(copy);
+  return copy.readAt > than.readAt;
+}
