@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import type { LocalBudget } from '../budget/local-budget.ts';
+import type { RedisClient } from '../store/redis-way.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';
 import type { TokenSource } from '../upstream/token-source.ts';
 
@@ -24,7 +24,7 @@ export function partsOf(
   throttle: Throttle,
   budget: LocalBudget,
   queueLimit: number,
-  redis: Redis | undefined,
+  redis: RedisClient | undefined,
 ): Parts {
   return {
     token: () => ({ well: tokens.state !== 'failing', details: { state: tokens.state } }),

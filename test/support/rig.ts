@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach } from '@jest/globals';
 import { type DoubleOptions, ITwinDouble } from '../simulator/itwin-double.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
@@ -18,10 +21,19 @@ export async function startDouble(options: DoubleOptions = {}): Promise<ITwinDou
   return double;
 }
 
-export async function startRedis(): Promise<RedisServer> {
-  const redis = await RedisServer.start();
+/** @param args those of redis-server on a port; default: one that keeps nothing on disk */
+export async function startRedis(args?: (port: number) => readonly string[]): Promise<RedisServer> {
+  const redis = await RedisServer.on(args);
   ends.push(() => redis.kill());
+  await redis.start();
   return redis;
+}
+
+/** A folder that is gone after the test, with what is in it. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'gateway-test-'));
+  ends.push(async () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
