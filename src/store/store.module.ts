@@ -17,8 +17,11 @@ import { connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
 import type { RedisClient, RedisWay } from './redis-way.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
+import { type Subscriber, subscriber } from './subscriber.ts';
 
 export const REDIS = Symbol('Redis');
+/** Notifications through Redis; nothing is provided when there is no store. */
+export const SUBSCRIBER = Symbol('Subscriber');
 /** The copies that all replicas share; nothing is provided when there is no store. */
 export const SHARED_COPIES = Symbol('SharedCopies');
 
@@ -32,7 +35,10 @@ export interface StoreModuleOptions {
 /** The shared store, when there is one. */
 @Module({})
 export class StoreModule implements OnModuleInit, OnApplicationShutdown {
-  constructor(@Optional() @Inject(REDIS) private readonly redis?: RedisClient) {}
+  constructor(
+    @Optional() @Inject(REDIS) private readonly redis?: RedisClient,
+    @Optional() @Inject(SUBSCRIBER) private readonly notifications?: Subscriber,
+  ) {}
 
   static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
     const way = wayToRedis(settings);
@@ -48,13 +54,14 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
       imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, new Hangs(redis), onFault))] })],
       providers: [
         { provide: REDIS, useValue: redis },
+        { provide: SUBSCRIBER, useValue: subscriber(redis) },
         {
           provide: SHARED_COPIES,
           useFactory: (cache: Cache) => new CachedCopies(cache, options),
           inject: [CACHE_MANAGER],
         },
       ],
-      exports: [REDIS, SHARED_COPIES],
+      exports: [REDIS, SUBSCRIBER, SHARED_COPIES],
     };
   }
 
@@ -65,6 +72,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
 
   /** Sends what is still to be written, then leaves. */
   async onApplicationShutdown(): Promise<void> {
+    this.notifications?.end();
     await this.redis?.quit().catch(() => {
       this.redis?.disconnect();
     });
