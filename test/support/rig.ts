@@ -8,6 +8,8 @@ import { RedisServer } from './redis.ts';
 
 /** What a test starts ends with it, last first: each in turn, so that a gateway ends before what it needs. */
 const ends: (() => Promise<unknown>)[] = [];
+/** A drain of the tests takes no longer. */
+const LONGEST_END_MS = 10_000;
 
 afterEach(async () => {
   const faults: unknown[] = [];
@@ -38,8 +40,19 @@ export function temporaryFolder(): string {
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const gateway = await Gateway.start(options);
-  ends.push(() => gateway.stop());
+  ends.push(() => endOf(gateway));
   return gateway;
+}
+
+/** One that does not end must not keep what was started before it from ending. */
+async function endOf(gateway: Gateway): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort();
+    gateway.signal('SIGKILL');
+  }, LONGEST_END_MS);
+  await gateway.stop().finally(() => clearTimeout(timer));
+  if (late.signal.aborted) throw new Error(`the gateway did not end within ${LONGEST_END_MS} ms`);
 }
 
 /** Runs at the end of the test. */
