@@ -1,9 +1,9 @@
-import type { Redis } from 'ioredis';
 import type { Announcements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import { decodeNotice } from './notices.ts';
 import { RedisLeases } from './redis-leases.ts';
-import { subscribe } from './subscriber.ts';
+import type { RedisClient } from './redis-way.ts';
+import { subscriber } from './subscriber.ts';
 
 /** What replicas have of each other. */
 export interface Replicas {
@@ -13,14 +13,15 @@ export interface Replicas {
 }
 
 export function meetReplicas(
-  redis: Redis,
+  redis: RedisClient,
   keyPrefix: string,
   onFault: (operation: 'lease', error: unknown) => void,
 ): Replicas {
   const channel = `${keyPrefix}flights`;
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault });
   const told: ((jobId: string) => void)[] = [];
-  const ears = subscribe(redis, channel, (message) => {
+  const ears = subscriber(redis);
+  ears.subscribe(channel, (message) => {
     const notice = decodeNotice(message);
     if (!notice) return;
     const { jobId, said } = notice;
