@@ -1,5 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import request from 'supertest';
 import { Gateway, testCaller } from '../support/gateway.ts';
@@ -73,6 +78,25 @@ describe('SIGTERM', () => {
     expect(status).toBe(0);
     await expect(readJob(gateway, during)).rejects.toThrow();
   }, 20_000);
+
+  it('ends with status 0 however early it comes', async () => {
+    const double = await startDouble();
+    // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.
+    const folder = mkdtempSync(join(tmpdir(), 'early-'));
+    const secret = join(folder, 'secret');
+    execFileSync('mkfifo', [secret]);
+    const env = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: secret };
+    const starting = Promise.allSettled([Gateway.start({ double, env })]);
+    const gateway = Gateway.latest;
+    const writer = await open(secret, 'w');
+    gateway?.signal('SIGTERM');
+    await writer.writeFile(double.settings.clientSecret);
+    await writer.close();
+    expect(await gateway?.exited).toBe(0);
+    await starting;
+    await gateway?.stop();
+    rmSync(folder, { recursive: true });
+  });
 
   it('ends in order while it is still starting', async () => {
     // A Redis that takes the connection and says nothing holds the start up for a moment.
