@@ -5,6 +5,7 @@ import {
   UNAUTHORIZED,
   UNAUTHORIZED_UNWRAPPED,
   UNKNOWN_CLIENT,
+  retryAfter,
   tooManyRequests,
 } from './documented-errors.ts';
 import { HANG, RESET, plain, sendAnswer, sendHalf } from './reactions.ts';
@@ -46,8 +47,11 @@ export type FaultSpec =
   | { readonly kind: 'unauthorized-unwrapped' }
   /** The 401 that a new token does not cure. */
   | { readonly kind: 'unknown-client' }
-  /** A 429 with exactly this `Retry-After`, or without one; it is no doing of the limits. */
-  | { readonly kind: 'too-many'; readonly retryAfter?: string }
+  /**
+   * A 429 with exactly this `Retry-After`, or with the date so many milliseconds after the request's arrival, or without one;
+   * it is no doing of the limits.
+   */
+  | { readonly kind: 'too-many'; readonly retryAfter?: string; readonly dateInMs?: number }
   /** The normal answer, compressed when the client accepts that. */
   | { readonly kind: 'gzip' };
 
@@ -83,10 +87,14 @@ export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): R
     case 'unknown-client':
       return plain(UNKNOWN_CLIENT);
     case 'too-many':
-      return plain(tooManyRequests(spec.retryAfter, clientId));
+      return plain(tooManyRequests(retryAfterOf(spec), clientId));
     case 'gzip':
       return { outcome: normal.status, send: (request, response) => sendGzip(request, response, normal) };
   }
+}
+
+function retryAfterOf({ retryAfter: text, dateInMs }: FaultSpec & { kind: 'too-many' }): string | undefined {
+  return dateInMs === undefined ? text : retryAfter(dateInMs, 'date');
 }
 
 function hangBody(answer: Answer): Reaction {

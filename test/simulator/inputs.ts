@@ -74,7 +74,7 @@ const FAULTS: Readonly<Record<FaultSpec['kind'], Fields>> = {
   unauthorized: {},
   'unauthorized-unwrapped': {},
   'unknown-client': {},
-  'too-many': { retryAfter: text },
+  'too-many': { retryAfter: text, dateInMs: milliseconds },
   gzip: {},
 };
 
