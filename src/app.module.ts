@@ -6,6 +6,7 @@ import { BudgetModule } from './budget/budget.module.ts';
 import { CallersModule } from './callers/callers.module.ts';
 import type { Settings } from './config/settings.ts';
 import { EnvelopeFilter } from './errors/envelope.filter.ts';
+import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { JobsModule } from './jobs/jobs.module.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -61,6 +62,7 @@ export class AppModule {
         budget,
         upstream,
         JobsModule.register(settings, [callers, upstream, budget]),
+        EventsModule.register(settings, [callers, upstream]),
         HealthModule.register(settings, lifecycle, [upstream, budget, store]),
       ],
       providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],

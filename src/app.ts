@@ -10,6 +10,7 @@ import type { Settings } from './config/settings.ts';
 import { allowOnlyReads } from './http/method-not-allowed.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
+import { Streams } from './events/streams.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -36,15 +37,27 @@ export async function createApp(
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   allowOnlyReads(fastify, `${JOBS_PATH}/:id`, (authorization) => authenticator.authenticate(authorization));
   for (const path of ['/health/live', '/health/ready', '/metrics']) allowOnlyReads(fastify, path);
-  showGauges(metrics, app.get(Throttle, { strict: false }), app.get<Budget>(BUDGET, { strict: false }));
+  showGauges(metrics, {
+    throttle: app.get(Throttle, { strict: false }),
+    budget: app.get<Budget>(BUDGET, { strict: false }),
+    streams: app.get(Streams, { strict: false }),
+  });
   return app;
 }
 
-function showGauges(metrics: Metrics, throttle: Throttle, budget: Budget): void {
+/** What the gauges are read from. */
+interface Shown {
+  readonly throttle: Throttle;
+  readonly budget: Budget;
+  readonly streams: Streams;
+}
+
+function showGauges(metrics: Metrics, { throttle, budget, streams }: Shown): void {
   metrics.show({
     queueDepth: () => throttle.depth,
     budgetRemaining: () => budget.state().windows.map(({ name, remaining }) => [name, remaining] as const),
     budgetMode: () => budget.state().mode,
+    watchers: () => streams.count,
     pausedSeconds: () => budget.state().closedMs / 1000,
   });
 }

@@ -87,6 +87,11 @@ export const variables = {
     about: 'How long a copy of an unfinished job is fresh.',
     form: duration('0ms', '1h'),
   },
+  CALLER_STREAMS: {
+    default: '1000',
+    about: 'Most event streams that one caller may have open at this process.',
+    form: wholeNumber(1, 100_000),
+  },
   REFRESH_WAIT: {
     default: '1s',
     about: 'How long a read waits for the refresh of a copy that could be served as stale.',

@@ -8,7 +8,7 @@ import { subscriber } from './subscriber.ts';
 /** What replicas have of each other. */
 export interface Replicas {
   readonly leases: Leases;
-  readonly onFinished: Announcements;
+  readonly onRead: Announcements;
   end(): void;
 }
 
@@ -19,18 +19,18 @@ export function meetReplicas(
 ): Replicas {
   const channel = `${keyPrefix}flights`;
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault });
-  const told: ((jobId: string) => void)[] = [];
+  const told: ((jobId: string, finished: boolean) => void)[] = [];
   const ears = subscriber(redis);
   ears.subscribe(channel, (message) => {
     const notice = decodeNotice(message);
     if (!notice) return;
     const { jobId, said } = notice;
-    if (said.kind === 'stored' && said.finished) for (const tell of told) tell(jobId);
+    if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished);
     leases.heard(jobId, said);
   });
   return {
     leases,
-    onFinished: (tell) => {
+    onRead: (tell) => {
       told.push(tell);
     },
     end: () => {

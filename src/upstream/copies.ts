@@ -18,8 +18,10 @@ export interface SharedCopies {
   drop(jobId: string): Promise<void>;
 }
 
-/** Takes who is to be told of each job that another replica has found finished. */
-export type Announcements = (tell: (jobId: string) => void) => void;
+/** Takes who is to be told of each job that another replica has read, and whether it found it finished. */
+export type Announcements = (tell: (jobId: string, finished: boolean) => void) => void;
+
+export type CopyListener = (copy: Copy) => void;
 
 /** A copy, and where it was. */
 export interface Held {
@@ -32,13 +34,14 @@ export interface CopiesOptions {
   /** Most bytes of this process' own copies. */
   readonly maxBytes: number;
   readonly shared?: SharedCopies | undefined;
-  readonly onFinishedElsewhere?: Announcements | undefined;
+  readonly onReadElsewhere?: Announcements | undefined;
 }
 
 /** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
 export class Copies {
   readonly #options: CopiesOptions;
   readonly #memory: LRUCache<string, Copy>;
+  readonly #watchers = new Map<string, Set<CopyListener>>();
   readonly #looking = new Map<string, Promise<Held | undefined>>();
 
   constructor(options: CopiesOptions) {
@@ -48,9 +51,10 @@ export class Copies {
       sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
     });
     // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it.
-    options.onFinishedElsewhere?.((jobId) => {
+    options.onReadElsewhere?.((jobId, finished) => {
       const held = this.#memory.peek(jobId);
-      if (held && !isFinishedJob(held)) this.#memory.delete(jobId);
+      if (finished && held && !isFinishedJob(held)) this.#memory.delete(jobId);
+      if (this.#watchers.has(jobId)) void this.find(jobId);
     });
   }
 
@@ -58,6 +62,21 @@ export class Copies {
   inMemory(jobId: string): Held | undefined {
     const copy = this.#memory.get(jobId);
     return copy && remainingMs(copy, this.#options.lifetimes) > 0 ? { copy, source: 'memory' } : undefined;
+  }
+
+  /** Tells of each newer copy that comes to be held here, whoever has read it. @returns what ends it */
+  watch(jobId: string, listener: CopyListener): () => void {
+    const listeners = this.#watchers.get(jobId) ?? new Set();
+    this.#watchers.set(jobId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#watchers.get(jobId) === listeners) this.#watchers.delete(jobId);
+    };
+  }
+
+  #hold(jobId: string, copy: Copy): void {
+    this.#memory.set(jobId, copy);
+    for (const listener of this.#watchers.get(jobId) ?? []) listener(copy);
   }
 
   /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
@@ -73,7 +92,7 @@ export class Copies {
       const copy = await shared.get(jobId);
       const own = this.inMemory(jobId);
       if (!copy || (own && !isNewer(copy, own.copy))) return own;
-      this.#memory.set(jobId, copy);
+      this.#hold(jobId, copy);
       return { copy, source: 'redis' };
     } finally {
       this.#looking.delete(jobId);
@@ -90,7 +109,7 @@ export class Copies {
     const held = this.inMemory(jobId)?.copy;
     const best = held && isFinishedJob(held) && !isFinishedJob(copy) && !isGone ? held : copy;
     const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
-    this.#memory.set(jobId, kept);
+    this.#hold(jobId, kept);
     return kept;
   }
 

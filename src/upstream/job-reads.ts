@@ -1,3 +1,4 @@
+import type { Copies, CopyListener } from './copies.ts';
 import type { Exchange, Found, Reader, Wants } from './exchange.ts';
 
 /** What a caller asks for. */
@@ -28,6 +29,7 @@ export class JobReads {
   /** @param patienceMs longest wait for slots */
   constructor(
     private readonly exchange: Exchange,
+    private readonly copies: Pick<Copies, 'watch'>,
     private readonly patienceMs: number,
   ) {}
 
@@ -49,5 +51,10 @@ export class JobReads {
       askedAt: performance.now(),
       patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),
     });
+  }
+
+  /** Tells of each newer copy of a job that comes to be held here, whoever has read it. @returns what ends it */
+  watch(jobId: string, listener: CopyListener): () => void {
+    return this.copies.watch(jobId, listener);
   }
 }

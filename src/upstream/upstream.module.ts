@@ -112,7 +112,7 @@ export class UpstreamModule {
               lifetimes,
               maxBytes: settings.MEMORY_CACHE_SIZE,
               shared: store,
-              onFinishedElsewhere: others?.onFinished,
+              onReadElsewhere: others?.onRead,
             });
             const policy = refresh({
               copies,
@@ -125,7 +125,7 @@ export class UpstreamModule {
             const common = others ? [lease({ copies, lifetimes, leases: others.leases, refusal })] : [];
             const inner = [...common, keep(copies), retry, circuit.door, throttle.layer, circuit.watch];
             const wayOut = stack(inner, authorize(tokens, send));
-            return new JobReads(visible(policy(coalesce(wayOut))), settings.PATIENCE);
+            return new JobReads(visible(policy(coalesce(wayOut))), copies, settings.PATIENCE);
           },
           inject: [
             HttpService,
