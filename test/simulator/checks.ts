@@ -36,7 +36,7 @@ export function whole(least: number, most: number): Rule {
   };
 }
 
-export function oneOf(...words: readonly string[]): Rule {
+export function oneOf(...words: readonly (string | boolean)[]): Rule {
   return { holds: (value) => words.some((word) => word === value), says: `one of ${words.join(', ')}` };
 }
 

@@ -105,6 +105,7 @@ const SETTINGS: Readonly<Record<keyof DoubleSettings, Rule>> = {
   retryAfterForm: oneOf('seconds', 'date', 'absent'),
   latencyMs: latency,
   unknownJobs: oneOf('not-found', 'make'),
+  stamped: oneOf(true, false),
 };
 
 /** Limits may also be written as text: `100/2s,300/10s`. All of these throw BadInput. */

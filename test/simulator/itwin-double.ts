@@ -22,7 +22,7 @@ import type { Job, JobOptions } from './jobs.ts';
 import { limitersFor, tryAcquireAll } from './limiters.ts';
 import type { Limiter } from './limiters.ts';
 import { after, plain, sendAnswer } from './reactions.ts';
-import type { Reaction } from './reactions.ts';
+import type { Answer, Reaction } from './reactions.ts';
 import { DEFAULT_SETTINGS, draw } from './settings.ts';
 import type { DoubleSettings } from './settings.ts';
 import { TokenEndpoint } from './tokens.ts';
@@ -197,7 +197,8 @@ export class ITwinDouble {
 
   /** An admitted request: it meets a fault or gets the job. */
   #read(jobId: string): Reaction {
-    const normal = this.#jobs.answer(jobId, this.#settings.unknownJobs);
+    const answer = this.#jobs.answer(jobId, this.#settings.unknownJobs);
+    const normal = this.#settings.stamped ? stamped(answer) : answer;
     const fault = this.#faults.take(jobId);
     return fault ? reactionTo(fault, normal, this.#settings.clientId) : plain(normal);
   }
@@ -208,6 +209,13 @@ export class ITwinDouble {
     const { retryAfterForm, clientId } = this.#settings;
     return plain(tooManyRequests(retryAfter(waitMs, retryAfterForm), clientId));
   }
+}
+
+/** With the time of this answer as the first field of the job. */
+function stamped(answer: Answer): Answer {
+  if (answer.status !== 200) return answer;
+  const stamp = `"stampedMs": ${performance.timeOrigin + performance.now()}`;
+  return { ...answer, body: String(answer.body).replace(/^\s*{\s*"job"\s*:\s*{/, `$& ${stamp},`) };
 }
 
 function flat(headers: IncomingMessage['headers']): Record<string, string> {

@@ -33,6 +33,8 @@ export interface DoubleSettings {
   /** Of job requests that are admitted. The answer is as of the request's arrival. */
   latencyMs: Latency;
   unknownJobs: UnknownJobs;
+  /** Each answer with a job says when it was made: `stampedMs`, milliseconds since 1970. */
+  stamped: boolean;
 }
 
 export const DEFAULT_SETTINGS: Readonly<DoubleSettings> = {
@@ -46,6 +48,7 @@ export const DEFAULT_SETTINGS: Readonly<DoubleSettings> = {
   retryAfterForm: 'seconds',
   latencyMs: 0,
   unknownJobs: 'not-found',
+  stamped: false,
 };
 
 /** One latency out of those possible, in milliseconds. */
