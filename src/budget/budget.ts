@@ -27,16 +27,22 @@ export interface BudgetState {
   readonly closedMs: number;
 }
 
+/** Leave to send one call, now. It is counted. */
+export interface Permit {
+  /** The call goes out now. What made it late (a new connection, a busy process) would shift what upstream counts: it is counted anew. */
+  sent(): void;
+}
+
 /**
  * What may be sent upstream and when: several windows at once, and a gate that upstream closes. One asker asks at a time.
  * Nothing is reserved: an answer other than 0 may be followed by a later one.
  */
 export interface Budget {
   /**
-   * 0: send now, and it is counted. Otherwise ask again no earlier than this many milliseconds from now.
+   * A permit, or a number: ask again no earlier than so many milliseconds from now.
    * @param waiting how many reads wait for a slot here
    */
-  ask(waiting: number): Promise<number>;
+  ask(waiting: number): Promise<Permit | number>;
   /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
   forecastMs(nth: number): number;
   /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After). Never shortens a closing. */

@@ -1,4 +1,4 @@
-import type { Budget, BudgetState } from './budget.ts';
+import type { Budget, BudgetState, Permit } from './budget.ts';
 import type { Gate } from './gate.ts';
 import { type Ledger, partOf } from './ledger.ts';
 import { LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
@@ -42,7 +42,7 @@ export class FailoverBudget implements Budget {
     this.#timer.unref();
   }
 
-  async ask(waiting: number): Promise<number> {
+  async ask(waiting: number): Promise<Permit | number> {
     this.#waiting = waiting;
     const { gate, shared } = this.#options;
     // Whoever closed it: nothing is asked for that cannot be.
@@ -59,10 +59,10 @@ export class FailoverBudget implements Budget {
     return this.#askOwn();
   }
 
-  async #askOwn(): Promise<number> {
-    const waitMs = (await this.#local?.ask()) ?? ASK_AGAIN_MS;
-    if (waitMs <= 0) this.#options.shared.sentAs();
-    return waitMs;
+  async #askOwn(): Promise<Permit | number> {
+    const answer = (await this.#local?.ask()) ?? ASK_AGAIN_MS;
+    if (typeof answer !== 'number') this.#options.shared.noteSend();
+    return answer;
   }
 
   /** Looks at the shared budget, and returns to it if it was away. Never rejects. */

@@ -1,4 +1,4 @@
-import type { Budget, BudgetMode, BudgetState, WindowState } from './budget.ts';
+import type { Budget, BudgetMode, BudgetState, Permit, WindowState } from './budget.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
 import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
@@ -9,6 +9,9 @@ import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
  * earlier by no more than this against what is counted, which takes at most half of the windows' margin.
  */
 const LATENESS_MS = 20;
+
+/** How long after its permit a call may go out and still be counted as of that, in milliseconds. */
+export const TOLERATED_LAG_MS = 5;
 
 /** @returns by how much a send may be late and still be counted as of its due time, in milliseconds */
 export function toleratedLatenessMs(marginMs: number): number {
@@ -56,7 +59,7 @@ export class LocalBudget implements Budget {
     this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
-  ask(): Promise<number> {
+  ask(): Promise<Permit | number> {
     const now = this.clock();
     const lateMs = now - this.#dueAt;
     let at = lateMs >= 0 && lateMs <= this.#options.latenessMs ? this.#dueAt : now;
@@ -74,11 +77,16 @@ export class LocalBudget implements Budget {
     return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
   }
 
-  #go(at: number): Promise<number> {
+  #go(at: number): Promise<Permit> {
     for (const window of this.#windows) window.take(at);
     this.#forecast.sent();
     this.#dueAt = Infinity;
-    return Promise.resolve(0);
+    const sent = (): void => {
+      const now = this.clock();
+      if (now - at <= this.#options.latenessMs + TOLERATED_LAG_MS) return;
+      for (const window of this.#windows) window.postpone(at, now);
+    };
+    return Promise.resolve({ sent });
   }
 
   forecastMs(nth: number): number {

@@ -1,14 +1,13 @@
+import type { Permit } from './budget.ts';
 import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
-import type { NamedWindow } from './local-budget.ts';
+import { type NamedWindow, TOLERATED_LAG_MS } from './local-budget.ts';
 import type { SpreadWindow, WindowProgress } from './window.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
-/** An answer that took longer leaves too little of the margin for the way to upstream, in milliseconds. */
-const LATE_ANSWER_MS = 5;
 /** A send that leaves the longest window within so many milliseconds may have been dropped by the store already. */
 const LEAVING_MS = 200;
 
@@ -41,21 +40,21 @@ export class SharedBudget {
   }
 
   /** As `Budget.ask`. */
-  async ask(): Promise<number> {
+  async ask(): Promise<Permit | number> {
     const id = this.#nextId();
     const askedAt = performance.now();
     const { latenessMs: lateness } = this.#options;
     const { wait = 0 } = await this.#run({ op: 'ask', id, lateness });
     if (wait > 0) return wait;
-    this.sentAs(id);
-    if (performance.now() - askedAt > LATE_ANSWER_MS) this.#countAnew(id, lateness);
-    return 0;
+    this.noteSend(id);
+    return {
+      sent: () => {
+        if (performance.now() - askedAt > TOLERATED_LAG_MS) this.#countAnew(id, lateness);
+      },
+    };
   }
 
-  /**
-   * The answer came so late that the send will be later than it was counted. Asked for once more, it is counted as of
-   * then. Nobody waits for that, and if it fails it stays as it is.
-   */
+  /** Asked for once more, a send is counted as of then. Nobody waits for that; if it fails it stays as it was. */
   #countAnew(id: string, lateness: number): void {
     this.#options.store
       .run(this.#knowledge(performance.now()), { op: 'ask', id, lateness })
@@ -83,7 +82,7 @@ export class SharedBudget {
   }
 
   /** Notes a send of this replica that was let go here or elsewhere. */
-  sentAs(id = this.#nextId()): void {
+  noteSend(id = this.#nextId()): void {
     this.#options.ledger.note(id, performance.now());
     this.#last = id;
     this.#sent++;

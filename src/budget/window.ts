@@ -60,6 +60,16 @@ export class SpreadWindow {
     this.#sends.push(now);
   }
 
+  /** A send that was counted as of one time has gone at a later one. */
+  postpone(from: number, to: number): void {
+    const at = this.#sends.lastIndexOf(from);
+    if (at < this.#head) return;
+    this.#sends.splice(at, 1);
+    let place = this.#sends.length;
+    while (place > this.#head && (this.#sends[place - 1] ?? 0) > to) place--;
+    this.#sends.splice(place, 0, to);
+  }
+
   /** After a closing there is no credit left: the pace is even from then on. */
   closeUntil(time: number): void {
     this.#credit = 0;

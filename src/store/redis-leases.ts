@@ -8,17 +8,22 @@ import { encodeNotice, type Notice } from './notices.ts';
 const LEASE_MS = 2000;
 const PROLONG_EVERY_MS = 500;
 
-/** KEYS: the lease. ARGV: mine, its life in ms. Nothing: it is mine; else whose it is, and for how long. */
+/**
+ * KEYS: the lease. ARGV: mine, its life in ms, in how many ms its call is expected. Nothing: it is mine; else what it says, for how
+ * long, and in how many ms the other's call is expected.
+ */
 const CLAIM = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('GET', KEYS[1])
-if held then return {held, redis.call('PTTL', KEYS[1])} end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if held then return {held, redis.call('PTTL', KEYS[1]), tonumber(string.match(held, ' (%d+)')) - now} end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
 return {}`;
 
-/** KEYS: the lease. ARGV: mine, what it becomes, its life in ms. */
+/** KEYS: the lease. ARGV: mine, its life in ms, what is added to it. */
 const PROLONG = `
 local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end`;
+if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], held .. ARGV[3], 'PX', ARGV[2]) end`;
 
 /** KEYS: the lease. ARGV: mine. */
 const RELEASE = `
@@ -47,13 +52,29 @@ export class RedisLeases implements Leases {
     this.#options = options;
   }
 
-  async claim(jobId: string): Promise<Claim> {
+  async claim(jobId: string, expectedMs: number): Promise<Claim> {
     const mine = randomBytes(9).toString('base64url');
     try {
-      const found = await this.#options.redis.eval(CLAIM, 1, this.#key(jobId), mine, LEASE_MS);
-      const [held, endsInMs] = found as [held?: string, endsInMs?: number];
+      const found = await this.#options.redis.eval(
+        CLAIM,
+        1,
+        this.#key(jobId),
+        mine,
+        LEASE_MS,
+        Math.ceil(expectedMs),
+      );
+      const [held, endsInMs = 1, expected = 0] = found as [
+        held?: string,
+        endsInMs?: number,
+        expected?: number,
+      ];
       if (held === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
-      return { kind: 'taken', sent: held.endsWith(SENT), endsInMs: Math.max(1, endsInMs ?? 1) };
+      return {
+        kind: 'taken',
+        sent: held.endsWith(SENT),
+        endsInMs: Math.max(1, endsInMs),
+        expectedMs: Math.max(0, expected),
+      };
     } catch (error) {
       this.#options.onFault('lease', error);
       return { kind: 'unknown' };
@@ -110,16 +131,16 @@ export class RedisLeases implements Leases {
   }
 
   #lease(jobId: string, mine: string): Lease {
-    let value = mine;
-    const prolong = (): void => {
-      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, value, LEASE_MS));
+    let isSent = false;
+    const prolong = (added = ''): void => {
+      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, LEASE_MS, added));
     };
     const timer = setInterval(prolong, PROLONG_EVERY_MS);
     return {
       sent: () => {
-        if (value !== mine) return;
-        value += SENT;
-        prolong();
+        if (isSent) return;
+        isSent = true;
+        prolong(SENT);
         void this.tell(jobId, { kind: 'sent' });
       },
       release: async (outcome) => {

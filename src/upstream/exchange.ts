@@ -38,6 +38,8 @@ export interface Trip extends Read {
   readonly known: JobCopy | undefined;
   /** Only a call will do that is sent after the read came. */
   readonly strict: boolean;
+  /** Told in how many milliseconds the call for it is to be expected, when that is known, here or at another replica. */
+  readonly onExpected?: (waitMs: number) => void;
 }
 
 /** A trip that is shared by everyone who asks for the job at that time. */
@@ -50,6 +52,8 @@ export interface Flight extends Trip {
   readonly onMissed: () => void;
   /** Told when a call for it goes out, here or at another replica. */
   readonly onSent: () => void;
+  /** Told when the call has been written to its connection. */
+  readonly onWritten?: () => void;
   /** Whether another replica has said since that the job is finished. */
   readonly heardOfEnd?: () => boolean;
   /** Told of each call that was made for it and failed, whatever comes of the read. */

@@ -17,7 +17,13 @@ export interface Lease {
 export type Claim =
   | { readonly kind: 'lease'; readonly lease: Lease }
   /** Another replica has it, for so many milliseconds more unless it prolongs it; whether its call has gone out. */
-  | { readonly kind: 'taken'; readonly sent: boolean; readonly endsInMs: number }
+  | {
+      readonly kind: 'taken';
+      readonly sent: boolean;
+      readonly endsInMs: number;
+      /** In how many milliseconds it expects its call to go out. */
+      readonly expectedMs: number;
+    }
   /** The store does not say. */
   | { readonly kind: 'unknown' };
 
@@ -39,8 +45,11 @@ export interface News {
 
 /** One flight across replicas: a lease for each job, and word of how it went. */
 export interface Leases {
-  /** Never rejects. */
-  claim(jobId: string): Promise<Claim>;
+  /**
+   * Never rejects.
+   * @param expectedMs in how many milliseconds the call would go out from here, for the others to know
+   */
+  claim(jobId: string, expectedMs: number): Promise<Claim>;
   listen(jobId: string): News;
   /** Lets the others know of a flight that went without a lease. Never rejects. */
   tell(jobId: string, outcome: Outcome): Promise<void>;

@@ -4,10 +4,11 @@ import type { AxiosResponse } from 'axios';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import { readBody, readWords, TooLarge } from './answer-body.ts';
-import type { Found, Read, UpstreamTrace } from './exchange.ts';
+import type { Flight, Found, UpstreamTrace } from './exchange.ts';
 import { interpret, type Reply, traceOf } from './interpret.ts';
 import { JOBS_PATH, LARGEST_BODY, MEDIA_TYPE } from './itwin-api.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
+import { telling } from './written.ts';
 
 export interface TransportOptions {
   readonly apiUrl: string;
@@ -19,26 +20,22 @@ export interface TransportOptions {
 
 /** One HTTP call for one job: no redirects, no retries, bounded in time and bytes, the bytes kept as they came. */
 export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: TransportOptions) {
-  return async (read: Read, token: string): Promise<Found> => {
+  return async (read: Flight, token: string): Promise<Found> => {
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = AbortSignal.any([read.signal, timeout]);
     const since = performance.now();
     const ended = (status: UpstreamTrace['status']): void => onCall?.(status, performance.now() - since);
-    const response = await send(
-      http,
-      `${apiUrl}${JOBS_PATH}/${read.jobId}`,
-      read.correlationId,
-      token,
-      signal,
-    ).catch(() => {
-      if (read.signal.aborted) {
-        ended('cancelled');
-        throw new CallerGone();
-      }
-      const failure = timeout.aborted ? timedOut() : notReached();
-      ended(failure.call.trace.status);
-      throw failure;
-    });
+    const response = await send(http, `${apiUrl}${JOBS_PATH}/${read.jobId}`, read, token, signal).catch(
+      () => {
+        if (read.signal.aborted) {
+          ended('cancelled');
+          throw new CallerGone();
+        }
+        const failure = timeout.aborted ? timedOut() : notReached();
+        ended(failure.call.trace.status);
+        throw failure;
+      },
+    );
     const head = headOf(response);
     ended(head.status);
     const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
@@ -58,13 +55,14 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: Tran
 function send(
   http: HttpService,
   url: string,
-  correlationId: string,
+  { correlationId, onWritten }: Flight,
   token: string,
   signal: AbortSignal,
 ): Promise<AxiosResponse<Readable>> {
   return http.axiosRef.get<Readable>(url, {
     headers: { authorization: `Bearer ${token}`, accept: MEDIA_TYPE, 'x-correlation-id': correlationId },
     responseType: 'stream',
+    ...(onWritten && { transport: telling(onWritten) }),
     signal,
   });
 }

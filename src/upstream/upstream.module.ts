@@ -121,8 +121,9 @@ export class UpstreamModule {
               patienceMs: settings.PATIENCE,
               forecastMs: (copy) => throttle.forecastRefreshMs(copy),
             });
-            const refusal = throttle.refusal.bind(throttle);
-            const common = others ? [lease({ copies, lifetimes, leases: others.leases, refusal })] : [];
+            const common = others
+              ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
+              : [];
             const inner = [...common, keep(copies), retry, circuit.door, throttle.layer, circuit.watch];
             const wayOut = stack(inner, authorize(tokens, send));
             return new JobReads(visible(policy(coalesce(wayOut))), copies, settings.PATIENCE);
@@ -140,6 +141,11 @@ export class UpstreamModule {
       exports: [JobReads, Throttle, Circuit, TokenSource],
     };
   }
+}
+
+/** What the replicas tell each other of the queue here. */
+function queueOf(throttle: Throttle) {
+  return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }
 
 function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Gate } from '../../src/budget/gate.ts';
 import { LocalBudget, toleratedLatenessMs } from '../../src/budget/local-budget.ts';
 import { type Limit, spreadWindows } from '../../src/budget/window.ts';
+import { waitMsOf } from '../support/budget.ts';
 
 function localBudget(
   { limit, windowMs, marginMs, replicas = 1 }: Limit & { marginMs: number; replicas?: number },
@@ -22,7 +23,7 @@ function budgetAt(limit: number, windowMs: number, replicas = 1, marginMs = 0) {
 async function sendUntil({ clock, budget }: ReturnType<typeof budgetAt>, end: number): Promise<number[]> {
   const sent: number[] = [];
   while (clock.now < end) {
-    const waitMs = await budget.ask();
+    const waitMs = waitMsOf(await budget.ask());
     if (waitMs === 0) sent.push(clock.now);
     else clock.now += waitMs;
   }
@@ -60,7 +61,7 @@ describe('the budget of one process', () => {
     rig.budget.close(5000);
     rig.budget.close(100);
     rig.budget.refused(200);
-    expect(await rig.budget.ask()).toBeGreaterThanOrEqual(5000);
+    expect(waitMsOf(await rig.budget.ask())).toBeGreaterThanOrEqual(5000);
     expect(rig.budget.state().closedMs).toBe(5000);
     const [first] = await sendUntil(rig, 20_000);
     expect(first).toBeGreaterThanOrEqual(6000);
@@ -97,7 +98,7 @@ describe('the budget of one process', () => {
       const budget = localBudget({ limit: 60, windowMs: 1000, marginMs }, clock);
       const sent: number[] = [];
       for (let turn = 0; sent.length < 1500; turn++) {
-        const waitMs = await budget.ask();
+        const waitMs = waitMsOf(await budget.ask());
         if (waitMs === 0) sent.push(clock.now);
         else clock.now += Math.ceil(waitMs) + ((turn * 7) % 19);
       }
@@ -112,7 +113,7 @@ describe('the budget of one process', () => {
     const rig = budgetAt(10, 1000, 1, 40);
     const sent: number[] = [];
     while (rig.clock.now < 101_000) {
-      const waitMs = await rig.budget.ask();
+      const waitMs = waitMsOf(await rig.budget.ask());
       if (waitMs === 0) sent.push(rig.clock.now);
       else rig.clock.now += Math.ceil(waitMs) + 7;
     }

@@ -8,6 +8,7 @@ import { Ledger } from '../../src/budget/ledger.ts';
 import { LocalBudget } from '../../src/budget/local-budget.ts';
 import { SharedBudget } from '../../src/budget/shared-budget.ts';
 import { type NamedLimit, spreadWindows } from '../../src/budget/window.ts';
+import { waitMsOf } from '../support/budget.ts';
 import { RedisServer } from '../support/redis.ts';
 
 jest.setTimeout(60_000);
@@ -44,7 +45,7 @@ async function sendFor(budget: SharedBudget, forMs: number): Promise<number> {
   const end = performance.now() + forMs;
   let sent = 0;
   while (performance.now() < end) {
-    const waitMs = await budget.ask();
+    const waitMs = waitMsOf(await budget.ask());
     if (waitMs <= 0) sent++;
     else await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)));
   }
@@ -113,7 +114,7 @@ describe('the arithmetic in Redis', () => {
     for (const { step, what } of events) {
       time.now += step;
       if (what === 'ask') {
-        const expected = await local.ask();
+        const expected = waitMsOf(await local.ask());
         const { wait = NaN } = await shared({ op: 'ask', id: `one:${id++}`, lateness: 20 });
         expect(wait).toBeCloseTo(expected, 1);
       } else if (what === 'close') {
@@ -162,18 +163,19 @@ describe('a shared budget', () => {
   it('is rebuilt by the next to ask when it is flushed: nothing that anyone sent is forgotten, and there is no credit', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
-    for (let sends = 0; sends < 10; sends++) expect([await one.ask(), await other.ask()]).toEqual([0, 0]);
+    for (let sends = 0; sends < 10; sends++)
+      expect([await one.ask(), await other.ask()].map(waitMsOf)).toEqual([0, 0]);
     // It knows of the others' sends from their common store.
     await one.look(0);
     const before = await counted();
     await rig.redis.flushall();
-    expect(await one.ask()).toBeGreaterThan(0);
+    expect(waitMsOf(await one.ask())).toBeGreaterThan(0);
     const rebuilt = await counted();
     expect(rebuilt).toHaveLength(20);
     rebuilt.forEach((at, index) => {
       expect(Math.abs(at - (before[index] ?? 0))).toBeLessThan(50);
     });
-    expect(await other.ask()).toBeGreaterThan(0);
+    expect(waitMsOf(await other.ask())).toBeGreaterThan(0);
     expect(await counted()).toHaveLength(20);
   });
 
@@ -197,7 +199,7 @@ describe('a shared budget', () => {
       { version, cursor: undefined, last: undefined },
       { op: 'ask', id: 'one:0', lateness: 20 },
     );
-    expect(await one.ask()).toBe(0);
+    expect(waitMsOf(await one.ask())).toBe(0);
     expect(await rig.redis.zrange(KEYS[1], '0', '-1')).toEqual(['one:0']);
   });
 
@@ -207,10 +209,10 @@ describe('a shared budget', () => {
     await Promise.all([one.look(0), other.look(0)]);
     await one.refused(5000, true);
     await other.refused(5000, true);
-    expect(await other.ask()).toBeGreaterThan(4000);
+    expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
     await rig.redis.flushall();
-    expect(await other.ask()).toBeGreaterThan(4000);
-    expect(await one.ask()).toBeGreaterThan(4000);
+    expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
+    expect(waitMsOf(await one.ask())).toBeGreaterThan(4000);
     expect(other.shares).toEqual([0.7]);
   });
 
@@ -226,7 +228,7 @@ describe('a shared budget', () => {
     const one = replica('one', LIMITS);
     await rig.redis.set(KEYS[0], 'garbage');
     await expect(one.ask()).rejects.toThrow('WRONGTYPE');
-    expect(await one.ask()).toBe(0);
+    expect(waitMsOf(await one.ask())).toBe(0);
   });
 
   it('knows how many wait at the others, and forecasts in turns with them', async () => {

@@ -1,4 +1,4 @@
-import type { Exchange, Flight, Found, Read } from '../exchange.ts';
+import type { Exchange, Flight, Found } from '../exchange.ts';
 import { type FailedCall, UpstreamFailure } from '../upstream-failure.ts';
 
 /** Where bearer tokens come from. */
@@ -12,7 +12,7 @@ export interface Tokens {
 }
 
 /** Sends one call with a bearer token. */
-export type Send = (read: Read, token: string) => Promise<Found>;
+export type Send = (read: Flight, token: string) => Promise<Found>;
 
 /** Puts the gateway's own token on the call, and takes back one that upstream does not know any more. */
 export function authorize(tokens: Tokens, send: Send): Exchange<Flight> {

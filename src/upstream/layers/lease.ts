@@ -10,6 +10,8 @@ export interface LeaseOptions {
   readonly copies: Copies;
   readonly lifetimes: Lifetimes;
   readonly leases: Leases;
+  /** In how many milliseconds a read would have its turn here. */
+  readonly forecastMs: (read: Flight) => number;
   /** What a waiter is told whose patience ends while another replica's read stands in line. */
   readonly refusal: (read: Flight) => GatewayError;
 }
@@ -25,7 +27,7 @@ export function lease(options: LeaseOptions): Layer<Flight> {
       const news = options.leases.listen(read.jobId);
       try {
         const [claim, held] = await Promise.all([
-          options.leases.claim(read.jobId),
+          options.leases.claim(read.jobId, options.forecastMs(read)),
           options.copies.find(read.jobId),
         ]);
         if (held && answers(held.copy, read, waited, options)) {
@@ -80,14 +82,15 @@ async function goAlone(next: Exchange<Flight>, read: Flight, leases: Leases): Pr
 async function follow(
   { refusal }: LeaseOptions,
   read: Flight,
-  { sent, endsInMs }: Extract<Claim, { kind: 'taken' }>,
+  { sent, endsInMs, expectedMs }: Extract<Claim, { kind: 'taken' }>,
   news: News,
 ): Promise<Outcome | undefined> {
-  // How long the other one's line is, is not known here.
-  const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
   if (sent) read.onSent();
   else {
     read.onMissed();
+    read.onExpected?.(expectedMs);
+    // The other one may be nearer to its turn by now: nobody is refused for what it expected before.
+    const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
     read.party.standInLine(place);
   }
   try {

@@ -1,9 +1,9 @@
-import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Copies, Held } from '../copies.ts';
 import type { JobCopy } from '../copy.ts';
 import type { Exchange, Found, Read, Trip } from '../exchange.ts';
 import { isFresh, type Lifetimes } from '../freshness.ts';
+import { RefreshUnderWay } from '../refresh-under-way.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 export interface RefreshOptions {
@@ -70,7 +70,7 @@ async function goUpstream(
 
 /** The refreshes under way. They go on when nobody waits for them any more. */
 class Refreshes {
-  readonly #underWay = new Map<string, Promise<Found>>();
+  readonly #underWay = new Map<string, RefreshUnderWay>();
 
   constructor(
     private readonly options: RefreshOptions,
@@ -79,14 +79,11 @@ class Refreshes {
 
   /** The refreshed job, or else the copy. */
   async answer(read: Read, held: Held & { readonly copy: JobCopy }): Promise<Found> {
-    const waitMs = Math.min(this.options.waitMs, read.patienceMs);
-    const forecastMs = this.#underWay.has(read.jobId) ? 0 : this.options.forecastMs(held.copy);
+    const refresh = this.#underWay.get(read.jobId) ?? this.#begin(read, held.copy);
     // Nobody would wait for it so long: it is not even begun.
-    if (forecastMs > this.options.patienceMs) return { ...hit(held), stale: 'stale' };
-    const refreshed = this.#begin(read, held.copy);
-    if (forecastMs > waitMs) return { ...hit(held), stale: 'stale' };
+    if (!refresh) return { ...hit(held), stale: 'stale' };
     try {
-      const found = await within(waitMs, refreshed, read.signal);
+      const found = await refresh.within(Math.min(this.options.waitMs, read.patienceMs), read.signal);
       if (!found) return { ...hit(held), stale: 'stale' };
       return found.source === 'upstream' ? { ...found, forwarded: 'stale' } : found;
     } catch (error) {
@@ -96,39 +93,22 @@ class Refreshes {
     }
   }
 
-  #begin(read: Read, known: JobCopy): Promise<Found> {
+  #begin(read: Read, known: JobCopy): RefreshUnderWay | undefined {
     const { jobId } = read;
-    const underWay = this.#underWay.get(jobId);
-    if (underWay) return underWay;
-    const { patienceMs } = this.options;
+    const { patienceMs, forecastMs } = this.options;
+    if (forecastMs(known) > patienceMs) return undefined;
     const signal = new AbortController().signal;
     const wants = { maxAgeMs: Infinity, onlyIfCached: false };
-    const trip: Trip = { ...read, wants, known, strict: false, patienceMs, signal };
-    const refreshed = this.next(trip).finally(() => this.#underWay.delete(jobId));
-    this.#underWay.set(jobId, refreshed);
-    // Whoever waits is told; when nobody does, it interests nobody.
-    refreshed.catch(() => undefined);
-    return refreshed;
+    const refresh = new RefreshUnderWay((onExpected) => {
+      const trip = { ...read, wants, known, strict: false, patienceMs, signal, onExpected };
+      return this.next(trip).finally(() => this.#underWay.delete(jobId));
+    });
+    this.#underWay.set(jobId, refresh);
+    return refresh;
   }
 }
 
 /** What another time may go well: a copy is better than this (429, 5xx, timeout, connection, token). */
 function isPassing(error: unknown): boolean {
   return error instanceof GatewayError && (error.status === 429 || error.status >= 500);
-}
-
-/** What is found within so many milliseconds. Ends at once when the caller goes away. */
-function within(waitMs: number, found: Promise<Found>, signal: AbortSignal): Promise<Found | undefined> {
-  return new Promise((resolve, reject) => {
-    const gone = (): void => {
-      reject(new CallerGone());
-    };
-    const timer = setTimeout(resolve, waitMs, undefined);
-    const settled = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', gone);
-    };
-    signal.addEventListener('abort', gone, { once: true });
-    found.then(resolve, reject).finally(settled).catch(reject);
-  });
 }

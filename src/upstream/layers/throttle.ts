@@ -1,5 +1,5 @@
 import Bottleneck from 'bottleneck';
-import type { Budget } from '../../budget/budget.ts';
+import type { Budget, Permit } from '../../budget/budget.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
@@ -35,6 +35,12 @@ interface Waiting extends Ticket {
   readonly since: number;
   readonly resolve: (found: Found | PromiseLike<Found>) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** A read that may be sent. */
+interface Going {
+  readonly ticket: Waiting;
+  readonly permit: Permit;
 }
 
 /**
@@ -73,7 +79,8 @@ export class Throttle {
 
   readonly layer: Layer<Flight> = (next) => async (read) => {
     if (read.signal.aborted) throw new CallerGone();
-    const waitMs = this.#forecastMs(read);
+    const waitMs = this.forecastMs(read);
+    read.onExpected?.(waitMs);
     if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
     return this.#wait(read, next);
   };
@@ -97,7 +104,7 @@ export class Throttle {
       reject(new CallerGone());
     };
     const turnedAway = this.#line.enter(ticket);
-    turnedAway?.reject(tooMany(this.#forecastMs(turnedAway.read)));
+    turnedAway?.reject(tooMany(this.forecastMs(turnedAway.read)));
     if (turnedAway === ticket) return promise;
     read.signal.addEventListener('abort', gone, { once: true });
     read.party.standInLine({
@@ -132,31 +139,37 @@ export class Throttle {
     const until = performance.now() + LONGEST_ASKING_MS;
     const turn = this.#turns.then(() => this.#nextToSend(until));
     this.#turns = turn;
-    const ticket = await turn;
+    const going = await turn;
     this.#asking--;
-    if (ticket) {
+    if (going) {
       this.#underWay++;
-      await this.#call(ticket);
+      await this.#call(going);
       this.#underWay--;
     }
     this.#takeSlots();
   }
 
   /** Waits until a read may be sent, and takes the next in line. Never rejects. */
-  async #nextToSend(until: number): Promise<Waiting | undefined> {
+  async #nextToSend(until: number): Promise<Going | undefined> {
     try {
       while (this.#line.size > 0 && performance.now() < until) {
         await this.#ready();
-        const waitMs = this.#line.size > 0 ? await this.budget.ask(this.#line.size) : 0;
-        if (waitMs <= 0) return this.#line.next();
-        if (waitMs > LONGEST_ASKING_MS) this.#noneBefore(waitMs);
-        await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
+        if (this.#line.size === 0) break;
+        const answer = await this.budget.ask(this.#line.size);
+        if (typeof answer !== 'number') return this.#letGo(answer);
+        if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
+        await sleep(Math.min(answer, LONGEST_ASKING_MS));
       }
     } catch (error) {
       // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
       for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
     }
     return undefined;
+  }
+
+  #letGo(permit: Permit): Going | undefined {
+    const ticket = this.#line.next();
+    return ticket && { ticket, permit };
   }
 
   async #ready(): Promise<void> {
@@ -169,14 +182,17 @@ export class Throttle {
   }
 
   /** Never rejects: what comes of it is the ticket's. */
-  async #call({ read, next, since, resolve, reject }: Waiting): Promise<void> {
+  async #call({ ticket: { read, next, since, resolve, reject }, permit }: Going): Promise<void> {
     read.party.leaveLine();
     read.onSent();
     this.options.onSlot?.(performance.now() - since);
     const expired = AbortSignal.timeout(this.options.callMs);
     const sentAt = performance.now();
     try {
-      resolve(await next({ ...read, signal: AbortSignal.any([read.signal, expired]) }));
+      const onWritten = (): void => {
+        permit.sent();
+      };
+      resolve(await next({ ...read, onWritten, signal: AbortSignal.any([read.signal, expired]) }));
     } catch (error) {
       this.#heed(error);
       reject(expired.aborted && !read.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
@@ -196,11 +212,14 @@ export class Throttle {
 
   /** Nothing goes for so many milliseconds. */
   #noneBefore(waitMs: number): void {
-    for (const { read } of this.#line) read.party.expect(waitMs);
+    for (const { read } of this.#line) {
+      read.onExpected?.(waitMs);
+      read.party.expect(waitMs);
+    }
   }
 
-  /** When a new read has its turn. */
-  #forecastMs({ party, known, again }: Flight): number {
+  /** When a new read has its turn, in milliseconds from now. */
+  forecastMs({ party, known, again }: Flight): number {
     if (again) return this.#turnMs(0);
     return known ? this.forecastRefreshMs(known) : this.#turnMs(this.#line.ahead(party.callers));
   }
@@ -220,7 +239,7 @@ export class Throttle {
   /** What a waiter is told whose patience ends in line, here or at another replica. */
   refusal(read: Flight): GatewayError {
     if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
-    return tooMany(this.#forecastMs(read));
+    return tooMany(this.forecastMs(read));
   }
 }
 
