@@ -47,7 +47,7 @@ export function showPlots(samples) {
    * @param {'reads' | 'calls'} which
    */
   function showRates(plot, groups, all, which) {
-    const sums = all.map((sample) => (sample.state ? sumsOf(groups, sample[which]) : []));
+    const sums = all.map(({ [which]: rates }) => (rates ? sumsOf(groups, rates) : []));
     const lines = groups.map((_, index) => sums.map((sum) => sum[index] ?? null));
     // A kind that has not been seen is not spoken of.
     plot.show(

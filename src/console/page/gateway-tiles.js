@@ -54,7 +54,7 @@ function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
       tone: queue.waiting < queue.limit ? 'calm' : 'bad',
     },
     { name: 'Upstream', ...circuitWords(circuit) },
-    { name: 'Token', value: token, more: 'the gateway’s own', tone: token === 'failing' ? 'bad' : 'good' },
+    { name: 'Token', value: token, more: 'for upstream', tone: token === 'failing' ? 'bad' : 'good' },
     {
       name: 'Redis',
       value: redis,
@@ -80,8 +80,8 @@ function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
  * @returns {Tile}
  */
 function gateTile(closedMs) {
-  if (closedMs === 0) return { name: 'Gate', value: 'open', more: 'reads may go upstream', tone: 'good' };
-  return { name: 'Gate', value: 'closed', more: `for ${spanWords(closedMs)} more`, tone: 'bad' };
+  if (closedMs === 0) return { name: 'Gate', value: 'open', more: 'calls may go', tone: 'good' };
+  return { name: 'Gate', value: 'closed', more: `${spanWords(closedMs)} left`, tone: 'bad' };
 }
 
 /**

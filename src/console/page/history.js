@@ -9,8 +9,8 @@ const RATE_OVER = 5;
  * @typedef {object} Sample
  * @property {number} at seconds since 1970, by the gateway's clock
  * @property {GatewayState | undefined} state undefined: nothing is known of this moment
- * @property {Totals} reads a second, by kind
- * @property {Totals} calls a second, by status
+ * @property {Totals | undefined} reads a second, by kind; undefined when nothing came before
+ * @property {Totals | undefined} calls a second, by status
  */
 
 /** The states of the last minutes, and the rates that their totals make. */
@@ -33,7 +33,7 @@ export class History {
   /** The stream has broken off: the lines do too. */
   breakOff() {
     const last = this.samples.at(-1);
-    if (last?.state) this.#push({ at: last.at + 0.5, state: undefined, reads: {}, calls: {} });
+    if (last?.state) this.#push({ at: last.at + 0.5, state: undefined, reads: undefined, calls: undefined });
   }
 
   /** @param {Sample} sample */
@@ -50,10 +50,10 @@ export class History {
  * @param {GatewayState | undefined} before
  * @param {GatewayState} now
  * @param {'reads' | 'upstream'} which
- * @returns {Totals}
+ * @returns {Totals | undefined}
  */
 function rates(before, now, which) {
-  if (!before || now.time <= before.time) return {};
+  if (!before || now.time <= before.time) return undefined;
   const seconds = (now.time - before.time) / 1000;
   // A total that has shrunk was begun anew: the gateway was started again.
   const since = (/** @type {string} */ name, /** @type {number} */ total) => {

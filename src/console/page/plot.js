@@ -3,6 +3,9 @@ import { make, say } from './dom.js';
 import { LONGEST_S } from './history.js';
 
 const HEIGHT = 150;
+/** Of reads, calls and per cent there are no halves. */
+const STEPS = [1, 10, 100, 1000, 10_000, 100_000].flatMap((unit) => [unit, 2 * unit, 5 * unit]);
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 /** A young history is not stretched over the whole plot. */
 const SHORTEST_S = 60;
 
@@ -42,7 +45,9 @@ export class Plot {
     }
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#area);
     // A canvas does not follow the colours of the page.
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      if (this.#plot) this.#draw();
+    });
   }
 
   /**
@@ -97,8 +102,13 @@ export class Plot {
           y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.1)] },
         },
         axes: [
-          { ...axis, size: 28, space: 90 },
-          { ...axis, size: 44, space: 32 },
+          {
+            ...axis,
+            size: 22,
+            space: 90,
+            values: (_plot, times) => times.map((time) => clock.format(time * 1000)),
+          },
+          { ...axis, size: 44, space: 32, incrs: STEPS },
         ],
         series: [{}, ...(stacked ? series.toReversed() : series)],
         hooks: { drawClear: [(plot) => this.#shadeClosed(plot, color('--closed'))] },
