@@ -2,7 +2,7 @@
 
 const spec = '[.]spec[.]ts$';
 /** What puts the rooms together: it alone may know the settings and the inside of another room. */
-const wiring = ['[.]module[.]ts$', '^src/main[.]ts$', '^src/app[.]ts$'];
+const wiring = ['[.]module[.]ts$', '^src/serve[.]ts$', '^src/app[.]ts$'];
 const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
 const entries = ['^src/main[.]ts$', '^src/callers/new-caller[.]ts$', '^src/console/page/main[.]js$'];
 
@@ -23,6 +23,7 @@ const jobsMayKnow = [
   '^src/jobs/',
   ...upstreamFace,
   '^src/callers/',
+  '^src/budget/budget[.]ts$',
   '^src/errors/',
   '^src/metrics/',
   '^src/http/',

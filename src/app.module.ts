@@ -7,6 +7,7 @@ import { CallersModule } from './callers/callers.module.ts';
 import type { Settings } from './config/settings.ts';
 import { ConsoleModule } from './console/console.module.ts';
 import { EnvelopeFilter } from './errors/envelope.filter.ts';
+import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
 import { JobsModule } from './jobs/jobs.module.ts';
 import type { Lifecycle } from './lifecycle.ts';
@@ -30,6 +31,7 @@ export class AppModule {
     const lifetimes = {
       finishedMs: settings.TERMINAL_TTL,
       activeMs: settings.ACTIVE_FRESH,
+      staleMs: settings.ACTIVE_STALE,
       missingMs: settings.NEGATIVE_TTL,
     };
     const observer = observe(metrics, log);
@@ -60,7 +62,8 @@ export class AppModule {
         store,
         budget,
         upstream,
-        JobsModule.register(settings, [callers, upstream]),
+        JobsModule.register(settings, [callers, upstream, budget]),
+        EventsModule.register(settings, [callers, upstream]),
         HealthModule.register(settings, lifecycle, [upstream, budget, store]),
         ConsoleModule.register({ settings, lifecycle, metrics }, [callers, upstream, budget, store]),
       ],

@@ -3,14 +3,14 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Logger as NestLogger } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.ts';
-import type { Budget } from './budget/budget.ts';
-import { BUDGET } from './budget/budget.module.ts';
+import { type Budget, BUDGET } from './budget/budget.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
 import type { Settings } from './config/settings.ts';
 import { allowOnlyReads } from './http/method-not-allowed.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
+import { Streams } from './events/streams.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -42,15 +42,27 @@ export async function createApp(
     allowOnlyReads(fastify, path, (authorization) => authenticator.authenticate(authorization));
   }
   for (const path of OPEN_PATHS) allowOnlyReads(fastify, path);
-  showGauges(metrics, app.get(Throttle, { strict: false }), app.get<Budget>(BUDGET, { strict: false }));
+  showGauges(metrics, {
+    throttle: app.get(Throttle, { strict: false }),
+    budget: app.get<Budget>(BUDGET, { strict: false }),
+    streams: app.get(Streams, { strict: false }),
+  });
   return app;
 }
 
-function showGauges(metrics: Metrics, throttle: Throttle, budget: Budget): void {
+/** What the gauges are read from. */
+interface Shown {
+  readonly throttle: Throttle;
+  readonly budget: Budget;
+  readonly streams: Streams;
+}
+
+function showGauges(metrics: Metrics, { throttle, budget, streams }: Shown): void {
   metrics.show({
     queueDepth: () => throttle.depth,
     budgetRemaining: () => budget.state().windows.map(({ name, remaining }) => [name, remaining] as const),
     budgetMode: () => budget.state().mode,
+    watchers: () => streams.count,
     pausedSeconds: () => budget.state().closedMs / 1000,
   });
 }

@@ -1,82 +1,16 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Logger } from 'pino';
-import { createApp } from './app.ts';
-import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
-import { environment, loadSettings, type Settings, SettingsError } from './config/settings.ts';
-import { Lifecycle } from './lifecycle.ts';
-import { createLog } from './log.ts';
+/** What a signal does: until there is a gateway that can end in order, nothing has been taken that could be lost. */
+let end = (_signal: NodeJS.Signals): void => {
+  process.exit(0);
+};
 
-/** sysexits.h: the configuration is at fault. */
-const EX_CONFIG = 78;
-
-async function main(): Promise<void> {
-  const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
-  const log = createLog(settings.LOG_LEVEL);
-  const lifecycle = new Lifecycle();
-  const app = await createApp(settings, log, lifecycle);
-  const started = app.listen(settings.PORT, settings.HOST);
-  endOnSignals(app, started, settings, lifecycle, log);
-  await started;
-  lifecycle.serve();
-  log.info({ url: await app.getUrl() }, 'listening');
+// Before anything else is so much as loaded, which takes a second: a process without handlers dies of its signal.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    end(signal);
+  });
 }
 
-function faultsOfCallersFile(path: string): string[] {
-  try {
-    readCallersFile(path);
-    return [];
-  } catch (error) {
-    if (error instanceof CallersFileError) return [...error.faults];
-    throw error;
-  }
-}
-
-/**
- * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
- * then those under way are finished. SIGINT, somebody at a terminal, does without the while.
- */
-function endOnSignals(
-  app: NestFastifyApplication,
-  started: Promise<unknown>,
-  settings: Settings,
-  lifecycle: Lifecycle,
-  log: Logger,
-): void {
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (lifecycle.phase === 'draining') return;
-    lifecycle.drain();
-    log.info({ signal }, 'draining');
-    if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
-    await started;
-    // A read's waiting, a token, the call and a second and third try; who has no answer by then will not take one.
-    const longestReadMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
-    setTimeout(() => {
-      app.getHttpServer().closeAllConnections();
-    }, longestReadMs).unref();
-    await app.close();
-    log.info('ended');
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      end(signal).catch((error: unknown) => {
-        log.fatal({ err: error }, 'could not end in order');
-        process.exitCode = 1;
-      });
-    });
-  }
-}
-
-/** What can be mended from outside is said in a line; anything else with all that is known. */
-function explain(error: unknown): string {
-  if (error instanceof SettingsError) return error.message;
-  const { syscall, code, message, stack } = error as NodeJS.ErrnoException;
-  return syscall === 'listen' ? `cannot listen (${code ?? ''}): ${message}` : (stack ?? String(error));
-}
-
-try {
-  await main();
-} catch (error) {
-  process.stderr.write(`${explain(error)}\n`);
-  process.exit(error instanceof SettingsError ? EX_CONFIG : 1);
-}
+const { serve } = await import('./serve.ts');
+await serve((inOrder) => {
+  end = inOrder;
+});

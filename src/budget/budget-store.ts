@@ -74,7 +74,7 @@ export class BudgetStore {
     readonly replica: string,
   ) {
     redis.defineCommand('jobsBudget', { numberOfKeys: 3, lua });
-    const key = (name: string): string => `{${keyPrefix}budget}:${name}`;
+    const key = (name: string): string => `${keyPrefix}{budget}:${name}`;
     this.#keys = [key('state'), key('sends'), key('replicas')];
     this.#windows = windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
       name,

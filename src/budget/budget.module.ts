@@ -10,7 +10,7 @@ import type { Settings } from '../config/settings.ts';
 import type { Hangs } from '../store/hangs.ts';
 import { keyPrefix } from '../store/shared-copies.ts';
 import { HANGS, REDIS } from '../store/store.module.ts';
-import type { Budget } from './budget.ts';
+import { type Budget, BUDGET } from './budget.ts';
 import { BudgetStore, type ScriptClient } from './budget-store.ts';
 import { FailoverBudget } from './failover-budget.ts';
 import { Gate } from './gate.ts';
@@ -18,8 +18,6 @@ import { Ledger } from './ledger.ts';
 import { LocalBudget, toleratedLatenessMs } from './local-budget.ts';
 import { SharedBudget } from './shared-budget.ts';
 import { spreadWindows } from './window.ts';
-
-export const BUDGET = Symbol('Budget');
 
 export interface BudgetModuleOptions {
   readonly settings: Settings;

@@ -1,9 +1,17 @@
+/** The token of the one that is used. */
+export const BUDGET = Symbol('Budget');
+
 /** What is left of one window, for those who look on. */
 export interface WindowState {
   /** The window as the settings write it: `1m`. */
   readonly name: string;
   /** Sends that it would still take now. */
   readonly remaining: number;
+  /** What the subscription allows in it, and how long it is there, in milliseconds. */
+  readonly limit: number;
+  readonly windowMs: number;
+  /** In how many milliseconds it takes one more: its oldest send leaves it. */
+  readonly resetMs: number;
 }
 
 /**

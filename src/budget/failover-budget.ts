@@ -1,7 +1,7 @@
 import type { Budget, BudgetState } from './budget.ts';
 import type { Gate } from './gate.ts';
 import { type Ledger, partOf } from './ledger.ts';
-import { LocalBudget, type NamedWindow } from './local-budget.ts';
+import { LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
 import type { SharedBudget } from './shared-budget.ts';
 
 /** How often the shared budget is looked at: what the others do, and whether it is there again. In milliseconds. */
@@ -110,10 +110,11 @@ export class FailoverBudget implements Budget {
     if (this.#local) return this.#local.state();
     const now = performance.now();
     const { windows, gate, shared } = this.#options;
-    const states = shared.windows().map((window, index) => ({
-      name: windows[index]?.name ?? '',
-      remaining: window.remaining(now),
-    }));
+    const progressed = shared.windows();
+    const states = statesOf(
+      windows.map((named, index) => ({ ...named, window: progressed[index] ?? named.window })),
+      now,
+    );
     return { mode: 'shared', windows: states, closedMs: gate.closedMs(now) };
   }
 
@@ -130,12 +131,13 @@ export class FailoverBudget implements Budget {
     const now = performance.now();
     const { shares } = shared;
     const known = partOf(ledger.times(now), replicas);
-    const windows = ownPart().map(({ name, window }, index) => {
+    const windows = ownPart().map((named, index) => {
+      const { window } = named;
       const share = shares[index] ?? 1;
       const recoversAt = share < 1 ? now + window.spanMs : Infinity;
       const accruedTo = Math.max(now, gate.closedUntil);
       const sends = known.filter((at) => at > now - window.spanMs);
-      return { name, window: window.at({ credit: 0, accruedTo, share, recoversAt }, sends) };
+      return { ...named, window: window.at({ credit: 0, accruedTo, share, recoversAt }, sends) };
     });
     this.#local = new LocalBudget({ mode: 'fallback', windows, gate, latenessMs });
     this.#options.onMode('fallback', reason);

@@ -1,7 +1,7 @@
-import type { Budget, BudgetMode, BudgetState } from './budget.ts';
+import type { Budget, BudgetMode, BudgetState, WindowState } from './budget.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
-import { LEAST_STEP_MS, type SpreadWindow } from './window.ts';
+import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
 
 /**
  * Timers fire a little late. A send that is no later than this after its due time, in milliseconds, is counted as of that
@@ -15,10 +15,20 @@ export function toleratedLatenessMs(marginMs: number): number {
   return Math.min(LATENESS_MS, marginMs / 2);
 }
 
-/** A window under the name that the settings give it. */
-export interface NamedWindow {
-  readonly name: string;
+/** A window for a limit of the settings. */
+export interface NamedWindow extends NamedLimit {
   readonly window: SpreadWindow;
+}
+
+/** What is left of windows now. */
+export function statesOf(windows: readonly NamedWindow[], now: number): WindowState[] {
+  return windows.map(({ name, limit, windowMs, window }) => ({
+    name,
+    limit,
+    windowMs,
+    remaining: window.remaining(now),
+    resetMs: window.resetMs(now),
+  }));
 }
 
 export interface LocalBudgetOptions {
@@ -94,10 +104,6 @@ export class LocalBudget implements Budget {
   state(): BudgetState {
     const { windows, gate, mode = 'local' } = this.#options;
     const now = this.clock();
-    return {
-      mode,
-      windows: windows.map(({ name, window }) => ({ name, remaining: window.remaining(now) })),
-      closedMs: gate.closedMs(now),
-    };
+    return { mode, windows: statesOf(windows, now), closedMs: gate.closedMs(now) };
   }
 }

@@ -7,6 +7,8 @@ import type { SpreadWindow, WindowProgress } from './window.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
+/** An answer that took longer leaves too little of the margin for the way to upstream, in milliseconds. */
+const LATE_ANSWER_MS = 5;
 /** A send that leaves the longest window within so many milliseconds may have been dropped by the store already. */
 const LEAVING_MS = 200;
 
@@ -46,7 +48,7 @@ export class SharedBudget {
     const { wait = 0 } = await this.#run({ op: 'ask', id, lateness });
     if (wait > 0) return wait;
     this.sentAs(id);
-    if (performance.now() - askedAt > lateness) this.#countAnew(id, lateness);
+    if (performance.now() - askedAt > LATE_ANSWER_MS) this.#countAnew(id, lateness);
     return 0;
   }
 

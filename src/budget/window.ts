@@ -88,6 +88,12 @@ export class SpreadWindow {
     return Math.max(0, this.limit - this.count);
   }
 
+  /** How long until its oldest send leaves it, in milliseconds. */
+  resetMs(now: number): number {
+    this.#advance(now);
+    return this.count === 0 ? 0 : this.#oldestLeaves - now;
+  }
+
   /** The same window, to try things out on. */
   clone(): SpreadWindow {
     const sends = this.#sends.slice(this.#head);

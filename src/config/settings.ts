@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parseEnv } from 'node:util';
+import { faultsOfRedis, hasReadableCredentials } from './redis-rules.ts';
 import { fromFiles, type Values, variables } from './variables.ts';
 
 export type { QuotaLimit } from './units.ts';
@@ -56,7 +57,7 @@ export function loadSettings(env: Environment, checks: Checks = {}): Settings {
     else faults.push(...parsed.error.issues.map((issue) => `${name}: ${issue.message}`));
   }
   const settings = Object.freeze({ ...values, proxy: proxyOf(env) }) as Settings;
-  faults.push(...faultsOfProxy(settings.proxy), ...faultsBetween(settings));
+  faults.push(...faultsOfProxy(settings.proxy), ...faultsOfRedis(given), ...faultsBetween(settings));
   if (settings.AUTH === 'keys') {
     faults.push(
       ...(checks.CALLERS_FILE?.(settings.CALLERS_FILE) ?? []).map((fault) => `CALLERS_FILE: ${fault}`),
@@ -84,7 +85,18 @@ function withFiles(env: Environment, faults: string[]): Record<string, string | 
   return given;
 }
 
-function faultsBetween({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
+function faultsBetween(settings: Settings): string[] {
+  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings)];
+}
+
+/** Each replica's part of each limit is a call at least: with more replicas than calls they would send too many. */
+function faultsOfReplicas({ REPLICAS, UPSTREAM_LIMITS }: Partial<Settings>): string[] {
+  const fewest = Math.min(...(UPSTREAM_LIMITS ?? []).map(({ limit }) => limit));
+  if (REPLICAS === undefined || REPLICAS <= fewest) return [];
+  return ['REPLICAS: must be no more than the calls of the smallest of UPSTREAM_LIMITS'];
+}
+
+function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
   if (AUTH !== 'off' || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes') return [];
   return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
 }
@@ -103,14 +115,7 @@ function faultsOfProxy(proxy: Settings['proxy']): string[] {
 }
 
 function isProxyUrl(text: string): boolean {
-  const url = URL.parse(text);
-  if (!url || !/^https?:$/.test(url.protocol)) return false;
-  try {
-    decodeURIComponent(`${url.username}${url.password}`);
-    return true;
-  } catch {
-    return false;
-  }
+  return /^https?:$/.test(URL.parse(text)?.protocol ?? '') && hasReadableCredentials(text);
 }
 
 function proxyOf(env: Environment): Record<string, string> {

@@ -33,6 +33,21 @@ export function size(least: number, most: number): z.ZodType<number, string> {
   });
 }
 
+/** Where a server listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `redis-1:6379,[::1]:6380` → the addresses; an empty text is none. */
+export const addresses: z.ZodType<readonly Address[], string> = z.string().transform((text, context) => {
+  const parts = text === '' ? [] : text.split(',');
+  const valid = parts.map(parseAddress).filter((address) => address !== undefined);
+  if (valid.length === parts.length) return valid;
+  context.addIssue('must be addresses such as redis-1:6379,[::1]:6380');
+  return z.NEVER;
+});
+
 /** How many calls are allowed in any window of a length. `name` is the window as it was written: `1m`. */
 export interface QuotaLimit {
   readonly name: string;
@@ -65,4 +80,10 @@ export const quotaLimits: z.ZodType<readonly QuotaLimit[], string> = z.string().
 
 function parseDuration(text: string): number | undefined {
   return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;
+}
+
+function parseAddress(text: string): Address | undefined {
+  const [, v6, name, digits] = /^\s*(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d{1,5})\s*$/i.exec(text) ?? [];
+  const [host, port] = [v6 ?? name, Number(digits)];
+  return host !== undefined && port >= 1 && port <= 65_535 ? { host, port } : undefined;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { duration, quotaLimits, size, wholeNumber } from './units.ts';
+import { redisUrl } from './redis-rules.ts';
+import { addresses, duration, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -86,6 +87,21 @@ export const variables = {
     about: 'How long a copy of an unfinished job is fresh.',
     form: duration('0ms', '1h'),
   },
+  CALLER_STREAMS: {
+    default: '1000',
+    about: 'Most event streams that one caller may have open at this process.',
+    form: wholeNumber(1, 100_000),
+  },
+  REFRESH_WAIT: {
+    default: '1s',
+    about: 'How long a read waits for the refresh of a copy that could be served as stale.',
+    form: duration('0ms', '1m'),
+  },
+  ACTIVE_STALE: {
+    default: '1h',
+    about: 'Up to which age a copy of an unfinished job is served when there is no newer one.',
+    form: duration('0ms', '30d'),
+  },
   TERMINAL_TTL: {
     default: '30d',
     about: 'How long a finished job is kept in the shared store.',
@@ -103,10 +119,44 @@ export const variables = {
   },
   REDIS_URL: {
     default: '',
-    about: 'Shared store, redis:// or rediss://. Empty: memory only.',
-    form: z.union([z.literal(''), url('redis:', 'rediss:')], {
-      error: 'must be a URL that begins with redis:// or rediss://',
-    }),
+    about: 'Shared store, redis:// or rediss://. None of the three ways to Redis given: memory only.',
+    form: redisUrl,
+  },
+  REDIS_SENTINELS: {
+    default: '',
+    about: 'The second way: sentinels, as host:port,host:port, that know where the master is.',
+    form: addresses,
+  },
+  REDIS_SENTINEL_NAME: {
+    default: '',
+    about: 'The name that the sentinels know the master by.',
+    form: anything,
+  },
+  REDIS_CLUSTER: {
+    default: '',
+    about: 'The third way: some nodes of a Redis Cluster, as host:port,host:port.',
+    form: addresses,
+  },
+  REDIS_USERNAME: {
+    default: '',
+    about: 'The ACL user, unless REDIS_URL says it. Empty: the default user.',
+    form: anything,
+  },
+  REDIS_PASSWORD: {
+    default: '',
+    about: 'Its password, unless REDIS_URL says it; REDIS_PASSWORD_FILE reads it from a file instead.',
+    form: anything,
+  },
+  REDIS_SENTINEL_PASSWORD: {
+    default: '',
+    about: 'The password of the sentinels; REDIS_SENTINEL_PASSWORD_FILE reads it from a file instead.',
+    form: anything,
+  },
+  REDIS_TLS: {
+    default: 'no',
+    about:
+      'yes: TLS to the sentinels and their nodes, or to those of the cluster. A REDIS_URL says rediss://.',
+    form: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
   },
   REPLICAS: {
     default: '1',
@@ -143,7 +193,12 @@ export const variables = {
 } satisfies Record<string, Variable<unknown>>;
 
 /** Variables that may be given as `NAME_FILE`, the path of a mounted file, instead. */
-export const fromFiles = ['ITWIN_CLIENT_ID', 'ITWIN_CLIENT_SECRET'] as const;
+export const fromFiles = [
+  'ITWIN_CLIENT_ID',
+  'ITWIN_CLIENT_SECRET',
+  'REDIS_PASSWORD',
+  'REDIS_SENTINEL_PASSWORD',
+] as const;
 
 export type Variables = typeof variables;
 /** What the variables say, by their names. */

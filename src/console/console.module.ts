@@ -1,10 +1,9 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module } from '@nestjs/common';
-import type { Redis } from 'ioredis';
-import type { Budget } from '../budget/budget.ts';
-import { BUDGET } from '../budget/budget.module.ts';
+import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { RedisClient } from '../store/redis-way.ts';
 import { REDIS } from '../store/store.module.ts';
 import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';
@@ -48,7 +47,7 @@ export class ConsoleModule implements BeforeApplicationShutdown {
             budget: Budget,
             circuit: Circuit,
             tokens: TokenSource,
-            redis?: Redis,
+            redis?: RedisClient,
           ) => streams({ lifecycle, metrics, budget, queue, circuit, tokens, redis }),
           inject: [Throttle, BUDGET, Circuit, TokenSource, { token: REDIS, optional: true }],
         },

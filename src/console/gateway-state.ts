@@ -8,7 +8,7 @@ export interface GatewayState {
   readonly phase: string;
   readonly budget: {
     readonly mode: BudgetMode;
-    readonly windows: readonly (WindowState & { readonly limit: number })[];
+    readonly windows: readonly (Pick<WindowState, 'name' | 'remaining'> & { readonly limit: number })[];
     readonly closedMs: number;
   };
   readonly queue: { readonly waiting: number; readonly limit: number };

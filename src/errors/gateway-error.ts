@@ -18,6 +18,7 @@ const table = {
   InvalidUpstreamResponse: [502, 'The API answered with something that is not a job.'],
   UpstreamError: [502, 'The API failed to answer the request.'],
   ServiceUnavailable: [503, 'The service is temporarily unavailable.'],
+  NotCached: [504, 'There is no copy of the job that could be served.'],
   UpstreamTimeout: [504, 'The API did not answer in time.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>;
 
@@ -36,6 +37,8 @@ export interface ErrorOptions {
   /** Another status of the same kind: 414 and 431 are `RequestTooLarge` as well. */
   readonly status?: number;
   readonly message?: string;
+  /** What of the request is at fault. */
+  readonly target?: string;
   /** How long the caller should wait, in milliseconds; becomes `Retry-After`. */
   readonly retryAfterMs?: number;
   /** Headers that this one answer needs, such as `Allow`. */
@@ -61,7 +64,12 @@ export class GatewayError extends Error {
 
   static of(code: ErrorCode, options: ErrorOptions = {}): GatewayError {
     const [status, message] = table[code];
-    return new GatewayError(options.status ?? status, { code, message: options.message ?? message }, options);
+    const body = {
+      code,
+      message: options.message ?? message,
+      ...(options.target && { target: options.target }),
+    };
+    return new GatewayError(options.status ?? status, body, options);
   }
 }
 

@@ -1,10 +1,9 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
-import type { Redis } from 'ioredis';
-import type { Budget } from '../budget/budget.ts';
-import { BUDGET } from '../budget/budget.module.ts';
+import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
+import type { RedisClient } from '../store/redis-way.ts';
 import { REDIS } from '../store/store.module.ts';
 import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';
@@ -28,7 +27,7 @@ export class HealthModule {
             tokens: TokenSource,
             throttle: Throttle,
             budget: Budget,
-            redis?: Redis,
+            redis?: RedisClient,
           ) => partsOf({ circuit, tokens, throttle, budget, queueLimit: settings.QUEUE_LIMIT, redis }),
           inject: [Circuit, TokenSource, Throttle, BUDGET, { token: REDIS, optional: true }],
         },

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { RedisClient } from '../store/redis-way.ts';
 import type { Budget } from '../budget/budget.ts';
 import type { Circuit } from '../upstream/layers/circuit.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';
@@ -29,7 +29,7 @@ interface Sources {
   readonly throttle: Throttle;
   readonly budget: Budget;
   readonly queueLimit: number;
-  readonly redis: Redis | undefined;
+  readonly redis: RedisClient | undefined;
 }
 
 export function partsOf({ circuit, tokens, throttle, budget, queueLimit, redis }: Sources): Parts {

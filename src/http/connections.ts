@@ -8,11 +8,15 @@ import { correlationId } from './correlation-id.ts';
 /** The open connections, and the last request of each that became one. */
 export class Connections {
   readonly #open = new Map<Socket, ServerResponse | undefined>();
+  /** Those whose last word waits for the answer to the request before it. */
+  readonly #concluding = new WeakSet<Socket>();
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
       this.#open.set(socket, undefined);
       socket.once('close', () => this.#open.delete(socket));
+      // Node takes its own listener away before it hands over a CONNECT: then a reset would end the process.
+      socket.on('error', () => undefined);
     });
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
       this.#open.set(socket, response);
@@ -24,13 +28,20 @@ export class Connections {
    * still under way (RFC 9112 section 9.3.2). The rest of a request that has been answered already gets no second answer.
    */
   answer(socket: Socket, error: GatewayError, id = correlationId(undefined)): void {
+    // Node tells of every chunk that comes after one that it could not read.
+    if (this.#concluding.has(socket)) return;
     const last = this.#open.get(socket);
     const answer = (): void => {
+      this.#concluding.delete(socket);
       if (last?.req.complete === false) socket.destroy();
       else write(socket, error, id);
     };
-    if (!last || last.writableFinished) answer();
-    else last.once('close', answer);
+    if (!last || last.writableFinished) {
+      answer();
+      return;
+    }
+    this.#concluding.add(socket);
+    last.once('close', answer);
   }
 
   /** Closes those on which no request is under way. */

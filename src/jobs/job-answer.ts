@@ -23,30 +23,26 @@ export function answerJob(
   ifNoneMatch: string | undefined,
 ): JobAnswer {
   const ageMs = Math.max(0, performance.now() - copy.readAt);
-  const goodForMs = copy.finished ? FINISHED_GOOD_FOR_MS : Math.max(0, activeFreshMs - ageMs);
+  const goodForMs = copy.finished ? FINISHED_GOOD_FOR_MS : activeFreshMs - ageMs;
   const age = wholeSeconds(ageMs);
   const headers = {
     etag: copy.etag,
     age: String(age),
-    'cache-control': `private, max-age=${age + wholeSeconds(goodForMs)}`,
+    'cache-control': `private, max-age=${age + Math.max(0, wholeSeconds(goodForMs))}`,
     'cache-status': cacheStatus(found, wholeSeconds(goodForMs)),
   };
   if (matches(ifNoneMatch, copy.etag)) return { status: 304, headers, body: undefined };
   return { status: 200, headers: { ...headers, 'content-type': copy.contentType }, body: copy.body };
 }
 
-/** RFC 9211. */
-function cacheStatus({ source, collapsed }: Found, ttl: number): string {
+/** RFC 9211. A time to live is negative when the copy is stale. */
+function cacheStatus({ source, forwarded, collapsed, stale }: Found, ttl: number): string {
   const params = new Map<string, boolean | number | Token>();
-  if (source === 'upstream') {
-    params.set('fwd', new Token('miss'));
-    if (collapsed) params.set('collapsed', true);
-    params.set('ttl', ttl);
-  } else {
-    params.set('hit', true);
-    params.set('ttl', ttl);
-    params.set('detail', new Token(source));
-  }
+  if (forwarded) params.set('fwd', new Token(forwarded));
+  else params.set('hit', true);
+  if (collapsed) params.set('collapsed', true);
+  params.set('ttl', ttl);
+  if (source !== 'upstream') params.set('detail', new Token(stale ?? source));
   return serializeList([[new Token('itwin-jobs-gateway'), params]]);
 }
 

@@ -11,6 +11,8 @@ export interface Gauges {
   queueDepth(): number;
   /** Sends left in each window, by the window's name. */
   budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
+  /** Open event streams. */
+  watchers(): number;
   /** Where the budget is kept now. */
   budgetMode(): string;
   /** Seconds for which the gate is still closed. */
@@ -77,6 +79,14 @@ export class Metrics {
       registers,
       collect() {
         this.set(gauges.queueDepth());
+      },
+    });
+    new Gauge({
+      name: 'gateway_watchers',
+      help: 'Open streams of job events.',
+      registers,
+      collect() {
+        this.set(gauges.watchers());
       },
     });
     new Gauge({

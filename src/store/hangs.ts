@@ -1,13 +1,23 @@
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
+import type { RedisClient } from './redis-way.ts';
 
 /** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
 const TIMEOUTS_IN_A_ROW = 3;
+/**
+ * A command that is sent after a timeout has one of its own no sooner than a command's 100 ms later, or a little less by
+ * the timers' grain. What times out before was sent before, and tells of the same moment. In milliseconds.
+ */
+const LEAST_APART_MS = 90;
 
-/** Takes a Redis that answers nothing for one that is away: from then on commands fail at once, until it is back. */
+/**
+ * Takes a Redis that answers nothing for one that is away, and a cluster that says it is down: from then on commands fail at once,
+ * until it is back. Of a cluster that answers nothing, each node is given up by itself: the others serve on.
+ */
 export class Hangs {
   #timeouts = 0;
+  #countedAt = -Infinity;
 
-  constructor(private readonly redis: Redis) {}
+  constructor(private readonly redis: RedisClient) {}
 
   answered(): void {
     this.#timeouts = 0;
@@ -15,12 +25,27 @@ export class Hangs {
 
   /** @returns whether Redis is away: otherwise one answer did not come in time */
   failed(error: unknown): boolean {
-    const timedOut = error instanceof Error && error.message === 'Command timed out';
-    this.#timeouts = timedOut ? this.#timeouts + 1 : 0;
-    if (this.#timeouts < TIMEOUTS_IN_A_ROW) return !timedOut;
+    const message = error instanceof Error ? error.message : '';
+    const timedOut = message === 'Command timed out';
+    const counts = this.redis instanceof Cluster ? message.startsWith('CLUSTERDOWN') : timedOut;
+    if (counts) this.#count(performance.now());
+    else this.#timeouts = 0;
+    const hangs = this.#timeouts >= TIMEOUTS_IN_A_ROW;
+    if (hangs) this.#goAway(error);
+    return hangs || !timedOut;
+  }
+
+  #goAway(error: unknown): void {
     this.#timeouts = 0;
-    this.redis.emit('error', new Error(error instanceof Error ? error.message : 'no answer'));
+    // What was sent before tells of the same fault after the connection has been given up.
+    if (this.redis.status !== 'ready') return;
+    this.redis.emit('error', error);
     this.redis.disconnect(true);
-    return true;
+  }
+
+  #count(now: number): void {
+    if (now - this.#countedAt < LEAST_APART_MS) return;
+    this.#countedAt = now;
+    this.#timeouts++;
   }
 }

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
-import type { Redis } from 'ioredis';
 import type { KeyvStoreAdapter, StoredData } from 'keyv';
 import type { Hangs } from './hangs.ts';
+import type { RedisClient } from './redis-way.ts';
 
 /** KEYS: where. ARGV: the value, its life in ms, how a value begins that stays. A value of another type is replaced. */
 const SET_UNLESS = `
@@ -30,7 +30,7 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
   namespace: string | undefined;
 
   constructor(
-    private readonly redis: Redis,
+    private readonly redis: RedisClient,
     private readonly hangs: Hangs,
     private readonly onFault: (operation: 'get' | 'set' | 'delete') => void,
   ) {

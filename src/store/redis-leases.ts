@@ -120,17 +120,17 @@ export class RedisLeases implements Leases {
         if (value !== mine) return;
         value += SENT;
         prolong();
-        void this.#tell(jobId, { kind: 'sent' });
+        void this.tell(jobId, { kind: 'sent' });
       },
       release: async (outcome) => {
         clearInterval(timer);
         this.#try(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), mine));
-        await this.#tell(jobId, outcome);
+        await this.tell(jobId, outcome);
       },
     };
   }
 
-  async #tell(jobId: string, said: Notice): Promise<void> {
+  async tell(jobId: string, said: Notice): Promise<void> {
     const { redis, channel, onFault } = this.#options;
     await redis.publish(channel, encodeNotice(jobId, said)).catch((error: unknown) => {
       onFault('lease', error);

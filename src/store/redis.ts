@@ -1,48 +1,65 @@
 import { once } from 'node:events';
-import { Redis } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
+import { connectCluster } from './redis-cluster.ts';
+import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
-/** No command is waited for longer, in milliseconds: past that a read does better without the store. */
-const COMMAND_TIMEOUT_MS = 100;
-const CONNECT_TIMEOUT_MS = 2000;
-const LONGEST_RECONNECT_MS = 2000;
 /** How long a start waits for the connection before it does without. */
 const LONGEST_START_MS = 500;
-
-/** Where it is told that the store has gone or come back. */
-export interface ConnectionLog {
-  warn(details: object, message: string): void;
-  info(message: string): void;
-}
+/** The longest wait for a sentinel, connecting included, before the next is asked. */
+const SENTINEL_TIMEOUT_MS = 1000;
 
 /**
- * The one connection to Redis. It connects in the background and for ever again; while it is away every command fails at
+ * The gateway's client of Redis. It connects in the background and for ever again; while Redis is away every command fails at
  * once, so that nothing waits for it and nothing piles up.
  */
-export function connectRedis(url: string, log: ConnectionLog): Redis {
-  const redis = new Redis(url, {
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    disconnectTimeout: COMMAND_TIMEOUT_MS,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 10), LONGEST_RECONNECT_MS),
-  });
-  // ioredis tells of an error on every attempt to reconnect: one line when it goes, one when it comes back.
-  let away = false;
-  redis.on('error', (error: NodeJS.ErrnoException) => {
-    if (!away) log.warn({ reason: error.code ?? error.name }, 'redis is away: reads go on without it');
-    away = true;
-  });
-  redis.on('ready', () => {
-    if (away) log.info('redis is back');
-    away = false;
-  });
+export function connectRedis(way: RedisWay, log: ConnectionLog): RedisClient {
+  const redis = connect(way);
+  tellOfConnection(redis, log);
   return redis;
 }
 
-/** Resolves when the connection is there, has failed, or has been waited for long enough. */
-export async function untilReady(redis: Redis): Promise<void> {
-  if (redis.status === 'ready') return;
-  await once(redis, 'ready', { signal: AbortSignal.timeout(LONGEST_START_MS) }).catch(() => undefined);
+function connect(way: RedisWay): RedisClient {
+  switch (way.kind) {
+    case 'url':
+      return new Redis(way.url, oneServer(way.login));
+    case 'sentinel':
+      return new Redis({ ...oneServer(way.login), ...throughSentinel(way) });
+    case 'cluster':
+      return connectCluster(way);
+  }
+}
+
+function oneServer(login: RedisLogin) {
+  return {
+    ...connectionOptions(login),
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    enableOfflineQueue: false,
+    retryStrategy: reconnectDelayMs,
+    // A master that has become a replica keeps its connections: where it is now is found out by connecting anew.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  } satisfies RedisOptions;
+}
+
+/** ioredis asks the sentinels on every connect, each in turn, and takes only a server that says itself that it is the master. */
+function throughSentinel(way: RedisWay & { readonly kind: 'sentinel' }) {
+  return {
+    sentinels: [...way.sentinels],
+    name: way.masterName,
+    sentinelPassword: way.sentinelPassword,
+    sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
+    sentinelRetryStrategy: reconnectDelayMs,
+    ...(way.login.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+  } satisfies RedisOptions;
+}
+
+/** Resolves when the connection is there (to every master of a cluster), has failed, or has been waited for long enough. */
+export async function untilReady(redis: RedisClient): Promise<void> {
+  const signal = AbortSignal.timeout(LONGEST_START_MS);
+  const ready = async (client: RedisClient): Promise<void> => {
+    if (client.status !== 'ready') await once(client, 'ready', { signal }).catch(() => undefined);
+  };
+  await ready(redis);
+  if (redis instanceof Cluster) await Promise.all(redis.nodes('master').map(ready));
 }

@@ -1,35 +1,36 @@
-import type { Redis } from 'ioredis';
-import type { Announcements } from '../upstream/layers/memory.ts';
+import type { Announcements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import { decodeNotice } from './notices.ts';
 import { RedisLeases } from './redis-leases.ts';
-import { subscribe } from './subscriber.ts';
+import type { RedisClient } from './redis-way.ts';
+import { subscriber } from './subscriber.ts';
 
 /** What replicas have of each other. */
 export interface Replicas {
   readonly leases: Leases;
-  readonly onFinished: Announcements;
+  readonly onRead: Announcements;
   end(): void;
 }
 
 export function meetReplicas(
-  redis: Redis,
+  redis: RedisClient,
   keyPrefix: string,
   onFault: (operation: 'lease', error: unknown) => void,
 ): Replicas {
   const channel = `${keyPrefix}flights`;
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault });
-  const told: ((jobId: string) => void)[] = [];
-  const ears = subscribe(redis, channel, (message) => {
+  const told: ((jobId: string, finished: boolean) => void)[] = [];
+  const ears = subscriber(redis);
+  ears.subscribe(channel, (message) => {
     const notice = decodeNotice(message);
     if (!notice) return;
     const { jobId, said } = notice;
-    if (said.kind === 'stored' && said.finished) for (const tell of told) tell(jobId);
+    if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished);
     leases.heard(jobId, said);
   });
   return {
     leases,
-    onFinished: (tell) => {
+    onRead: (tell) => {
       told.push(tell);
     },
     end: () => {

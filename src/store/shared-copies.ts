@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Cache } from 'cache-manager';
-import type { Copy } from '../upstream/copy.ts';
+import { type Copy, isFinishedJob } from '../upstream/copy.ts';
 import { type Lifetimes, remainingMs } from '../upstream/freshness.ts';
-import type { SharedCopies } from '../upstream/layers/shared.ts';
+import type { SharedCopies } from '../upstream/copies.ts';
 import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
 import type { Stored } from './redis-keyv.ts';
 
@@ -18,13 +18,13 @@ export function keyPrefix(apiUrl: string, clientId: string): string {
 export interface CachedCopiesOptions {
   readonly keyPrefix: string;
   readonly lifetimes: Lifetimes;
-  readonly onFault: (operation: 'get' | 'set' | 'decode') => void;
+  readonly onFault: (operation: 'get' | 'set' | 'delete' | 'decode') => void;
 }
 
 /** The shared copies in cache-manager's cache. */
 export class CachedCopies implements SharedCopies {
   constructor(
-    private readonly cache: Pick<Cache, 'get' | 'set'>,
+    private readonly cache: Pick<Cache, 'get' | 'set' | 'del'>,
     private readonly options: CachedCopiesOptions,
   ) {}
 
@@ -39,11 +39,11 @@ export class CachedCopies implements SharedCopies {
     return copy && remainingMs(copy, this.options.lifetimes) > 0 ? copy : undefined;
   }
 
-  async put(jobId: string, copy: Copy): Promise<Copy> {
+  async put(jobId: string, copy: Copy, evenOverFinished: boolean): Promise<Copy> {
     const lifetimeMs = remainingMs(copy, this.options.lifetimes);
     if (lifetimeMs < 1) return copy;
     const bytes = encodeCopy(copy, lifetimeMs);
-    const isFinal = copy.kind === 'job' && copy.finished;
+    const isFinal = evenOverFinished || isFinishedJob(copy);
     // An answer that comes late must not put a finished job back to an earlier state.
     const written = { yielded: false };
     const onYield = (): void => {
@@ -54,6 +54,12 @@ export class CachedCopies implements SharedCopies {
       this.options.onFault('set');
     });
     return written.yielded ? ((await this.get(jobId)) ?? copy) : copy;
+  }
+
+  async drop(jobId: string): Promise<void> {
+    await this.cache.del(this.#key(jobId)).catch(() => {
+      this.options.onFault('delete');
+    });
   }
 
   #key(jobId: string): string {

@@ -8,13 +8,14 @@ import {
   Optional,
 } from '@nestjs/common';
 import type { Cache } from 'cache-manager';
-import type { Redis } from 'ioredis';
 import { Keyv } from 'keyv';
 import type { Settings } from '../config/settings.ts';
 import type { Lifetimes } from '../upstream/freshness.ts';
 import { Hangs } from './hangs.ts';
-import { type ConnectionLog, connectRedis, untilReady } from './redis.ts';
+import type { ConnectionLog } from './connection-log.ts';
+import { connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
+import type { RedisClient, RedisWay } from './redis-way.ts';
 import { meetReplicas, type Replicas } from './replicas.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
@@ -36,13 +37,14 @@ export interface StoreModuleOptions {
 @Module({})
 export class StoreModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
-    @Optional() @Inject(REDIS) private readonly redis?: Redis,
+    @Optional() @Inject(REDIS) private readonly redis?: RedisClient,
     @Optional() @Inject(REPLICAS) private readonly replicas?: Replicas,
   ) {}
 
   static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
-    if (settings.REDIS_URL === '') return { module: StoreModule };
-    const redis = connectRedis(settings.REDIS_URL, log);
+    const way = wayToRedis(settings);
+    if (!way) return { module: StoreModule };
+    const redis = connectRedis(way, log);
     const hangs = new Hangs(redis);
     const options = {
       keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
@@ -85,6 +87,23 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
       this.redis?.disconnect();
     });
   }
+}
+
+/** The one way that is given; the settings have been checked to give no more. */
+function wayToRedis(settings: Settings): RedisWay | undefined {
+  const { REDIS_URL: url, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
+  const login = {
+    username: settings.REDIS_USERNAME,
+    password: settings.REDIS_PASSWORD,
+    tls: settings.REDIS_TLS === 'yes',
+  };
+  const sentinel = {
+    masterName: settings.REDIS_SENTINEL_NAME,
+    sentinelPassword: settings.REDIS_SENTINEL_PASSWORD,
+  };
+  if (url !== '') return { kind: 'url', login, url };
+  if (sentinels.length > 0) return { kind: 'sentinel', login, sentinels, ...sentinel };
+  return nodes.length > 0 ? { kind: 'cluster', login, nodes } : undefined;
 }
 
 /** The values are bytes already: Keyv hands them on as they are, without a namespace or a clock of its own. */

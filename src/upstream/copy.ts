@@ -26,6 +26,10 @@ export interface MissingJob {
 
 export type Copy = JobCopy | MissingJob;
 
+export function isFinishedJob(copy: Copy): boolean {
+  return copy.kind === 'job' && copy.finished;
+}
+
 /** All that is read of a document; everything else passes through untouched. */
 const document = z.object({
   job: z.looseObject({ state: z.unknown().optional(), iTwinId: z.unknown().optional() }),

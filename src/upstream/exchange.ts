@@ -1,4 +1,4 @@
-import type { Copy } from './copy.ts';
+import type { Copy, JobCopy } from './copy.ts';
 import type { Party } from './party.ts';
 
 /** The caller on whose behalf a read is made, as far as the layers care. */
@@ -9,30 +9,61 @@ export interface Reader {
   maySee(iTwinId: string | undefined): boolean;
 }
 
-/** One read of one job, on its way to upstream. */
+/** What a caller says of the copies that it takes (contract section 2). */
+export interface Wants {
+  /** The age up to which it takes a copy, in milliseconds; Infinity when it leaves that to the gateway. */
+  readonly maxAgeMs: number;
+  /** It takes what is held, and starts nothing. */
+  readonly onlyIfCached: boolean;
+}
+
+/** One read of one job. */
 export interface Read {
   /** A UUID in lower case: safe in keys, URLs and log lines. */
   readonly jobId: string;
   readonly correlationId: string;
   readonly caller: Reader;
+  readonly wants: Wants;
+  /** When it came, on the clock of `performance.now()`. */
+  readonly askedAt: number;
   /** How long it may wait for slots, all told, in milliseconds. */
   readonly patienceMs: number;
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
 }
 
-/** A read that is shared by everyone who asks for the job at that time. */
-export interface Flight extends Read {
+/** A read that no copy answers: it needs a call upstream, its own or another's. */
+export interface Trip extends Read {
+  /** The copy that is to be replaced: the read is its refresh, and stands behind the reads of jobs of which none is known. */
+  readonly known: JobCopy | undefined;
+  /** Only a call will do that is sent after the read came. */
+  readonly strict: boolean;
+}
+
+/** A trip that is shared by everyone who asks for the job at that time. */
+export interface Flight extends Trip {
   /** Those who wait for the answer. */
   readonly party: Party;
   /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
   readonly again: boolean;
+  /** Told when no copy was found that would do: a call will be made for it, here or at another replica. */
+  readonly onMissed: () => void;
   /** Told when a call for it goes out, here or at another replica. */
-  readonly onSent?: () => void;
+  readonly onSent: () => void;
+  /** Whether another replica has said since that the job is finished. */
+  readonly heardOfEnd?: () => boolean;
+  /** Told of each call that was made for it and failed, whatever comes of the read. */
+  readonly onFailed: (trace: UpstreamTrace) => void;
 }
 
 /** Where a copy came from. */
 export type Source = 'memory' | 'redis' | 'upstream';
+
+/** Why no copy did (RFC 9211 `fwd`): there was none, it was stale, or the caller wanted a newer one. */
+export type Forwarded = 'miss' | 'stale' | 'request';
+
+/** A copy that is no longer fresh was served: its refresh goes on, or has failed. */
+export type Staleness = 'stale' | 'stale-if-error';
 
 /** What upstream said to one call, for the log. */
 export interface UpstreamTrace {
@@ -47,6 +78,8 @@ export interface Found {
   readonly source: Source;
   /** True when another caller's call answered this read as well (RFC 9211 `collapsed`). */
   readonly collapsed: boolean;
+  readonly forwarded?: Forwarded;
+  readonly stale?: Staleness;
   /** Of the last call, when the read went upstream. */
   readonly upstream?: UpstreamTrace;
 }

@@ -78,17 +78,41 @@ export class FairLine<T extends Ticket> {
     return Math.min(ahead, this.size);
   }
 
+  /** How many would go before one that is in line, if nobody else came. */
+  before(ticket: T): number {
+    let before = 0;
+    for (const other of this) {
+      if (other === ticket) break;
+      before++;
+    }
+    return before;
+  }
+
+  /** Those in line, in the order in which they would go if nobody else came. */
+  *[Symbol.iterator](): Generator<T, void> {
+    const gone = new Set<T>();
+    const count = this.size;
+    const lines = [...this.#lines.values()].map(({ again, waiting }) => [...again, ...waiting].values());
+    while (gone.size < count) {
+      for (const line of lines) {
+        const ticket = firstBut(gone, line);
+        if (ticket === undefined) continue;
+        gone.add(ticket);
+        yield ticket;
+      }
+    }
+  }
+
   #makeRoomFor(ticket: T): T {
     const most = Math.max(...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
     for (const caller of ticket.callers) if (this.#waitingOf(caller) + 1 >= most) return ticket;
-    for (const [caller, line] of this.#lines) {
-      if (this.#waitingOf(caller) < most) continue;
-      const last = [...line.waiting].findLast((candidate) => this.#places.get(candidate)?.size === 1);
-      if (last === undefined) continue;
-      this.leave(last);
-      return last;
-    }
-    return ticket;
+    const floods = [...this.#lines].filter(([caller]) => this.#waitingOf(caller) === most);
+    const candidates = floods.flatMap(([, line]) => [...line.waiting]);
+    // Best one that nobody else waits for. A flood that is shared has none: its last all the same, before one who floods nothing.
+    const last = candidates.findLast((one) => this.#places.get(one)?.size === 1) ?? candidates.at(-1);
+    if (last === undefined) return ticket;
+    this.leave(last);
+    return last;
   }
 
   #waitingOf(caller: string): number {
@@ -115,4 +139,10 @@ export class FairLine<T extends Ticket> {
     line.waiting.delete(ticket);
     if (line.again.size + line.waiting.size === 0) this.#lines.delete(caller);
   }
+}
+
+/** Takes from the rest of a line until there is one that has not gone with another line. */
+function firstBut<T>(gone: ReadonlySet<T>, rest: Iterator<T>): T | undefined {
+  for (let turn = rest.next(); !turn.done; turn = rest.next()) if (!gone.has(turn.value)) return turn.value;
+  return undefined;
 }

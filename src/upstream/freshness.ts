@@ -2,21 +2,30 @@ import type { Copy } from './copy.ts';
 
 /** How long copies are good, in milliseconds (contract section 3, Freshness). */
 export interface Lifetimes {
-  /** A finished job. */
+  /** A finished job: for so long it is fresh, and kept. */
   readonly finishedMs: number;
-  /** Any other job. */
+  /** Any other job is fresh for so long … */
   readonly activeMs: number;
+  /** … and kept for so long, to be served when there is no newer one. */
+  readonly staleMs: number;
   /** The knowledge that there is no such job. */
   readonly missingMs: number;
 }
 
-/** The whole life of a copy, counted from when upstream was read. */
+/** For how long a copy is kept, counted from when upstream was read. */
 export function lifetimeMs(copy: Copy, lifetimes: Lifetimes): number {
   if (copy.kind === 'missing') return lifetimes.missingMs;
-  return copy.finished ? lifetimes.finishedMs : lifetimes.activeMs;
+  return copy.finished ? lifetimes.finishedMs : Math.max(lifetimes.activeMs, lifetimes.staleMs);
 }
 
-/** What is left of it; 0 or less when the copy is no longer good. */
+/** What is left of it; 0 or less when the copy is of no use any more. */
 export function remainingMs(copy: Copy, lifetimes: Lifetimes): number {
   return copy.readAt + lifetimeMs(copy, lifetimes) - performance.now();
+}
+
+/** Whether a copy may be served as it is, without a look upstream. */
+export function isFresh(copy: Copy, lifetimes: Lifetimes): boolean {
+  const active = copy.kind === 'job' && !copy.finished;
+  const freshMs = active ? lifetimes.activeMs : lifetimeMs(copy, lifetimes);
+  return performance.now() < copy.readAt + freshMs;
 }

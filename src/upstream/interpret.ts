@@ -1,15 +1,9 @@
 import { z } from 'zod';
-import {
-  type ErrorBody,
-  type ErrorCode,
-  GatewayError,
-  relayed,
-  RelayedError,
-  type RelayedStatus,
-} from '../errors/gateway-error.ts';
+import { type ErrorCode, GatewayError, RelayedError } from '../errors/gateway-error.ts';
 import { type Copy, parseJob } from './copy.ts';
 import type { UpstreamTrace } from './exchange.ts';
 import { UNKNOWN_CLIENT } from './itwin-api.ts';
+import { ownWords } from './relay.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { type FailedCall, type FailureKind, UpstreamFailure } from './upstream-failure.ts';
 
@@ -34,7 +28,10 @@ export function interpret(reply: Reply, readAt: number): Copy {
     case 403:
     case 409:
     case 422:
-      throw new UpstreamFailure(call(reply, 'final'), new RelayedError(status, bodyOf(reply, status)));
+      throw new UpstreamFailure(
+        call(reply, 'final'),
+        new RelayedError(status, ownWords(parse(reply.body), status)),
+      );
     case 401:
       // A new token does not help a client that upstream does not know (UnknownClient).
       throw failed(reply, isUnknownClient(reply) ? 'final' : 'stale-token', 'UpstreamAuthenticationFailed');
@@ -70,45 +67,9 @@ function call(reply: Reply, kind: FailureKind): FailedCall {
   return { kind, trace: traceOf(reply), retryAfterMs };
 }
 
-/** The words of an error. Markup is not passed on: it belongs to some proxy on the way. */
-const words = z
-  .string()
-  .max(2000)
-  .refine((text) => !/<[a-z!/]/i.test(text));
-const code = z.string().regex(/^[\w.-]{1,100}$/);
-const target = z.string().max(500).nullish().catch(undefined);
-const detail = z.object({ code, message: words, target });
-/** What cannot be passed on is left out alone: a good code outlives a bad detail. */
-const envelope = z.object({
-  error: z.object({
-    code,
-    message: words.optional().catch(undefined),
-    target,
-    details: z.array(detail.optional().catch(undefined)).max(100).nullish().catch(undefined),
-  }),
-});
-const unwrapped = z.object({ message: words });
-
-/** Upstream's own words in the envelope; where there is none, the code of the status with what can be read. */
-function bodyOf(reply: Reply, status: RelayedStatus): ErrorBody {
-  const json = parse(reply.body);
-  const wrapped = envelope.safeParse(json);
-  if (wrapped.success) {
-    const { details, message = relayed[status].message, ...error } = wrapped.data.error;
-    const kept = details?.filter((entry) => entry !== undefined).map(withoutNull);
-    return { ...withoutNull({ ...error, message }), ...(kept && { details: kept }) };
-  }
-  const bare = unwrapped.safeParse(json);
-  return bare.success ? { ...relayed[status], message: bare.data.message } : relayed[status];
-}
-
-/** Some clients of the API cannot read a target that is null: there, as upstream does, it is left out. */
-function withoutNull({ code, message, target }: z.output<typeof detail>): ErrorBody {
-  return target == null ? { code, message } : { code, message, target };
-}
-
 /** Wherever the code stands: a 401 may come unwrapped. */
-const authenticationError = z.object({ code, details: z.array(z.object({ code })).nullish() });
+const coded = z.object({ code: z.string() });
+const authenticationError = coded.extend({ details: z.array(coded).nullish() });
 const authenticationAnswer = z.union([z.object({ error: authenticationError }), authenticationError]);
 
 function isUnknownClient(reply: Reply): boolean {

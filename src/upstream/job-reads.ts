@@ -1,4 +1,5 @@
-import { type Exchange, type Found, type Reader } from './exchange.ts';
+import type { Copies, CopyListener } from './copies.ts';
+import type { Exchange, Found, Reader, Wants } from './exchange.ts';
 
 /** What a caller asks for. */
 export interface JobRead {
@@ -6,10 +7,17 @@ export interface JobRead {
   readonly jobId: string;
   readonly caller: Reader;
   readonly correlationId: string;
+  /** Default: the gateway decides what is new enough. */
+  readonly wants?: Wants;
+  /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
+  readonly patienceMs?: number;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
 }
 
+/** Who would not wait at all waits for as long as a free slot takes to be had, in milliseconds. */
+const LEAST_PATIENCE_MS = 50;
+const WHATEVER: Wants = { maxAgeMs: Infinity, onlyIfCached: false };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isJobId(id: string): boolean {
@@ -21,17 +29,32 @@ export class JobReads {
   /** @param patienceMs longest wait for slots */
   constructor(
     private readonly exchange: Exchange,
+    private readonly copies: Pick<Copies, 'watch'>,
     private readonly patienceMs: number,
   ) {}
 
   /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */
-  read({ jobId, caller, correlationId, signal }: JobRead): Promise<Found> {
+  read({
+    jobId,
+    caller,
+    correlationId,
+    wants = WHATEVER,
+    patienceMs = Infinity,
+    signal,
+  }: JobRead): Promise<Found> {
     return this.exchange({
       jobId: jobId.toLowerCase(),
       caller,
       correlationId,
       signal,
-      patienceMs: this.patienceMs,
+      wants,
+      askedAt: performance.now(),
+      patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),
     });
+  }
+
+  /** Tells of each newer copy of a job that comes to be held here, whoever has read it. @returns what ends it */
+  watch(jobId: string, listener: CopyListener): () => void {
+    return this.copies.watch(jobId, listener);
   }
 }

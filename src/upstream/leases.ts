@@ -42,4 +42,6 @@ export interface Leases {
   /** Never rejects. */
   claim(jobId: string): Promise<Claim>;
   listen(jobId: string): News;
+  /** Lets the others know of a flight that went without a lease. Never rejects. */
+  tell(jobId: string, outcome: Outcome): Promise<void>;
 }

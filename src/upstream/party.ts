@@ -1,4 +1,4 @@
-import type { GatewayError } from '../errors/gateway-error.ts';
+import { GatewayError } from '../errors/gateway-error.ts';
 
 /** One caller's wait for the answer. */
 export interface Waiter {
@@ -18,7 +18,9 @@ interface Patience {
 }
 
 /** The read's place in line. */
-interface Place {
+export interface Place {
+  /** In how many milliseconds its turn is to be expected. */
+  readonly forecastMs: () => number;
   /** What a waiter is told that does not wait any longer. */
   readonly refusal: () => GatewayError;
   /** Called when a caller is the first of its name to wait, or the last to leave. */
@@ -41,9 +43,7 @@ export class Party {
   /** How long the most patient of them would wait from now, in milliseconds. */
   get patienceMs(): number {
     const now = performance.now();
-    return Math.max(
-      ...[...this.#waiters.values()].map(({ leftMs, since, timer }) => leftMs - (timer ? now - since : 0)),
-    );
+    return Math.max(...[...this.#waiters.values()].map((patience) => leftOf(patience, now)));
   }
 
   /** The names of the callers that wait, each once. */
@@ -54,10 +54,10 @@ export class Party {
   add(waiter: Waiter): void {
     const patience: Patience = { leftMs: waiter.patienceMs, since: 0 };
     this.#waiters.set(waiter, patience);
-    if (this.#place) this.#run(waiter, patience, this.#place);
     const waits = this.#callers.get(waiter.caller) ?? 0;
     this.#callers.set(waiter.caller, waits + 1);
     if (waits === 0) this.#place?.onCallers();
+    if (this.#place) this.#run(waiter, patience, this.#place);
   }
 
   remove(waiter: Waiter): void {
@@ -92,10 +92,28 @@ export class Party {
     }
   }
 
-  #run(waiter: Waiter, patience: Patience, { refusal }: Place): void {
+  /** The read goes in so many milliseconds at the soonest: those who would not wait so long are refused now. */
+  expect(waitMs: number): void {
+    const now = performance.now();
+    for (const [waiter, patience] of this.#waiters) {
+      if (waitMs > leftOf(patience, now)) waiter.refuse(tooMany(waitMs));
+    }
+  }
+
+  #run(waiter: Waiter, patience: Patience, { forecastMs, refusal }: Place): void {
     patience.since = performance.now();
+    const waitMs = forecastMs();
+    if (waitMs > patience.leftMs) waiter.refuse(tooMany(waitMs));
     patience.timer = setTimeout(() => {
       waiter.refuse(refusal());
     }, patience.leftMs);
   }
+}
+
+function leftOf({ leftMs, since, timer }: Patience, now: number): number {
+  return leftMs - (timer ? now - since : 0);
+}
+
+function tooMany(retryAfterMs: number): GatewayError {
+  return GatewayError.of('TooManyRequests', { retryAfterMs });
 }

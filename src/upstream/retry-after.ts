@@ -18,6 +18,12 @@ const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /;
 
 function untilDate(text: string, date: string | undefined): number {
   if (!HTTP_DATE.test(text)) return NaN;
-  const answered = date === undefined ? NaN : Date.parse(date);
-  return Date.parse(text) - (Number.isNaN(answered) ? Date.now() : answered);
+  const answered = date === undefined ? NaN : parseDate(date);
+  return parseDate(text) - (Number.isNaN(answered) ? Date.now() : answered);
+}
+
+/** One of the forms (asctime) names no zone: it is GMT all the same, and not where the gateway runs. */
+function parseDate(text: string): number {
+  const namesZone = /(?:[a-z]|[+-]\d{4})$/i.test(text);
+  return Date.parse(namesZone ? text : `${text} GMT`);
 }

@@ -1,8 +1,9 @@
-import { addAbortSignal, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { HttpService } from '@nestjs/axios';
 import type { AxiosResponse } from 'axios';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
+import { readBody, readWords, TooLarge } from './answer-body.ts';
 import type { Found, Read, UpstreamTrace } from './exchange.ts';
 import { interpret, type Reply, traceOf } from './interpret.ts';
 import { JOBS_PATH, LARGEST_BODY, MEDIA_TYPE } from './itwin-api.ts';
@@ -40,10 +41,8 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: Tran
     });
     const head = headOf(response);
     ended(head.status);
-    const body = await collect(response.data, signal).catch((error: unknown) => {
+    const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
       if (read.signal.aborted) throw new CallerGone();
-      // An error says what it has to say by its status alone, if need be.
-      if (head.status >= 300) return Buffer.alloc(0);
       throw timeout.aborted ? timedOut() : cutShort(head, error);
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
@@ -84,18 +83,16 @@ function headOf({ status, headers }: AxiosResponse<Readable>): Omit<Reply, 'body
   };
 }
 
-class TooLarge extends Error {}
-
-async function collect(stream: Readable, signal: AbortSignal): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of addAbortSignal(signal, stream) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    // Leaving the loop destroys the stream, and with it the connection.
-    if (length > LARGEST_BODY) throw new TooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, length);
+/** A job whole, or the words of an error that come soon. */
+async function bodyOf(
+  stream: Readable,
+  { status }: Pick<Reply, 'status'>,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  if (status < 300) return readBody(stream, signal, LARGEST_BODY);
+  const words = readWords(stream, signal);
+  // These close the gate, and do so now: their words change nothing, and a caller that leaves meanwhile must not either.
+  return status === 429 || status === 503 ? Buffer.alloc(0) : words;
 }
 
 function timedOut(): UpstreamFailure {

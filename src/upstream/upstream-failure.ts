@@ -18,6 +18,11 @@ export interface FailedCall {
   readonly retryAfterMs?: number | undefined;
 }
 
+/** The same error, with what came of the last call before it: the log tells of that. */
+export function traced(error: GatewayError, trace: UpstreamTrace | undefined): GatewayError {
+  return trace ? new UpstreamFailure({ kind: 'final', trace }, error) : error;
+}
+
 /** A call that did not bring a job. It is what the caller is answered when no layer knows better. */
 export class UpstreamFailure extends GatewayError {
   override readonly name = 'UpstreamFailure';

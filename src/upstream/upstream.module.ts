@@ -2,19 +2,20 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module } from '@nestjs/common';
-import type { Budget } from '../budget/budget.ts';
+import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Replicas } from '../store/replicas.ts';
-import { BUDGET } from '../budget/budget.module.ts';
 import type { Settings } from '../config/settings.ts';
+import { Copies, type SharedCopies } from './copies.ts';
 import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
 import { JobReads } from './job-reads.ts';
 import { authorize } from './layers/authorize.ts';
 import { Circuit, type CircuitObserver } from './layers/circuit.ts';
 import { coalesce } from './layers/coalesce.ts';
-import { memory } from './layers/memory.ts';
 import { retry } from './layers/retry.ts';
-import { shared, type SharedCopies } from './layers/shared.ts';
+import { keep } from './layers/keep.ts';
+import { lease } from './layers/lease.ts';
+import { refresh } from './layers/refresh.ts';
 import { Throttle } from './layers/throttle.ts';
 import { visible } from './layers/visible.ts';
 import { requestToken } from './token-endpoint.ts';
@@ -42,11 +43,12 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
 /**
  * The way of a read, outermost first:
  *
- *     caller ─ visible ─ memory ─ coalesce ─ shared ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
- *              what it    this     one        Redis'   again   is the queue,     how     bearer      HTTP,
- *              may see    process' flight     copy,    or not  circuit budget    calls   token       parse
- *                         copy     here       one              closed?           end
- *                                             flight
+ *     caller ─ visible ─ refresh ─ coalesce ─ lease ─ keep ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
+ *              what it    a copy,   one        one     what   again   is the queue,     how     bearer      HTTP,
+ *              may see    fresh,    flight     flight  it     or not  circuit budget    calls   token       parse
+ *                         stale or  here       of all  said           closed?           end
+ *                         none
+ *                         └─ copies: this process' memory, then Redis
  */
 @Module({})
 export class UpstreamModule {
@@ -98,7 +100,7 @@ export class UpstreamModule {
             tokens: TokenSource,
             circuit: Circuit,
             throttle: Throttle,
-            copies?: SharedCopies,
+            store?: SharedCopies,
             others?: Replicas,
           ) => {
             const send = transport(http, {
@@ -106,12 +108,24 @@ export class UpstreamModule {
               timeoutMs: settings.UPSTREAM_TIMEOUT,
               onCall: observer.called,
             });
-            const outer = [visible, memory(lifetimes, settings.MEMORY_CACHE_SIZE, others?.onFinished)];
+            const copies = new Copies({
+              lifetimes,
+              maxBytes: settings.MEMORY_CACHE_SIZE,
+              shared: store,
+              onReadElsewhere: others?.onRead,
+            });
+            const policy = refresh({
+              copies,
+              lifetimes,
+              waitMs: settings.REFRESH_WAIT,
+              patienceMs: settings.PATIENCE,
+              forecastMs: (copy) => throttle.forecastRefreshMs(copy),
+            });
             const refusal = throttle.refusal.bind(throttle);
-            const common = copies && others ? [shared({ copies, leases: others.leases, refusal })] : [];
-            const inner = [...common, retry, circuit.door, throttle.layer, circuit.watch];
+            const common = others ? [lease({ copies, lifetimes, leases: others.leases, refusal })] : [];
+            const inner = [...common, keep(copies), retry, circuit.door, throttle.layer, circuit.watch];
             const wayOut = stack(inner, authorize(tokens, send));
-            return new JobReads(stack(outer, coalesce(wayOut)), settings.PATIENCE);
+            return new JobReads(visible(policy(coalesce(wayOut))), copies, settings.PATIENCE);
           },
           inject: [
             HttpService,

@@ -16,12 +16,7 @@ const SHOWN_FOR_MS = UPDATE ? 75_000 : 4000;
 /** Folder for pictures of all looks, for whoever works on them. */
 const LOOKS = process.env['LOOKS_FOLDER'];
 
-const NAMES = [
-  'Harbour bridge, 2,140 photographs',
-  'Quarry east, weekly',
-  'Town hall roof',
-  'Dam, crest and spillway',
-];
+const NAMES = ['Harbour bridge', 'Quarry east, weekly', 'Town hall roof', 'Dam, crest and spillway'];
 
 type Served = Awaited<ReturnType<typeof serve>>;
 

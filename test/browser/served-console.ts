@@ -3,7 +3,6 @@ import type { ITwinDouble } from '../simulator/itwin-double.ts';
 import { type Gateway, type GatewayOptions, testCaller, testOperator } from '../support/gateway.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
 import { cableTo } from './cable.ts';
-import { standBefore } from './events-stand-in.ts';
 
 export const operator = testOperator('operator');
 export const dashboard = testCaller('dashboard');
@@ -25,10 +24,7 @@ export async function serve(env: GatewayOptions['env'] = {}): Promise<Served> {
     callers,
     env: { UPSTREAM_LIMITS: '500/1m,5000/1h', ACTIVE_FRESH: '300ms', ...env },
   });
-  // With the gateway's own events the cable leads to gateway.url, and the stand-in can go.
-  const standIn = await standBefore(gateway.url);
-  atEnd(() => standIn.stop());
-  const cable = await cableTo(standIn.url);
+  const cable = await cableTo(gateway.url);
   atEnd(() => cable.stop());
   return { double, gateway, url: cable.url, cut: () => cable.cut() };
 }

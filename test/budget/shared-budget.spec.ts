@@ -13,7 +13,7 @@ import { RedisServer } from '../support/redis.ts';
 jest.setTimeout(60_000);
 
 const rig = {} as { server: RedisServer; redis: Redis };
-const KEYS = ['state', 'sends', 'replicas'].map((name) => `{p:budget}:${name}`) as [string, string, string];
+const KEYS = ['state', 'sends', 'replicas'].map((name) => `p:{budget}:${name}`) as [string, string, string];
 
 beforeAll(async () => {
   rig.server = await RedisServer.start();

@@ -70,6 +70,16 @@ describe('the settings', () => {
     },
   );
 
+  it('refuse more replicas than a limit has calls, which could not but exceed it', () => {
+    const env = { ...required, UPSTREAM_LIMITS: '100/1m,20/1s' };
+    expect(faultsOf({ ...env, REPLICAS: '20' })).toEqual([]);
+    expect(faultsOf({ ...env, REPLICAS: '21' })).toEqual([
+      'REPLICAS: must be no more than the calls of the smallest of UPSTREAM_LIMITS',
+    ]);
+    expect(faultsOf({ ...env, REPLICAS: '0' })).toHaveLength(1);
+    expect(faultsOf({ ...env, UPSTREAM_LIMITS: 'none', REPLICAS: '21' })).toHaveLength(1);
+  });
+
   it('refuse AUTH=off where strangers can reach it, unless it is said that they cannot', () => {
     expect(faultsOf({ ...required, AUTH: 'off' })).toHaveLength(1);
     expect(faultsOf({ ...required, AUTH: 'off', HOST: '127.0.0.2' })).toEqual([]);

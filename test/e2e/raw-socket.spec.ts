@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ITwinDouble } from '../simulator/itwin-double.ts';
 import { expectError } from '../support/error-answer.ts';
@@ -7,6 +9,7 @@ import { atEnd, startGateway } from '../support/rig.ts';
 import { answerTo, converse, open } from '../support/wire.ts';
 
 const HOST = 'Host: gateway\r\n';
+const connectRequest = `CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`;
 /** Ten megabytes: more than any request may be. */
 const LARGE = 10_000_000;
 
@@ -154,7 +157,22 @@ describe('an unusual request', () => {
   });
 
   it('CONNECT is answered 405 MethodNotAllowed', async () => {
-    expectError(await send(`CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`), 405, 'MethodNotAllowed');
+    expectError(await send(connectRequest), 405, 'MethodNotAllowed');
+  });
+
+  it.each([
+    ['CONNECT', () => connectRequest],
+    ['CONNECT behind a read under way', () => `GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n${connectRequest}`],
+    ['no HTTP', () => 'hello\r\n\r\n'],
+  ])('does no harm when its connection is reset: %s', async (_, bytes) => {
+    double.fault({ kind: 'slow', ms: 50 }, { jobId: job.slice(-36) });
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const socket = await open(gateway.url);
+      socket.write(bytes(), () => socket.resetAndDestroy());
+      await once(socket, 'close');
+    }
+    await delay(100);
+    expect((await send(`GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n`)).status).toBe(200);
   });
 
   it('OPTIONS of the server as a whole is answered 404 NotFound', async () => {
@@ -190,12 +208,31 @@ describe('requests sent one behind the other', () => {
 
   it.each([
     ['no HTTP', 'hello\r\n\r\n', 400],
-    ['CONNECT', `CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`, 405],
+    ['CONNECT', connectRequest, 405],
     ['too large', `GET / HTTP/1.1\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
   ])('are answered in their order while a read is under way and the next is %s', async (_, next, status) => {
     double.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
     const { answers } = await converse(gateway.url, get(job) + next, 2);
     expect(statuses(answers)).toEqual([200, status]);
+  });
+});
+
+describe('bytes that go on and on behind one that is no HTTP', () => {
+  it('are heard once while a read before them is under way', async () => {
+    double.fault({ kind: 'hold' }, { jobId: job.slice(-36) });
+    const socket = await open(gateway.url);
+    let text = '';
+    socket.setNoDelay().on('data', (chunk) => (text += String(chunk)));
+    socket.write(`GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n`);
+    await double.arrived(1);
+    for (let chunk = 0; chunk < 30; chunk++) {
+      socket.write('hello\r\n\r\n');
+      await delay(5);
+    }
+    double.clearFaults();
+    await once(socket, 'close');
+    expect(text.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+    expect(gateway.output).not.toContain('MaxListenersExceededWarning');
   });
 });
 

@@ -60,7 +60,8 @@ describe('without Redis', () => {
   it('starts and reads while Redis cannot be reached, says so once, and uses it once it is there', async () => {
     const { redis, gateway, readNew } = await rig({ redis: 'killed' });
     expectAll([await readNew(), await readNew()]);
-    expect(await errors(gateway, 'get')).toBe(2);
+    // Each looks for a copy, and again when it could have the lease.
+    expect(await errors(gateway, 'get')).toBe(4);
     await untilRedisIs('degraded', gateway);
     await untilTold(gateway, { away: 1, back: 0 });
     // Long enough for several more attempts to connect, which are not told of.

@@ -17,7 +17,7 @@ const HOUR_MS = 3_600_000;
 /** Two replicas with one Redis, shared by the tests; the test's own eyes on it. */
 const rig = {} as { double: ITwinDouble; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
 let env: Record<string, string>;
-const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', NEGATIVE_TTL: '2s' };
+const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', ACTIVE_STALE: '2s', NEGATIVE_TTL: '2s' };
 
 beforeAll(async () => {
   rig.double = await ITwinDouble.start();

@@ -1,24 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
-import { errorOf, jobIds, readJob } from '../support/reads.ts';
+import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
 
-/** Of a Retry-After of two seconds, what the double's clock may round off. */
+/** The date is made by the double as it answers, and rounded up to a whole second. */
 const forms = [
-  { name: '2 (seconds)', retryAfter: () => '2' },
-  {
-    name: 'the HTTP-date of it',
-    retryAfter: () => new Date(Math.ceil(Date.now() / 1000) * 1000 + 2000).toUTCString(),
-  },
-];
+  { name: '2 (seconds)', fault: { kind: 'too-many', retryAfter: '2' } },
+  { name: 'the HTTP-date of it', fault: { kind: 'too-many', dateInMs: 2000 } },
+] as const;
 
-describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ retryAfter }) => {
+describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
   it('sends nothing early, loses nothing and goes on at an even pace', async () => {
     const double = await startDouble({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
       double,
       env: { UPSTREAM_LIMITS: '40/2s', UPSTREAM_CONCURRENCY: '5', PATIENCE: '60s' },
     });
-    double.fault({ kind: 'too-many', retryAfter: retryAfter() }, { times: 1 });
+    double.fault(fault, { times: 1 });
     const seen = await Promise.all(jobIds(50).map((id) => readJob(gateway, id)));
     expect(seen.map(({ status }) => status)).toEqual(Array(50).fill(200));
     expect(double.count).toBe(51);
@@ -73,6 +71,35 @@ describe('a closed gate', () => {
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(29);
     expect((await readJob(gateway, id)).status).toBe(200);
     expect(double.count).toBe(2);
+  });
+
+  it.each([429, 503])('is closed by the head of a %i, whatever becomes of the rest of it', async (status) => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1m' } });
+    double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '30' }, hangs: true });
+    const [first = '', second = ''] = jobIds(2);
+    expect((await readJob(gateway, first)).tookMs).toBeLessThan(900);
+    const refused = await readJob(gateway, second);
+    expect([refused.status, refused.tookMs < 900]).toEqual([429, true]);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect(double.count).toBe(1);
+  });
+
+  it('stays closed when the caller whose call was refused leaves', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '1m', UPSTREAM_TIMEOUT: '1m' } });
+    const headers = { 'retry-after': '40' };
+    double.fault({ kind: 'status', status: 429, body: 'no', headers, hangs: true });
+    const leaving = new AbortController();
+    const gone = readJob(gateway, jobIds(1)[0] ?? '', { signal: leaving.signal });
+    await double.arrived(1);
+    const closedSeconds = (): Promise<number> => metric(gateway, 'gateway_paused_seconds');
+    await until('the gate is closed', async () => (await closedSeconds()) > 0);
+    leaving.abort();
+    await expect(gone).rejects.toThrow();
+    await gateway.logged((line) => line['outcome'] === 'gone');
+    expect(await closedSeconds()).toBeGreaterThan(30);
+    expect(double.count).toBe(1);
   });
 
   it('waits a growing while of its own when a 429 says nothing', async () => {

@@ -87,6 +87,16 @@ describe('a call', () => {
     await until('it recovers', async () => (await readJob(gateway, id)).status === 200);
   });
 
+  it('waits no more than a moment for the words of an error', async () => {
+    const { double, gateway } = rig;
+    const id = randomUUID();
+    const body = { error: { code: 'SomeCode', message: 'Words.' } };
+    double.fault({ kind: 'status', status: 422, body, hangs: true }, { jobId: id });
+    const seen = await readJob(gateway, id);
+    expect([seen.status, errorOf(seen).code]).toEqual([422, 'InvalidContextCaptureRequest']);
+    expect(seen.tookMs).toBeLessThan(4000);
+  });
+
   it('passes on none of upstream’s headers but the content type', async () => {
     const { double, gateway } = rig;
     const headers = {

@@ -113,6 +113,17 @@ describe.each(RELAYED)('an upstream %i', (status, ownCode) => {
     expect(error).toEqual({ code: 'SomeCode', message: 'Words.' });
   });
 
+  it('loses what cannot be passed on, and nothing else', async () => {
+    const message = `Too much: ${'x'.repeat(3000)}`;
+    const detail = { code: 'Deep', message: HTML, target: '<b>x</b>' };
+    const fault = enveloped(status, { code: 'Some Code', message, target: 'inputs', details: [detail] });
+    const { error } = await readThrough(fault, status, ownCode, 1);
+    expect(error).toMatchObject({ target: 'inputs', details: [{ code: 'Deep' }] });
+    expect(error.message).toMatch(/^Too much: x+…$/);
+    expect(error.details?.[0]?.target).toBeUndefined();
+    expect(error.details?.[0]?.message).not.toContain('nginx');
+  });
+
   it('that comes unwrapped gets the code of its status and keeps its message', async () => {
     const fault = bare(status, { code: 'SomeCode', message: 'Words.' });
     const { error } = await readThrough(fault, status, ownCode, 1);

@@ -4,6 +4,9 @@ import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
+/** Calls that are held, and reads that wait for those, last as long as the test needs. */
+const LONG = { UPSTREAM_TIMEOUT: '60s', PATIENCE: '60s' };
+
 const busy = testCaller('busy');
 const other = testCaller('other');
 
@@ -24,7 +27,7 @@ describe('the queue', () => {
     const gateway = await startGateway({
       double,
       callers: [busy, other],
-      env: { UPSTREAM_CONCURRENCY: '10', PATIENCE: '5m', QUEUE_LIMIT: '2000' },
+      env: { ...LONG, UPSTREAM_CONCURRENCY: '10', PATIENCE: '5m', QUEUE_LIMIT: '2000' },
     });
     double.fault({ kind: 'hold' });
     const flood = jobIds(1010).map((id) => readJob(gateway, id, { caller: busy }));
@@ -48,7 +51,7 @@ describe('the queue', () => {
     const gateway = await startGateway({
       double,
       callers: [busy, other],
-      env: { UPSTREAM_CONCURRENCY: '2', QUEUE_LIMIT: '20' },
+      env: { ...LONG, UPSTREAM_CONCURRENCY: '2', QUEUE_LIMIT: '20' },
     });
     const flood = jobIds(30).map((id) => readJob(gateway, id, { caller: busy }));
     await untilRefused(gateway, 8);
@@ -83,6 +86,23 @@ describe('the queue', () => {
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(2);
     expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(4);
     expect(double.count).toBe(2);
+  });
+
+  it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
+    const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
+    double.fault({ kind: 'too-many', retryAfter: '60' }, { times: 1 });
+    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '20s' } });
+    const [first = '', ...others] = jobIds(3);
+    const refusedUpstream = readJob(gateway, first);
+    await double.arrived(1);
+    const inLine = [...others, ...others].map((id) => readJob(gateway, id));
+    for (const answer of await Promise.all([refusedUpstream, ...inLine])) {
+      expect(answer.status).toBe(429);
+      expect(answer.tookMs).toBeLessThan(10_000);
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(55);
+    }
+    expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
+    expect(double.count).toBe(1);
   });
 
   it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
@@ -133,8 +153,8 @@ describe('the queue', () => {
 
   it('spends nothing on a caller that goes away while it waits', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'slow', ms: 700 }, { times: 1 });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1' } });
+    double.fault({ kind: 'hold' }, { times: 1 });
+    const gateway = await startGateway({ double, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
     const [slow = '', abandoned = ''] = jobIds(2);
     const under = readJob(gateway, slow);
     await double.arrived(1);
@@ -144,15 +164,17 @@ describe('the queue', () => {
     leaving.abort();
     await expect(gone).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');
+    double.clearFaults();
     expect((await under).status).toBe(200);
     expect((await readJob(gateway, jobIds(1)[0] ?? '')).status).toBe(200);
     expect(double.callsFor(abandoned)).toHaveLength(0);
   });
 
   it('keeps a call for those who still wait when the one who began it goes away', async () => {
-    const double = await startDouble({ latencyMs: [800, 800] });
+    const double = await startDouble();
     const { id } = double.addJob();
-    const gateway = await startGateway({ double });
+    double.fault({ kind: 'hold' });
+    const gateway = await startGateway({ double, env: LONG });
     const leaving = new AbortController();
     const first = readJob(gateway, id, { signal: leaving.signal });
     await double.arrived(1);
@@ -161,6 +183,8 @@ describe('the queue', () => {
     await fetch(`${gateway.url}/health/live`);
     leaving.abort();
     await expect(first).rejects.toThrow();
+    await gateway.logged((line) => line['outcome'] === 'gone');
+    double.clearFaults();
     expect((await second).status).toBe(200);
     expect(double.count).toBe(1);
   });

@@ -10,9 +10,11 @@ import { mostInWindow } from '../support/windows.ts';
 /** `SOAK_SECONDS=600 SOAK_SEED=7 npm run test:faults -- soak` repeats a run. */
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60);
 const SEED = Number(process.env['SOAK_SEED'] ?? Date.now() % 1_000_000);
+const RESIDENT = 'process_resident_memory_bytes';
 const LIMIT = { limit: 100, windowMs: 2000 };
-/** What the heap takes to warm up, and what a collection that is due may leave. */
-const MOST_GROWTH_BYTES = 64 * 2 ** 20;
+/** From the second quarter of the run, when all is warm, to the last: what a collection that is due may leave. */
+const MOST_GROWTH_BYTES = 24 * 2 ** 20;
+const LOOK_EVERY_MS = 1000;
 
 /** mulberry32: a small generator that a seed repeats. */
 function generator(seed: number): () => number {
@@ -39,8 +41,30 @@ async function trouble(deployment: Deployment, random: () => number, until: numb
   return told;
 }
 
-function memoryOf({ gateways }: Deployment): Promise<number[]> {
-  return Promise.all(gateways.map((gateway) => metric(gateway, 'process_resident_memory_bytes')));
+/** What each replica's memory comes to, as long as it is looked at. */
+class Memory {
+  readonly #samples: number[][] = [];
+  #looking = true;
+  readonly #loop: Promise<void>;
+
+  constructor({ gateways }: Deployment) {
+    this.#loop = (async () => {
+      while (this.#looking) {
+        this.#samples.push(await Promise.all(gateways.map((gateway) => metric(gateway, RESIDENT))));
+        await delay(LOOK_EVERY_MS);
+      }
+    })();
+  }
+
+  /** By how much each has grown from the second quarter to the last, on the average. */
+  async growth(): Promise<number[]> {
+    this.#looking = false;
+    await this.#loop;
+    const quarter = Math.floor(this.#samples.length / 4);
+    const mean = (from: number, replica: number): number =>
+      this.#samples.slice(from, from + quarter).reduce((sum, at) => sum + at[replica]!, 0) / quarter;
+    return this.#samples[0]!.map((_, replica) => mean(3 * quarter, replica) - mean(quarter, replica));
+  }
 }
 
 it(
@@ -56,16 +80,14 @@ it(
     for (const gateway of deployment.gateways) await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
     const load = new Load(deployment, { cached: 150, cold: 25, cachedIds });
     await delay(10_000);
-    const before = await memoryOf(deployment);
+    const memory = new Memory(deployment);
     const told = await trouble(deployment, generator(SEED), performance.now() + SECONDS * 1000);
     // The longest cooldown and pause.
     await delay(12_000);
     const wellAt = performance.now();
     await delay(2000);
     await load.stop();
-    const after = await memoryOf(deployment);
-
-    const growth = after.map((bytes, index) => bytes - before[index]!);
+    const growth = await memory.growth();
     const most = mostInWindow(await deployment.double.told(), LIMIT.windowMs);
     process.stdout.write(
       `soak: ${told.length} faults; cached ${JSON.stringify(counts(load.during('cached', 0, Infinity)))}, ` +

@@ -21,6 +21,8 @@ export const object: Rule = {
   says: 'an object',
 };
 
+export const flag: Rule = { holds: (value) => typeof value === 'boolean', says: 'true or false' };
+
 export function number(least: number, most: number): Rule {
   const holds = (value: unknown): boolean => typeof value === 'number' && value >= least && value <= most;
   return { holds, says: `a number from ${least} to ${most}` };

@@ -5,6 +5,7 @@ import {
   UNAUTHORIZED,
   UNAUTHORIZED_UNWRAPPED,
   UNKNOWN_CLIENT,
+  retryAfter,
   tooManyRequests,
 } from './documented-errors.ts';
 import { HANG, RESET, plain, sendAnswer, sendHalf } from './reactions.ts';
@@ -22,7 +23,8 @@ export interface StatusFault {
 
 /** What goes wrong with a job request that has been admitted. The normal answer is that of the job, or 404. */
 export type FaultSpec =
-  | StatusFault
+  /** `hangs`: head and half the body, then nothing. */
+  | (StatusFault & { readonly hangs?: boolean })
   /** Accepts the request and never answers. */
   | { readonly kind: 'hang' }
   /** Head and half the body of the normal answer, then nothing. */
@@ -45,19 +47,22 @@ export type FaultSpec =
   | { readonly kind: 'unauthorized-unwrapped' }
   /** The 401 that a new token does not cure. */
   | { readonly kind: 'unknown-client' }
-  /** A 429 with exactly this `Retry-After`, or without one; it is no doing of the limits. */
-  | { readonly kind: 'too-many'; readonly retryAfter?: string }
+  /**
+   * A 429 with exactly this `Retry-After`, or with the date so many milliseconds after the request's arrival, or without one;
+   * it is no doing of the limits.
+   */
+  | { readonly kind: 'too-many'; readonly retryAfter?: string; readonly dateInMs?: number }
   /** The normal answer, compressed when the client accepts that. */
   | { readonly kind: 'gzip' };
 
 export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): Reaction {
   switch (spec.kind) {
     case 'status':
-      return plain(statusAnswer(spec));
+      return spec.hangs ? hangBody(statusAnswer(spec)) : plain(statusAnswer(spec));
     case 'hang':
       return HANG;
     case 'hang-body':
-      return { outcome: 'hang-body', send: (_, response) => sendHalf(response, normal, () => undefined) };
+      return hangBody(normal);
     case 'slow':
       return { ...plain(normal), delayMs: spec.ms };
     case 'hold':
@@ -82,10 +87,18 @@ export function reactionTo(spec: FaultSpec, normal: Answer, clientId: string): R
     case 'unknown-client':
       return plain(UNKNOWN_CLIENT);
     case 'too-many':
-      return plain(tooManyRequests(spec.retryAfter, clientId));
+      return plain(tooManyRequests(retryAfterOf(spec), clientId));
     case 'gzip':
       return { outcome: normal.status, send: (request, response) => sendGzip(request, response, normal) };
   }
+}
+
+function retryAfterOf({ retryAfter: text, dateInMs }: FaultSpec & { kind: 'too-many' }): string | undefined {
+  return dateInMs === undefined ? text : retryAfter(dateInMs, 'date');
+}
+
+function hangBody(answer: Answer): Reaction {
+  return { outcome: 'hang-body', send: (_, response) => sendHalf(response, answer, () => undefined) };
 }
 
 /** A fault's answer. */

@@ -3,6 +3,7 @@ import {
   check,
   checkFields,
   either,
+  flag,
   listOf,
   nothing,
   number,
@@ -60,7 +61,7 @@ const TOKEN_FAULTS: Readonly<Record<TokenFault['kind'], Fields>> = {
 };
 
 const FAULTS: Readonly<Record<FaultSpec['kind'], Fields>> = {
-  status,
+  status: { ...status, hangs: flag },
   hang: {},
   'hang-body': {},
   hold: {},
@@ -73,7 +74,7 @@ const FAULTS: Readonly<Record<FaultSpec['kind'], Fields>> = {
   unauthorized: {},
   'unauthorized-unwrapped': {},
   'unknown-client': {},
-  'too-many': { retryAfter: text },
+  'too-many': { retryAfter: text, dateInMs: milliseconds },
   gzip: {},
 };
 

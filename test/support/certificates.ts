@@ -5,12 +5,15 @@ import { join } from 'node:path';
 export interface Certificates {
   /** Path of the authority's certificate. */
   readonly authority: string;
+  /** Paths of the two below. */
+  readonly keyPath: string;
+  readonly certPath: string;
   readonly key: Buffer;
   readonly cert: Buffer;
 }
 
-/** An authority of its own, and a certificate that it has issued for `localhost`, made with openssl in a folder. */
-export function makeCertificates(folder: string): Certificates {
+/** An authority of its own, and a certificate that it has issued for some names, made with openssl in a folder. */
+export function makeCertificates(folder: string, names = 'DNS:localhost'): Certificates {
   const file = (name: string): string => join(folder, name);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -37,7 +40,7 @@ export function makeCertificates(folder: string): Certificates {
     '-subj',
     '/CN=localhost',
   );
-  writeFileSync(file('names'), 'subjectAltName=DNS:localhost');
+  writeFileSync(file('names'), `subjectAltName=${names}`);
   const issuer = [
     '-CA',
     file('ca.pem'),
@@ -50,6 +53,8 @@ export function makeCertificates(folder: string): Certificates {
   openssl('x509', '-req', '-in', file('server.csr'), ...issuer, '-out', file('server.pem'), '-days', '2');
   return {
     authority: file('ca.pem'),
+    keyPath: file('server.key'),
+    certPath: file('server.pem'),
     key: readFileSync(file('server.key')),
     cert: readFileSync(file('server.pem')),
   };

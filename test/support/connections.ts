@@ -4,13 +4,16 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 /** Stands before a server and counts the connections that are made to it. */
 export class Connections {
   count = 0;
+  /** Where the next connection leads. */
+  port: number;
   readonly #sockets = new Set<Socket>();
   readonly #server;
 
   private constructor(port: number) {
+    this.port = port;
     this.#server = createServer((socket) => {
       this.count++;
-      const onwards = connect(port, '127.0.0.1');
+      const onwards = connect(this.port, '127.0.0.1');
       for (const end of [socket, onwards]) {
         this.#sockets.add(end);
         end.on('error', () => undefined);

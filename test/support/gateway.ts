@@ -167,12 +167,21 @@ export class Gateway {
     this.#waiting.clear();
   }
 
+  /** Those of Redis. */
+  #passwords(): string[] {
+    const { REDIS_URL = '', ...env } = this.#options.env ?? {};
+    const given = Object.keys(env).filter((name) => /^REDIS_.*PASSWORD$/.test(name));
+    const inUrl = URL.parse(REDIS_URL)?.password ?? '';
+    return [inUrl, ...given.map((name) => env[name] ?? '')].filter((password) => password !== '');
+  }
+
   #expectNoSecrets(): void {
     const tokens = this.#options.double.calls.map(({ token }) => token).filter((token) => token.length > 0);
     const secrets = [
       this.#options.double.settings.clientSecret,
       ...this.callers.map(({ key }) => key),
       ...new Set(tokens),
+      ...this.#passwords(),
     ];
     const leaked = secrets.some((secret) => this.output.includes(secret));
     if (leaked) throw new Error('the gateway has written a secret');

@@ -2,17 +2,30 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort, untilListening } from './ports.ts';
 
-/** A redis-server of the test's own, on a free port, that keeps nothing on disk. */
+/** The arguments of a redis-server on a port that keeps nothing on disk. */
+export function inMemory(port: number): string[] {
+  return ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+}
+
+/** A redis-server of the test's own, on a free port. */
 export class RedisServer {
   readonly port: number;
+  readonly #args: readonly string[];
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  private constructor(port: number, args: readonly string[]) {
     this.port = port;
+    this.#args = args;
+  }
+
+  /** One that has still to be started. */
+  static async on(args: (port: number) => readonly string[] = inMemory): Promise<RedisServer> {
+    const port = await freePort();
+    return new RedisServer(port, args(port));
   }
 
   static async start(): Promise<RedisServer> {
-    const redis = new RedisServer(await freePort());
+    const redis = await RedisServer.on();
     await redis.start();
     return redis;
   }
@@ -21,13 +34,14 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it (again) on its port, empty. */
+  /** Starts it (again) on its port; one in memory is empty then. */
   async start(): Promise<void> {
-    const options = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-    this.#process = spawn('redis-server', options, { stdio: 'ignore' });
+    this.#process = spawn('redis-server', this.#args, { stdio: 'ignore' });
+    const [fault, exit] = [once(this.#process, 'error'), once(this.#process, 'exit')];
     await Promise.race([
       untilListening(this.port),
-      once(this.#process, 'error').then(([error]) => Promise.reject(error as Error)),
+      fault.then(([error]) => Promise.reject(error as Error)),
+      exit.then(([status]) => Promise.reject(new Error(`redis-server has ended with ${String(status)}`))),
     ]);
   }
 

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach } from '@jest/globals';
 import { type DoubleOptions, ITwinDouble } from '../simulator/itwin-double.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
@@ -5,6 +8,8 @@ import { RedisServer } from './redis.ts';
 
 /** What a test starts ends with it, last first: each in turn, so that a gateway ends before what it needs. */
 const ends: (() => Promise<unknown>)[] = [];
+/** A drain of the tests takes no longer. */
+const LONGEST_END_MS = 10_000;
 
 afterEach(async () => {
   const faults: unknown[] = [];
@@ -18,16 +23,36 @@ export async function startDouble(options: DoubleOptions = {}): Promise<ITwinDou
   return double;
 }
 
-export async function startRedis(): Promise<RedisServer> {
-  const redis = await RedisServer.start();
+/** @param args those of redis-server on a port; default: one that keeps nothing on disk */
+export async function startRedis(args?: (port: number) => readonly string[]): Promise<RedisServer> {
+  const redis = await RedisServer.on(args);
   ends.push(() => redis.kill());
+  await redis.start();
   return redis;
+}
+
+/** A folder that is gone after the test, with what is in it. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'gateway-test-'));
+  ends.push(async () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const gateway = await Gateway.start(options);
-  ends.push(() => gateway.stop());
+  ends.push(() => endOf(gateway));
   return gateway;
+}
+
+/** One that does not end must not keep what was started before it from ending. */
+async function endOf(gateway: Gateway): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort();
+    gateway.signal('SIGKILL');
+  }, LONGEST_END_MS);
+  await gateway.stop().finally(() => clearTimeout(timer));
+  if (late.signal.aborted) throw new Error(`the gateway did not end within ${LONGEST_END_MS} ms`);
 }
 
 /** Runs at the end of the test. */

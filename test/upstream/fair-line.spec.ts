@@ -66,12 +66,33 @@ describe('the fair line', () => {
     expect(order(line)).toEqual(['a1', 'b1', 'a2']);
   });
 
+  it('when full of reads that a flood shares, turns away the last of those, not who comes new', () => {
+    const line = new FairLine<Named>(3);
+    for (const id of ['f1', 'f2', 'f3']) line.enter(ticket(id, ['a', 'b']));
+    const turnedAway = line.enter(ticket('c1', ['c']));
+    expect(turnedAway?.id).toBe('f3');
+    expect(line.size).toBe(3);
+    expect(order(line)).toEqual(['f1', 'f2', 'c1']);
+  });
+
   it('counts who would go before a new read: own ones, and one of each other caller for each of those', () => {
     const line = new FairLine<Named>(100);
     for (const id of ['a1', 'a2', 'a3', 'a4', 'b1', 'b2']) line.enter(ticket(id, [id[0] ?? '']));
     expect(line.ahead('a')).toBe(6);
     expect(line.ahead('b')).toBe(5);
     expect(line.ahead('c')).toBe(2);
+  });
+
+  it('knows in which order they would go, those that several wait for once', () => {
+    const line = new FairLine<Named>(100);
+    for (const id of ['a1', 'a2', 'b1']) line.enter(ticket(id, [id[0] ?? '']));
+    line.enter(ticket('ab', ['a', 'b']));
+    line.enter(ticket('a0', ['a'], true));
+    line.enter(ticket('c1', ['c']));
+    line.next();
+    const expected = [...line];
+    expect(expected.map((named) => line.before(named))).toEqual(expected.map((_, index) => index));
+    expect(order(line)).toEqual(expected.map(({ id }) => id));
   });
 
   it('forgets callers of whom nobody waits', () => {

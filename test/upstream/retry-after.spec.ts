@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parseRetryAfter } from '../../src/upstream/retry-after.ts';
 
@@ -9,6 +11,8 @@ describe('Retry-After', () => {
     [' 7 ', 7000],
     ['Wed, 21 Oct 2026 07:28:30 GMT', 30_000],
     ['Wednesday, 21-Oct-26 07:28:30 GMT', 30_000],
+    ['Wed Oct 21 07:28:30 2026', 30_000],
+    ['Sun Nov  1 07:28:30 2026', 11 * 24 * 3_600_000 + 30_000],
   ])('reads %j', (value, waitMs) => {
     expect(parseRetryAfter(value, date)).toBe(waitMs);
   });
@@ -19,6 +23,18 @@ describe('Retry-After', () => {
       expect(parseRetryAfter(value, date)).toBeUndefined();
     },
   );
+
+  it('reads a date without a zone as GMT wherever the gateway runs', () => {
+    const file = JSON.stringify(join(import.meta.dirname, '../../src/upstream/retry-after.ts'));
+    const asctime = JSON.stringify('Wed Oct 21 07:28:30 2026');
+    const script = `const { parseRetryAfter: parse } = await import(${file});
+      console.log(new Date(0).getHours(), parse(${asctime}, ${JSON.stringify(date)}))`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      env: { TZ: 'Asia/Tokyo' },
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('9 30000\n');
+  });
 
   it('takes an HTTP-date relative to our own clock only when the answer has no date', () => {
     const inAMinute = new Date(Date.now() + 60_000).toUTCString();

@@ -96,7 +96,8 @@ export class Plot {
         ...this.#size(),
         legend: { show: false },
         cursor: { show: false },
-        padding: [8, 8, 0, 0],
+        // Half a label fits beside the newest moment.
+        padding: [8, 28, 0, 0],
         scales: {
           x: { time: true, range: (_plot, _min, max) => [max - this.#spanS(), max] },
           y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.1)] },

@@ -1,23 +1,51 @@
 import { CallerGone } from '../../errors/caller-gone.ts';
-import type { Exchange, Flight, Found, Read } from '../exchange.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import type { Exchange, Flight, Found, Trip, UpstreamTrace } from '../exchange.ts';
 import { Party, type Waiter } from '../party.ts';
+import { traced, UpstreamFailure } from '../upstream-failure.ts';
 
 /** One read under way, and those who wait for it. */
 class SharedFlight {
   readonly #party = new Party();
   readonly #cancel = new AbortController();
   #result: Promise<Found> | undefined;
+  #failed: UpstreamTrace | undefined;
+  /** A copy may still answer it; a call will be made; the call is on its way. */
+  #phase: 'looking' | 'waiting' | 'sent' = 'looking';
 
-  constructor(private readonly onEnd: () => void) {}
+  constructor(
+    private readonly strict: boolean,
+    private readonly onEnd: () => void,
+  ) {}
 
   /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
-  start(next: Exchange<Flight>, read: Read): void {
-    const flight = { ...read, party: this.#party, signal: this.#cancel.signal, again: false };
+  start(next: Exchange<Flight>, trip: Trip): void {
+    const flight: Flight = {
+      ...trip,
+      party: this.#party,
+      signal: this.#cancel.signal,
+      again: false,
+      onMissed: () => {
+        this.#phase = 'waiting';
+      },
+      onSent: () => {
+        this.#phase = 'sent';
+      },
+      onFailed: (trace) => {
+        this.#failed = trace;
+      },
+    };
     this.#result = next(flight).finally(this.onEnd);
   }
 
+  /** Whether its answer is one for this trip: a strict one takes only what is called for after it came. */
+  suits({ strict }: Trip): boolean {
+    if (!strict) return true;
+    return this.#phase === 'waiting' || (this.strict && this.#phase === 'looking');
+  }
+
   /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
-  async wait({ caller, patienceMs, signal }: Read, begin?: () => void): Promise<Found> {
+  async wait({ caller, patienceMs, signal }: Trip, begin?: () => void): Promise<Found> {
     const ended = Promise.withResolvers<never>();
     const waiter: Waiter = { caller: caller.name, patienceMs, refuse: ended.reject };
     const gone = (): void => {
@@ -29,6 +57,10 @@ class SharedFlight {
       begin?.();
       if (!this.#result) throw new Error('a flight is started by its first waiter');
       return await Promise.race([this.#result, ended.promise]);
+    } catch (error) {
+      // Refused another try: a call was made all the same.
+      const untraced = error instanceof GatewayError && !(error instanceof UpstreamFailure);
+      throw untraced ? traced(error, this.#failed) : error;
     } finally {
       signal.removeEventListener('abort', gone);
       this.#party.remove(waiter);
@@ -49,19 +81,20 @@ class SharedFlight {
  * However many callers ask for one job at one time, one read answers them (single flight). An error is shared with those
  * who waited, and with nobody later.
  */
-export function coalesce(next: Exchange<Flight>): Exchange {
+export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
+  /** The latest flight of each job: the one with most of its way before it. */
   const flights = new Map<string, SharedFlight>();
-  return async (read) => {
-    if (read.signal.aborted) throw new CallerGone();
-    const { jobId } = read;
+  return async (trip) => {
+    if (trip.signal.aborted) throw new CallerGone();
+    const { jobId } = trip;
     const underWay = flights.get(jobId);
-    if (underWay) return { ...(await underWay.wait(read)), collapsed: true };
-    const flight = new SharedFlight(() => {
+    if (underWay?.suits(trip)) return { ...(await underWay.wait(trip)), collapsed: true };
+    const flight = new SharedFlight(trip.strict, () => {
       if (flights.get(jobId) === flight) flights.delete(jobId);
     });
     flights.set(jobId, flight);
-    return flight.wait(read, () => {
-      flight.start(next, read);
+    return flight.wait(trip, () => {
+      flight.start(next, trip);
     });
   };
 }

@@ -24,6 +24,7 @@ export const retry: Layer<Flight> = (next) => async (read) => {
       if (!(error instanceof UpstreamFailure))
         throw hasNoSlot(error) ? (reasonToTell(failed) ?? error) : error;
       failed = error;
+      read.onFailed(error.call.trace);
       if (triesLeft[error.call.kind]-- <= 0) throw error;
     }
   }

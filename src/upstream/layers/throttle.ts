@@ -3,7 +3,7 @@ import type { Budget } from '../../budget/budget.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
-import { FairLine, type Ticket } from '../fair-line.ts';
+import { Line, type Ticket } from '../line.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /**
@@ -44,7 +44,7 @@ interface Waiting extends Ticket {
  * budget has), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
  */
 export class Throttle {
-  readonly #line: FairLine<Waiting>;
+  readonly #line: Line<Waiting>;
   readonly #bottleneck: Bottleneck;
   readonly #expiration: number;
   /** Slots held by askers, and by calls under way. */
@@ -60,7 +60,7 @@ export class Throttle {
     private readonly budget: Budget,
     private readonly options: ThrottleOptions,
   ) {
-    this.#line = new FairLine(options.queueLimit);
+    this.#line = new Line(options.queueLimit);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
     // A slot's life: its asking, another's call and a token request that are waited for before, and the call.
     this.#expiration = LONGEST_ASKING_MS + 3 * options.callMs;
@@ -87,6 +87,7 @@ export class Throttle {
       resolve,
       reject,
       again: read.again,
+      refreshes: read.known?.readAt,
       get callers() {
         return read.party.callers;
       },
@@ -100,6 +101,7 @@ export class Throttle {
     if (turnedAway === ticket) return promise;
     read.signal.addEventListener('abort', gone, { once: true });
     read.party.standInLine({
+      forecastMs: () => this.#turnMs(this.#line.before(ticket)),
       refusal: () => this.refusal(read),
       onCallers: () => {
         this.#line.callersChanged(ticket);
@@ -147,6 +149,7 @@ export class Throttle {
         await this.#ready();
         const waitMs = this.#line.size > 0 ? await this.budget.ask(this.#line.size) : 0;
         if (waitMs <= 0) return this.#line.next();
+        if (waitMs > LONGEST_ASKING_MS) this.#noneBefore(waitMs);
         await sleep(Math.min(waitMs, LONGEST_ASKING_MS));
       }
     } catch (error) {
@@ -168,7 +171,7 @@ export class Throttle {
   /** Never rejects: what comes of it is the ticket's. */
   async #call({ read, next, since, resolve, reject }: Waiting): Promise<void> {
     read.party.leaveLine();
-    read.onSent?.();
+    read.onSent();
     this.options.onSlot?.(performance.now() - since);
     const expired = AbortSignal.timeout(this.options.callMs);
     const sentAt = performance.now();
@@ -188,12 +191,27 @@ export class Throttle {
     const { kind, retryAfterMs } = error.call;
     if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
     else if (retryAfterMs !== undefined) this.budget.close(retryAfterMs);
+    this.#noneBefore(this.budget.state().closedMs);
   }
 
-  /** When the budget lets a new read go, and a slot is free of those ahead of it. */
-  #forecastMs({ party, again }: Flight): number {
-    const ahead = Math.min(this.#line.size, ...[...party.callers].map((caller) => this.#line.ahead(caller)));
-    const before = again ? 0 : ahead;
+  /** Nothing goes for so many milliseconds. */
+  #noneBefore(waitMs: number): void {
+    for (const { read } of this.#line) read.party.expect(waitMs);
+  }
+
+  /** When a new read has its turn. */
+  #forecastMs({ party, known, again }: Flight): number {
+    if (again) return this.#turnMs(0);
+    return known ? this.forecastRefreshMs(known) : this.#turnMs(this.#line.ahead(party.callers));
+  }
+
+  /** When the refresh of a copy would have its turn, in milliseconds from now. */
+  forecastRefreshMs({ readAt }: { readonly readAt: number }): number {
+    return this.#turnMs(this.#line.aheadOfRefresh(readAt));
+  }
+
+  /** When the budget lets a read go before which so many go, and a slot is free of them. */
+  #turnMs(before: number): number {
     const toEnd = Math.max(0, before + this.#underWay + 1 - this.options.concurrency);
     const slotMs = (toEnd * this.#meanCallMs) / this.options.concurrency;
     return Math.max(this.budget.forecastMs(before + 1), slotMs);

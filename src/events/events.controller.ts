@@ -1,0 +1,64 @@
+import { Controller, Get, Head, Inject, Query, Req, Res, UseGuards } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CallerGuard } from '../callers/caller.guard.ts';
+import { GatewayError } from '../errors/gateway-error.ts';
+import { JOBS_PATH } from '../upstream/itwin-api.ts';
+import { isJobId } from '../upstream/job-reads.ts';
+import { LAST_EVENT_ID } from './events.ts';
+import { Streams } from './streams.ts';
+
+const MOST_JOBS = 100;
+
+const HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store, no-transform',
+  // nginx, and what is made of it, would collect the events otherwise.
+  'x-accel-buffering': 'no',
+};
+
+/** The news of up to a hundred jobs, as they come (contract section 5). */
+@Controller(JOBS_PATH)
+@UseGuards(CallerGuard)
+export class EventsController {
+  constructor(@Inject(Streams) private readonly streams: Streams) {}
+
+  /** Stands before `GET`, for which Fastify would make one of its own: a stream without a body would never end. */
+  @Head('events')
+  head(): never {
+    throw GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET' } });
+  }
+
+  @Get('events')
+  events(
+    @Query('ids') ids: string | string[] | undefined,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): void {
+    const { caller } = request;
+    if (!caller) throw new Error('the guard lets nobody in without a name');
+    if (request.headers['last-event-id'] === LAST_EVENT_ID) {
+      void reply.status(204).send();
+      return;
+    }
+    const jobIds = jobIdsIn(ids);
+    this.streams.admit(caller);
+    reply.hijack();
+    reply.raw.writeHead(200, { ...reply.getHeaders(), ...HEADERS } as Record<string, string>);
+    reply.raw.flushHeaders();
+    this.streams.open(reply.raw, jobIds, caller, request.headers.authorization);
+  }
+}
+
+/** Each once, in lower case. */
+function jobIdsIn(ids: string | string[] | undefined): string[] {
+  const given = [ids ?? []].flat().join(',').split(',');
+  const jobIds = [...new Set(given.map((id) => id.trim().toLowerCase()))].filter((id) => id !== '');
+  if (jobIds.length === 0) throw invalid('ids must name at least one job: ids={id},{id}…');
+  if (jobIds.length > MOST_JOBS) throw invalid(`ids must name at most ${MOST_JOBS} jobs.`);
+  if (!jobIds.every(isJobId)) throw invalid('ids must be UUIDs, separated by commas.');
+  return jobIds;
+}
+
+function invalid(message: string): GatewayError {
+  return GatewayError.of('InvalidRequest', { message, target: 'ids' });
+}

@@ -1,0 +1,86 @@
+import type { ServerResponse } from 'node:http';
+import type { Authenticator, Caller } from '../callers/caller.ts';
+import { GatewayError } from '../errors/gateway-error.ts';
+import { EventStream } from './event-stream.ts';
+import type { Watches } from './watches.ts';
+
+/** How often a comment keeps streams open, and how often it is looked whether their callers still may have them. In milliseconds. */
+const HEARTBEAT_MS = 15_000;
+const GRANT_MS = 1000;
+
+/** Who has a stream, and by which credential. */
+interface Holder {
+  readonly caller: string;
+  readonly authorization: string | undefined;
+}
+
+/** Every open stream of events. */
+export class Streams {
+  readonly #open = new Map<EventStream, Holder>();
+  readonly #timers: readonly NodeJS.Timeout[];
+  #closing = false;
+
+  /** @param perCaller most streams that one caller may have */
+  constructor(
+    private readonly watches: Watches,
+    private readonly authenticator: Authenticator,
+    private readonly perCaller: number,
+  ) {
+    const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
+    this.#timers = [
+      every(HEARTBEAT_MS, () => {
+        for (const stream of this.#open.keys()) stream.beat();
+      }),
+      every(GRANT_MS, () => {
+        this.#checkGrants();
+      }),
+    ];
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** @throws {GatewayError} `TooManyRequests` when the caller has as many as it may */
+  admit(caller: Caller): void {
+    let own = 0;
+    for (const holder of this.#open.values()) if (holder.caller === caller.name) own++;
+    if (own < this.perCaller) return;
+    const message = 'The caller has as many event streams as it may have.';
+    throw GatewayError.of('TooManyRequests', { message, retryAfterMs: HEARTBEAT_MS });
+  }
+
+  /** Streams the news of these jobs until all are over, the reader goes, its grant ends, or the gateway does. */
+  open(
+    response: ServerResponse,
+    jobIds: readonly string[],
+    caller: Caller,
+    authorization: string | undefined,
+  ): void {
+    const stream = new EventStream(response, caller);
+    this.#open.set(stream, { caller: caller.name, authorization });
+    response.once('close', () => {
+      this.#open.delete(stream);
+      stream.stop();
+    });
+    if (this.#closing) stream.closeEarly();
+    else stream.start(jobIds, this.watches);
+  }
+
+  /** The gateway ends: readers come again, elsewhere. */
+  closeAll(): void {
+    this.#closing = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const stream of this.#open.keys()) stream.closeEarly();
+  }
+
+  #checkGrants(): void {
+    for (const [stream, { authorization }] of this.#open) {
+      try {
+        stream.belongsTo(this.authenticator.authenticate(authorization));
+      } catch {
+        stream.closeEarly();
+      }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Logger } from 'pino';
+import { createApp } from './app.ts';
+import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
+import { environment, loadSettings, type Settings, SettingsError } from './config/settings.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { createLog } from './log.ts';
+
+/** sysexits.h: the configuration is at fault. */
+const EX_CONFIG = 78;
+
+/** Takes what is to be done when the process is told to end. */
+type OnSignals = (end: (signal: NodeJS.Signals) => void) => void;
+
+/** Starts the gateway, up to where it listens; ends the process when it cannot. */
+export async function serve(onSignals: OnSignals): Promise<void> {
+  try {
+    await start(onSignals);
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    process.exit(error instanceof SettingsError ? EX_CONFIG : 1);
+  }
+}
+
+async function start(onSignals: OnSignals): Promise<void> {
+  const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
+  const log = createLog(settings.LOG_LEVEL);
+  const lifecycle = new Lifecycle();
+  const app = await createApp(settings, log, lifecycle);
+  const started = app.listen(settings.PORT, settings.HOST);
+  const end = ending(app, started, settings, lifecycle, log);
+  onSignals((signal) => {
+    end(signal).catch((error: unknown) => {
+      log.fatal({ err: error }, 'could not end in order');
+      process.exitCode = 1;
+    });
+  });
+  await started;
+  lifecycle.serve();
+  log.info({ url: await app.getUrl() }, 'listening');
+}
+
+function faultsOfCallersFile(path: string): string[] {
+  try {
+    readCallersFile(path);
+    return [];
+  } catch (error) {
+    if (error instanceof CallersFileError) return [...error.faults];
+    throw error;
+  }
+}
+
+/**
+ * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
+ * then those under way are finished. SIGINT, somebody at a terminal, does without the while.
+ */
+function ending(
+  app: NestFastifyApplication,
+  started: Promise<unknown>,
+  settings: Settings,
+  lifecycle: Lifecycle,
+  log: Logger,
+): (signal: NodeJS.Signals) => Promise<void> {
+  return async (signal) => {
+    if (lifecycle.phase === 'draining') return;
+    lifecycle.drain();
+    log.info({ signal }, 'draining');
+    if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
+    await started;
+    // A read's waiting, a token, the call and a second and third try; who has no answer by then will not take one.
+    const longestReadMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
+    setTimeout(() => {
+      app.getHttpServer().closeAllConnections();
+    }, longestReadMs).unref();
+    await app.close();
+    log.info('ended');
+    // A connection that is being made, to a Redis that hangs say, would keep the process for as long as it takes.
+    process.exit(0);
+  };
+}
+
+/** What can be mended from outside is said in a line; anything else with all that is known. */
+function explain(error: unknown): string {
+  if (error instanceof SettingsError) return error.message;
+  const { syscall, code, message, stack } = error as NodeJS.ErrnoException;
+  return syscall === 'listen' ? `cannot listen (${code ?? ''}): ${message}` : (stack ?? String(error));
+}

@@ -1,0 +1,58 @@
+import { Cluster, type ClusterNode, type ClusterOptions } from 'ioredis';
+import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import type { RedisWay } from './redis-way.ts';
+
+/** A node that has not said a word for so long while it was asked is given up, in milliseconds. */
+const NODE_TIMEOUT_MS = 1000;
+/** How often it is looked who has which slots, in milliseconds, beside whenever a node says that one has moved. */
+const SLOTS_INTERVAL_MS = 5000;
+
+/**
+ * A cluster whose commands are bounded as a whole, redirections included. ioredis' own `commandTimeout` would hold for what a node
+ * is asked while it connects as well: a busy start would then take a cluster that is there for one that is away.
+ */
+class BoundedCluster extends Cluster {
+  override sendCommand(...[command, ...rest]: Parameters<Cluster['sendCommand']>): unknown {
+    if (this.status === 'ready') command.setTimeout(COMMAND_TIMEOUT_MS);
+    return super.sendCommand(command, ...rest);
+  }
+}
+
+/**
+ * Connects to a cluster. What cannot be answered fails at once instead of being tried again (the delays are 0): while a master is
+ * away, the keys in its slots are misses. A node that is lost is left to `MOVED`, and to the next look at the slots.
+ */
+export function connectCluster({ nodes, login }: RedisWay & { readonly kind: 'cluster' }): Cluster {
+  const options = {
+    redisOptions: { ...connectionOptions(login), socketTimeout: NODE_TIMEOUT_MS },
+    enableOfflineQueue: false,
+    clusterRetryStrategy: reconnectDelayMs,
+    maxRedirections: 4,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    slotsRefreshInterval: SLOTS_INTERVAL_MS,
+    // Node looks the name up when it connects; an address in its place would not be what the certificate is for.
+    dnsLookup: (hostname, found) => {
+      found(null, hostname);
+    },
+  } satisfies ClusterOptions;
+  const cluster = new BoundedCluster(nodes as ClusterNode[], options);
+  stayConnected(cluster);
+  return cluster;
+}
+
+/**
+ * ioredis connects to a node when it is first asked, and notices that a cluster is away when its last connection has ended.
+ * With a connection to every node, replicas included, the first reads find their copies, and an idle gateway notices too.
+ */
+function stayConnected(cluster: Cluster): void {
+  const connect = (node: { status: string; connect(): Promise<void> }): void => {
+    if (node.status === 'wait') node.connect().catch(() => undefined);
+  };
+  cluster.on('ready', () => {
+    cluster.nodes().forEach(connect);
+  });
+  cluster.on('+node', (node: Parameters<typeof connect>[0]) => {
+    if (cluster.status === 'ready') connect(node);
+  });
+}

@@ -1,0 +1,127 @@
+import { LRUCache } from 'lru-cache';
+import type { Copy } from './copy.ts';
+import { isFinishedJob } from './copy.ts';
+import { type Lifetimes, remainingMs } from './freshness.ts';
+
+/** What an entry costs beside its bytes: key, copy and list nodes, roughly. */
+const OVERHEAD_BYTES = 1024;
+
+/** The copies that all replicas share and that outlive a restart. A fault of the store is a miss, never an error. */
+export interface SharedCopies {
+  get(jobId: string): Promise<Copy | undefined>;
+  /**
+   * Keeps a copy for as long as it is good.
+   * @param evenOverFinished true: it replaces a finished job too, which otherwise nothing does
+   * @returns the copy that is good now
+   */
+  put(jobId: string, copy: Copy, evenOverFinished: boolean): Promise<Copy>;
+  drop(jobId: string): Promise<void>;
+}
+
+/** Takes who is to be told of each job that another replica has read, and whether it found it finished. */
+export type Announcements = (tell: (jobId: string, finished: boolean) => void) => void;
+
+export type CopyListener = (copy: Copy) => void;
+
+/** A copy, and where it was. */
+export interface Held {
+  readonly copy: Copy;
+  readonly source: 'memory' | 'redis';
+}
+
+export interface CopiesOptions {
+  readonly lifetimes: Lifetimes;
+  /** Most bytes of this process' own copies. */
+  readonly maxBytes: number;
+  readonly shared?: SharedCopies | undefined;
+  readonly onReadElsewhere?: Announcements | undefined;
+}
+
+/** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
+export class Copies {
+  readonly #options: CopiesOptions;
+  readonly #memory: LRUCache<string, Copy>;
+  readonly #watchers = new Map<string, Set<CopyListener>>();
+  readonly #looking = new Map<string, Promise<Held | undefined>>();
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+    this.#memory = new LRUCache({
+      maxSize: options.maxBytes,
+      sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
+    });
+    // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it.
+    options.onReadElsewhere?.((jobId, finished) => {
+      const held = this.#memory.peek(jobId);
+      if (finished && held && !isFinishedJob(held)) this.#memory.delete(jobId);
+      if (this.#watchers.has(jobId)) void this.find(jobId);
+    });
+  }
+
+  /** This process' own copy. */
+  inMemory(jobId: string): Held | undefined {
+    const copy = this.#memory.get(jobId);
+    return copy && remainingMs(copy, this.#options.lifetimes) > 0 ? { copy, source: 'memory' } : undefined;
+  }
+
+  /** Tells of each newer copy that comes to be held here, whoever has read it. @returns what ends it */
+  watch(jobId: string, listener: CopyListener): () => void {
+    const listeners = this.#watchers.get(jobId) ?? new Set();
+    this.#watchers.set(jobId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#watchers.get(jobId) === listeners) this.#watchers.delete(jobId);
+    };
+  }
+
+  #hold(jobId: string, copy: Copy): void {
+    this.#memory.set(jobId, copy);
+    for (const listener of this.#watchers.get(jobId) ?? []) listener(copy);
+  }
+
+  /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
+  find(jobId: string): Promise<Held | undefined> {
+    if (!this.#options.shared) return Promise.resolve(this.inMemory(jobId));
+    const looking = this.#looking.get(jobId) ?? this.#look(jobId, this.#options.shared);
+    this.#looking.set(jobId, looking);
+    return looking;
+  }
+
+  async #look(jobId: string, shared: SharedCopies): Promise<Held | undefined> {
+    try {
+      const copy = await shared.get(jobId);
+      const own = this.inMemory(jobId);
+      if (!copy || (own && !isNewer(copy, own.copy))) return own;
+      this.#hold(jobId, copy);
+      return { copy, source: 'redis' };
+    } finally {
+      this.#looking.delete(jobId);
+    }
+  }
+
+  /**
+   * Keeps what upstream has said.
+   * @param known the copy that it is the refresh of: of a finished job only the knowledge that it is gone takes the place
+   * @returns what is good now: what is not finished never replaces what is
+   */
+  async put(jobId: string, copy: Copy, known: Copy | undefined): Promise<Copy> {
+    const isGone = copy.kind === 'missing' && known !== undefined;
+    const held = this.inMemory(jobId)?.copy;
+    const best = held && isFinishedJob(held) && !isFinishedJob(copy) && !isGone ? held : copy;
+    const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
+    this.#hold(jobId, kept);
+    return kept;
+  }
+
+  /** The gateway may not see the job any more. */
+  async drop(jobId: string): Promise<void> {
+    this.#memory.delete(jobId);
+    await this.#options.shared?.drop(jobId);
+  }
+}
+
+/** Time decides, but nothing that is not finished is newer than what is. */
+function isNewer(copy: Copy, than: Copy): boolean {
+  if (isFinishedJob(copy) !== isFinishedJob(than)) return isFinishedJob(copy);
+  return copy.readAt > than.readAt;
+}

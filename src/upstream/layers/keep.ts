@@ -1,0 +1,22 @@
+import type { Copies } from '../copies.ts';
+import { isFinishedJob } from '../copy.ts';
+import type { Flight, Found, Layer } from '../exchange.ts';
+import { UpstreamFailure } from '../upstream-failure.ts';
+
+/** Keeps what upstream says: a job, or that there is none; what it says the gateway may not see is kept no longer. */
+export function keep(copies: Copies): Layer<Flight> {
+  return (next) => async (read) => {
+    read.onMissed();
+    let found: Found;
+    try {
+      found = await next(read);
+    } catch (error) {
+      if (error instanceof UpstreamFailure && error.call.trace.status === 403) await copies.drop(read.jobId);
+      throw error;
+    }
+    const copy = await copies.put(read.jobId, found.copy, read.known);
+    if (isFinishedJob(copy) || !read.heardOfEnd?.()) return { ...found, copy };
+    // Its end has become known elsewhere since: what was read before is not the answer any more.
+    return { ...found, copy: (await copies.find(read.jobId))?.copy ?? copy };
+  };
+}

@@ -1,0 +1,98 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { cacheStatus } from '../support/cache-status.ts';
+import { untilRedisIs } from '../support/readiness.ts';
+import { readJob } from '../support/reads.ts';
+import { clusterHolds, RedisCluster } from '../support/redis-cluster.ts';
+import { SentinelSet } from '../support/redis-sentinel.ts';
+import { startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { GATEWAY_LOGIN, holds, SecuredRedis } from '../support/secured-redis.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(60_000);
+
+/** Redis as it is run in production: the settings that lead there, and whether it holds a copy of a job. */
+interface Started {
+  readonly env: Readonly<Record<string, string>>;
+  holds(jobId: string): Promise<boolean>;
+}
+
+/** The login stands in the URL: there alone a character may have to be escaped. */
+async function oneServer(): Promise<Started> {
+  const secured = new SecuredRedis();
+  const server = await startRedis((port) => secured.server(port));
+  const eyes = secured.look(server);
+  const { NODE_EXTRA_CA_CERTS } = secured.env;
+  const login = `${GATEWAY_LOGIN.REDIS_USERNAME}:${GATEWAY_LOGIN.REDIS_PASSWORD.replace('-', '%2D')}`;
+  return {
+    env: { REDIS_URL: `rediss://${login}@localhost:${server.port}`, NODE_EXTRA_CA_CERTS },
+    holds: (jobId) => holds(eyes, jobId),
+  };
+}
+
+async function oneServerAndPassword(): Promise<Started> {
+  const secured = new SecuredRedis();
+  const server = await startRedis((port) => secured.server(port));
+  const eyes = secured.look(server);
+  return {
+    env: { REDIS_URL: `rediss://localhost:${server.port}`, ...secured.env },
+    holds: (jobId) => holds(eyes, jobId),
+  };
+}
+
+async function sentinel(): Promise<Started> {
+  const set = await SentinelSet.start();
+  const eyes = set.secured.look(set.master);
+  return { env: set.env, holds: (jobId) => holds(eyes, jobId) };
+}
+
+async function cluster(): Promise<Started> {
+  const { env, nodes } = await RedisCluster.start();
+  return { env, holds: (jobId) => clusterHolds(nodes, jobId) };
+}
+
+const WRONG = 'not-the-password';
+const gone = /redis is away/;
+
+describe.each([
+  ['one server, with the login in its URL', oneServer, 'REDIS_URL'],
+  ['one server, with the login beside its URL', oneServerAndPassword, 'REDIS_PASSWORD'],
+  ['Sentinel', sentinel, 'REDIS_SENTINEL_PASSWORD'],
+  ['a cluster', cluster, 'REDIS_PASSWORD'],
+] as const)('by TLS and as a user with the rights that are needed, at %s', (_, start, secret) => {
+  it('a finished job that one gateway has read is served by another without a call upstream', async () => {
+    const [double, redis] = [await startDouble(), await start()];
+    const ids = Array.from({ length: 12 }, () => double.addJob().id);
+    const one = await startGateway({ double, env: redis.env });
+    for (const id of ids) {
+      await readJob(one, id);
+      await until('it is stored', () => redis.holds(id));
+    }
+    const other = await startGateway({ double, env: redis.env });
+    await untilRedisIs('up', other);
+    const seen = await Promise.all(ids.map((id) => readJob(other, id)));
+    expect(seen.map((answer) => cacheStatus(answer)['detail'])).toEqual(ids.map(() => 'token:redis'));
+    expect(double.count).toBe(ids.length);
+    for (const { log, output } of [one, other]) {
+      expect(log.filter(({ msg }) => gone.test(msg ?? ''))).toEqual([]);
+      expect(output).not.toMatch(/ioredis|\bWARN/);
+    }
+    expect(await one.stop()).toBe(0);
+  });
+
+  it('reads go on with a wrong password, which is said once, with its reason and without the password', async () => {
+    const [double, redis] = [await startDouble(), await start()];
+    const given = redis.env[secret] ?? '';
+    const wrong = secret === 'REDIS_URL' ? given.replace(/:[^:@]+@/, `:${WRONG}@`) : WRONG;
+    const gateway = await startGateway({ double, env: { ...redis.env, [secret]: wrong } });
+    const { id } = double.addJob();
+    expect((await readJob(gateway, id)).status).toBe(200);
+    await untilRedisIs('degraded', gateway);
+    const line = await gateway.logged(({ msg }) => gone.test(msg ?? ''));
+    expect(line).toMatchObject({ level: 40, reason: 'WRONGPASS' });
+    const since = performance.now();
+    await until('it has been tried several times', () => performance.now() > since + 1000);
+    expect(gateway.log.filter(({ msg }) => /redis is/.test(msg ?? ''))).toHaveLength(1);
+    expect(gateway.output).not.toContain(WRONG);
+    expect(await redis.holds(id)).toBe(false);
+  });
+});

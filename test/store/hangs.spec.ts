@@ -1,0 +1,52 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { Hangs } from '../../src/store/hangs.ts';
+
+const timeout = new Error('Command timed out');
+let given: string[];
+let hangs: Hangs;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  given = [];
+  const redis = {
+    status: 'ready',
+    emit: () => given.push('told'),
+    disconnect: () => given.push('disconnected'),
+  };
+  hangs = new Hangs(redis as unknown as Redis);
+});
+
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+/** Many commands were under way when the event loop was blocked: all their timers fire in one pass. */
+function burst(): boolean[] {
+  return Array.from({ length: 5 }, () => hangs.failed(timeout));
+}
+
+describe('a Redis whose answers do not come in time', () => {
+  it('is not away for one blocked moment, however many commands were under way', () => {
+    expect(burst()).toEqual([false, false, false, false, false]);
+    expect(given).toEqual([]);
+  });
+
+  it('is away when what was sent after a timeout times out as well, and again', () => {
+    burst();
+    jest.advanceTimersByTime(99);
+    burst();
+    jest.advanceTimersByTime(99);
+    expect(hangs.failed(timeout)).toBe(true);
+    expect(given).toEqual(['told', 'disconnected']);
+  });
+
+  it('is not away when an answer came between, however often it is late', () => {
+    for (let times = 0; times < 10; times++) {
+      burst();
+      hangs.answered();
+      jest.advanceTimersByTime(1000);
+    }
+    expect(given).toEqual([]);
+  });
+});

@@ -1,0 +1,92 @@
+import type { Redis } from 'ioredis';
+import { freePort } from './ports.ts';
+import type { RedisServer } from './redis.ts';
+import { startRedis } from './rig.ts';
+import { holds, SecuredRedis } from './secured-redis.ts';
+import { until } from './until.ts';
+
+const SLOTS = 16_384;
+const MASTERS = 3;
+
+/** A node, and the test's own connection to it. */
+interface Node {
+  readonly server: RedisServer;
+  readonly eyes: Redis;
+}
+
+/** Three masters, and a replica of the first that takes its place soon after it is gone. */
+export class RedisCluster {
+  readonly secured = new SecuredRedis();
+  readonly masters: Node[] = [];
+  replica!: Node;
+
+  static async start(): Promise<RedisCluster> {
+    const cluster = new RedisCluster();
+    await cluster.#start();
+    return cluster;
+  }
+
+  /** The gateway's settings that lead to it. Two nodes are told, the others are found. */
+  get env(): Record<string, string> {
+    const [, second, third] = this.masters.map(({ server }) => server.port);
+    const REDIS_CLUSTER = `localhost:${second},localhost:${third}`;
+    return { REDIS_CLUSTER, REDIS_TLS: 'yes', ...this.secured.env };
+  }
+
+  get nodes(): Node[] {
+    return [...this.masters, this.replica];
+  }
+
+  async #start(): Promise<void> {
+    while (this.masters.length < MASTERS) this.masters.push(await this.#node());
+    this.replica = await this.#node();
+    for (const [index, { eyes }] of this.masters.entries()) {
+      const bound = (of: number): number => Math.floor((SLOTS * of) / MASTERS);
+      await eyes.call('CLUSTER', 'ADDSLOTSRANGE', bound(index), bound(index + 1) - 1);
+      // Nodes that meet with the same epoch have to settle who yields: this saves the time.
+      await eyes.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
+    }
+    await this.#meet();
+    const [first] = this.masters;
+    await this.replica.eyes.call('CLUSTER', 'REPLICATE', await first!.eyes.cluster('MYID'));
+    await until('the replica replicates', async () =>
+      /master_link_status:up/.test(await this.replica.eyes.info('replication')),
+    );
+    await until('every node knows the replica', async () => {
+      const seen = await Promise.all(this.nodes.map(({ eyes }) => eyes.cluster('SLOTS')));
+      return seen.every((ranges) => ranges.some((range) => (range as unknown[]).length === 4));
+    });
+  }
+
+  async #node(): Promise<Node> {
+    const { host } = this.secured;
+    const busPort = await freePort();
+    const server = await startRedis((port) => [
+      ...this.secured.server(port),
+      ...['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`],
+      ...['--cluster-port', String(busPort), '--cluster-node-timeout', '1000', '--tls-cluster', 'yes'],
+      ...['--cluster-announce-hostname', host, '--cluster-preferred-endpoint-type', 'hostname'],
+    ]);
+    this.#busPorts.set(server, busPort);
+    return { server, eyes: this.secured.look(server) };
+  }
+
+  readonly #busPorts = new Map<RedisServer, number>();
+
+  async #meet(): Promise<void> {
+    const [{ eyes }, ...others] = this.nodes as [Node, ...Node[]];
+    for (const { server } of others) {
+      await eyes.call('CLUSTER', 'MEET', '127.0.0.1', server.port, this.#busPorts.get(server)!);
+    }
+    await until('all nodes agree', async () => {
+      const infos = await Promise.all(this.nodes.map(({ eyes }) => eyes.cluster('INFO')));
+      return infos.every((info) => info.includes('cluster_state:ok') && info.includes('known_nodes:4'));
+    });
+  }
+}
+
+/** Whether one of the nodes that live holds a copy of a job. */
+export async function clusterHolds(nodes: readonly Node[], jobId: string): Promise<boolean> {
+  const held = await Promise.all(nodes.map(({ eyes }) => holds(eyes, jobId)));
+  return held.includes(true);
+}

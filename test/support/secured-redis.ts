@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { makeCertificates, type Certificates } from './certificates.ts';
+import { inMemory, type RedisServer } from './redis.ts';
+import { atEnd, temporaryFolder } from './rig.ts';
+
+/** The user who may do everything: the servers among themselves, and the eyes of the tests. */
+const ADMIN_PASSWORD = 'password-of-the-admin';
+export const GATEWAY_LOGIN = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'password-of-the-gateway' };
+/** All that the gateway needs, as the README says it. */
+const GATEWAY_RIGHTS =
+  '~itwin-jobs:* &itwin-jobs:* +@read +@write +@scripting +@connection +@pubsub +info +time +cluster|slots +cluster|info';
+
+/** What the servers of a test have in common: TLS and nothing else, passwords, a folder each for what Redis must write. */
+export class SecuredRedis {
+  readonly folder = temporaryFolder();
+  readonly adminPassword = ADMIN_PASSWORD;
+  readonly host: string;
+  /** What a gateway needs beside the way. */
+  readonly env: typeof GATEWAY_LOGIN & { readonly NODE_EXTRA_CA_CERTS: string };
+  readonly #certificates: Certificates;
+
+  /** @param host what the servers are known by, and their certificate is for */
+  constructor(host: 'localhost' | '127.0.0.1' = 'localhost') {
+    this.host = host;
+    const name = host === 'localhost' ? `DNS:${host}` : `IP:${host}`;
+    this.#certificates = makeCertificates(this.folder, name);
+    this.env = { ...GATEWAY_LOGIN, NODE_EXTRA_CA_CERTS: this.#certificates.authority };
+  }
+
+  /** TLS in the place of what `port` opens, to other servers as well. */
+  tls(port: number): string[] {
+    const { authority, keyPath, certPath } = this.#certificates;
+    const files = ['--tls-ca-cert-file', authority, '--tls-key-file', keyPath, '--tls-cert-file', certPath];
+    const outwards = ['--tls-replication', 'yes', '--tls-auth-clients', 'no'];
+    return ['--port', '0', '--tls-port', String(port), ...files, ...outwards];
+  }
+
+  /** The arguments of a server that keeps keys. */
+  server(port: number): string[] {
+    const passwords = ['--requirepass', ADMIN_PASSWORD, '--masterauth', ADMIN_PASSWORD];
+    const { REDIS_USERNAME, REDIS_PASSWORD } = GATEWAY_LOGIN;
+    const user = [REDIS_USERNAME, 'on', `>${REDIS_PASSWORD}`, ...GATEWAY_RIGHTS.split(' ')];
+    // A replica gets its copy, and is known to have it, at once instead of after some seconds.
+    const soon = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
+    const kept = ['--dir', this.folder, ...soon];
+    return [...inMemory(port), ...this.tls(port), ...passwords, ...kept, '--user', ...user];
+  }
+
+  /** A connection of the test's own, that may do everything. */
+  look({ port }: RedisServer, password = ADMIN_PASSWORD): Redis {
+    const tls = { ca: readFileSync(this.#certificates.authority) };
+    const redis = new Redis({ port, host: this.host, password, tls });
+    // A server that the test has killed is tried again till the end.
+    redis.on('error', () => undefined);
+    atEnd(async () => redis.disconnect());
+    return redis;
+  }
+}
+
+/** Whether a server holds a copy of a job. */
+export async function holds(eyes: Redis, jobId: string): Promise<boolean> {
+  return (await eyes.keys(`itwin-jobs:*${jobId}`)).length === 1;
+}

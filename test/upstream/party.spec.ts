@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import { Party, type Place, type Waiter } from '../../src/upstream/party.ts';
+
+let refused: [caller: string, error: GatewayError][];
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  refused = [];
+});
+
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+function waiter(caller: string, patienceMs: number): Waiter {
+  return { caller, patienceMs, refuse: (error) => refused.push([caller, error]) };
+}
+
+function place(forecastMs: number): Place {
+  return {
+    forecastMs: () => forecastMs,
+    refusal: () => GatewayError.of('TooManyRequests'),
+    onCallers: () => undefined,
+  };
+}
+
+const names = (): string[] => refused.map(([caller]) => caller);
+
+describe('those who wait for a read', () => {
+  it('are refused at once when they join it in line and its turn comes after their patience', () => {
+    const party = new Party();
+    party.add(waiter('patient', 60_000));
+    party.standInLine(place(30_000));
+    party.add(waiter('hasty', 2000));
+    expect(names()).toEqual(['hasty']);
+    expect(refused[0]?.[1].options.retryAfterMs).toBe(30_000);
+  });
+
+  it('are forecast for with their own caller counted in: its turn may come sooner', () => {
+    const party = new Party();
+    party.add(waiter('busy', 60_000));
+    const turns = { forecastMs: 30_000 };
+    const soonerForMore = () => (turns.forecastMs = 10);
+    party.standInLine({ ...place(0), forecastMs: () => turns.forecastMs, onCallers: soonerForMore });
+    party.add(waiter('other', 2000));
+    expect(names()).toEqual([]);
+  });
+
+  it('are refused each alone when the read stands in line again and comes after what is left of their patience', () => {
+    const party = new Party();
+    party.add(waiter('patient', 5000));
+    party.add(waiter('hasty', 1000));
+    party.standInLine(place(500));
+    jest.advanceTimersByTime(600);
+    party.leaveLine();
+    party.standInLine(place(500));
+    expect(names()).toEqual(['hasty']);
+  });
+
+  it('are refused when they learn that nothing goes for longer', () => {
+    const party = new Party();
+    party.add(waiter('patient', 5000));
+    party.add(waiter('hasty', 1000));
+    party.standInLine(place(0));
+    jest.advanceTimersByTime(600);
+    party.expect(300);
+    expect(names()).toEqual([]);
+    party.expect(500);
+    expect(names()).toEqual(['hasty']);
+  });
+});
