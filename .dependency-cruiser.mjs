@@ -4,7 +4,7 @@ const spec = '[.]spec[.]ts$';
 /** What puts the rooms together: it alone may know the settings and the inside of another room. */
 const wiring = ['[.]module[.]ts$', '^src/serve[.]ts$', '^src/app[.]ts$'];
 const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
-const entries = ['^src/main[.]ts$', '^src/callers/new-caller[.]ts$'];
+const entries = ['^src/main[.]ts$', '^src/callers/new-caller[.]ts$', '^src/console/page/main[.]js$'];
 
 /** What of src/upstream the jobs may know. */
 const upstreamFace = [
@@ -27,6 +27,15 @@ const jobsMayKnow = [
   '^src/errors/',
   '^src/metrics/',
   '^src/http/',
+];
+
+/** The console is shown what it needs by the wiring; of the rest it knows what a state is made of, and whom to let in. */
+const consoleMayKnow = [
+  '^src/console/',
+  '^src/metrics/metrics[.]ts$',
+  '^src/budget/budget[.]ts$',
+  '^src/callers/',
+  '^src/errors/',
 ];
 
 /** A rule that is broken by every import that matches. */
@@ -94,6 +103,24 @@ export default {
       'The jobs know the face of upstream and not how a read gets there.',
       { path: '^src/jobs/', pathNot: spec },
       { path: '^src/', pathNot: jobsMayKnow },
+    ),
+    forbid(
+      'console-looks-on',
+      'The console shows what it is handed: it cannot reach into the way of a read.',
+      { path: '^src/console/', pathNot: [...wiring, spec] },
+      { path: '^src/', pathNot: consoleMayKnow },
+    ),
+    forbid(
+      'page-in-the-browser',
+      'The page has its own files and uPlot; it imports nothing of the server, and the server nothing of it.',
+      { path: '^src/console/page/' },
+      { path: '', pathNot: ['^src/console/page/', 'node_modules/uplot/'] },
+    ),
+    forbid(
+      'server-not-to-page',
+      'The page runs in browsers: the server reads it as text.',
+      { path: '^src/', pathNot: '^src/console/page/' },
+      { path: '^src/console/page/' },
     ),
   ],
   options: {

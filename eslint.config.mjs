@@ -22,6 +22,9 @@ const everywhere = {
   ],
 };
 
+/** What runs in the browser. */
+const PAGE = 'src/console/page/**/*.js';
+
 const inSource = { 'no-console': 'error' };
 
 const outsideConfig = {
@@ -54,7 +57,12 @@ export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'coverage/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
-  { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: nodeGlobals } },
+  { files: ['**/*.{js,mjs,cjs}'], ignores: [PAGE], languageOptions: { globals: nodeGlobals } },
+  // The names that a browser has are known to the type check (tsconfig.page.json).
+  {
+    files: [PAGE],
+    rules: { 'no-undef': 'off', 'no-console': 'error', eqeqeq: ['error', 'always', { null: 'ignore' }] },
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],

@@ -7,8 +7,8 @@ export default {
   forceExit: true,
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
-  // Several processes under load, measured: they run on their own (test/faults/jest.config.mjs).
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/faults/'],
+  // Several processes under load, measured, and those that need Chromium: they run on their own (their jest.config.mjs).
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/faults/', '<rootDir>/test/browser/'],
   reporters: ['default', '<rootDir>/test/setup/closing-line-reporter.mjs'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { BudgetModule } from './budget/budget.module.ts';
 import { CallersModule } from './callers/callers.module.ts';
 import type { Settings } from './config/settings.ts';
+import { ConsoleModule } from './console/console.module.ts';
 import { EnvelopeFilter } from './errors/envelope.filter.ts';
 import { EventsModule } from './events/events.module.ts';
 import { HealthModule } from './health/health.module.ts';
@@ -64,6 +65,7 @@ export class AppModule {
         JobsModule.register(settings, [callers, upstream, budget]),
         EventsModule.register(settings, [callers, upstream]),
         HealthModule.register(settings, lifecycle, [upstream, budget, store]),
+        ConsoleModule.register({ settings, lifecycle, metrics }, [callers, upstream, budget, store]),
       ],
       providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],
     };

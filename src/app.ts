@@ -17,6 +17,9 @@ import { Metrics } from './metrics/metrics.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { Throttle } from './upstream/layers/throttle.ts';
 
+/** Where nobody is asked for a key. */
+const OPEN_PATHS = ['/health/live', '/health/ready', '/metrics', '/console', '/console/:file'];
+
 /** Puts the gateway together: everything but listening. */
 export async function createApp(
   settings: Settings,
@@ -35,8 +38,10 @@ export async function createApp(
   addServerHooks(fastify, lifecycle);
   recordReads(fastify, metrics, log);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
-  allowOnlyReads(fastify, `${JOBS_PATH}/:id`, (authorization) => authenticator.authenticate(authorization));
-  for (const path of ['/health/live', '/health/ready', '/metrics']) allowOnlyReads(fastify, path);
+  for (const path of [`${JOBS_PATH}/:id`, '/console/events']) {
+    allowOnlyReads(fastify, path, (authorization) => authenticator.authenticate(authorization));
+  }
+  for (const path of OPEN_PATHS) allowOnlyReads(fastify, path);
   showGauges(metrics, {
     throttle: app.get(Throttle, { strict: false }),
     budget: app.get<Budget>(BUDGET, { strict: false }),

@@ -11,7 +11,7 @@ import { ITwinDouble } from '../simulator/itwin-double.ts';
 
 /**
  * `npm run demo`: a double of the iTwin API and the gateway before it, on the in-memory store, a job on its way from active
- * to success, and a line to paste. Ctrl-C ends everything.
+ * to success, a line to paste and the console's address. Ctrl-C ends everything.
  */
 const GATEWAY = join(import.meta.dirname, '../../dist/main.js');
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -47,6 +47,8 @@ The gateway listens on ${url}, with a double of the iTwin API behind it. Paste t
 
   curl -i -H 'Authorization: Bearer ${key}' ${url}/contextcapture/jobs/${id}
 
+Or look at ${url}/console with the key ${key}
+
 The job becomes a success in some 12 seconds. Until then, this is what a poll a second sees:
 `);
 await watch();
@@ -69,7 +71,10 @@ async function watch(): Promise<void> {
 function startGateway(): ChildProcess {
   const callers = join(folder, 'callers.json');
   const keySha256 = [createHash('sha256').update(key).digest('hex')];
-  writeFileSync(callers, JSON.stringify({ callers: [{ name: 'demo', keySha256, iTwins: ['*'] }] }));
+  writeFileSync(
+    callers,
+    JSON.stringify({ callers: [{ name: 'demo', keySha256, iTwins: ['*'], operator: true }] }),
+  );
   return spawn(process.execPath, [GATEWAY], {
     cwd: folder,
     // The environment of whoever runs the demo may hold settings of a real gateway: none of them counts here.

@@ -1,8 +1,9 @@
 /**
  * Makes a checkout ready to work with, so that one npm command is enough on a new machine:
  *
- *   node test/setup/prepare.mjs            dependencies and Node 24
- *   node test/setup/prepare.mjs --redis    and redis-server, which the tests start themselves
+ *   node test/setup/prepare.mjs               dependencies and Node 24
+ *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves
+ *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
  * hand already is left alone, without a word. A fault is one line on stderr and exit code 1.
@@ -61,20 +62,35 @@ function requireNode() {
   );
 }
 
-/** Finds redis-server, or installs it where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
 function requireRedis() {
   if (runs('redis-server --version')) return;
-  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
-  if (runs('apt-get --version') && runs([...asRoot, 'true'].join(' '))) {
-    console.error('Installing redis-server (apt-get) …');
-    const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL];
-    spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-    if (runs('redis-server --version')) return;
-  }
+  install('redis-server');
+  if (runs('redis-server --version')) return;
   throw new Fault(
     'redis-server is needed by the tests and could not be installed: install Redis 7 or newer so that redis-server is on the PATH ' +
       '(Debian, Ubuntu: "sudo apt-get install redis-server"; macOS: "brew install redis").',
   );
+}
+
+/** The tests of the console look for it where Debian puts it, or where CHROMIUM_PATH says. */
+function requireChromium() {
+  const { CHROMIUM_PATH: path = '/usr/bin/chromium' } = process.env;
+  if (existsSync(path)) return;
+  install('chromium');
+  if (existsSync(path)) return;
+  throw new Fault(
+    `Chromium is needed by the tests of the console and is not at ${path}: install it (Debian: "sudo apt-get install chromium") ` +
+      'or say in CHROMIUM_PATH where a Chromium or Chrome is.',
+  );
+}
+
+/** Installs a package where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
+function install(name) {
+  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (!runs('apt-get --version') || !runs([...asRoot, 'true'].join(' '))) return;
+  console.error(`Installing ${name} (apt-get) …`);
+  const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL, 'sh', name];
+  spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
 /** The tests start their own servers: the policy keeps the package from starting one as a service, and goes again. */
@@ -87,7 +103,7 @@ if [ ! -e $policy ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends redis-server
+apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
 `;
 
 function runs(command) {
@@ -102,6 +118,7 @@ try {
   installDependencies();
   requireNode();
   if (process.argv.includes('--redis')) requireRedis();
+  if (process.argv.includes('--chromium')) requireChromium();
 } catch (error) {
   console.error(error instanceof Fault ? error.message : `The checkout cannot be prepared: ${error.message}`);
   process.exitCode = 1;

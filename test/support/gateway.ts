@@ -12,18 +12,25 @@ export interface TestCaller {
   readonly name: string;
   readonly key: string;
   readonly iTwins: readonly string[];
+  /** Default: it is none. */
+  readonly operator?: boolean;
 }
 
 export function testCaller(name: string, iTwins: readonly string[] = ['*']): TestCaller {
   return { name, key: randomBytes(24).toString('base64url'), iTwins };
 }
 
+export function testOperator(name: string): TestCaller {
+  return { ...testCaller(name), operator: true };
+}
+
 export function callersFile(callers: readonly TestCaller[]): string {
   return JSON.stringify({
-    callers: callers.map(({ name, key, iTwins }) => ({
+    callers: callers.map(({ name, key, iTwins, operator = false }) => ({
       name,
       keySha256: [createHash('sha256').update(key).digest('hex')],
       iTwins,
+      operator,
     })),
   });
 }

@@ -1,0 +1,153 @@
+import { find, say } from './dom.js';
+import { follow, Refusal } from './follow.js';
+import { JobRow, showTable } from './job-rows.js';
+import { countWords, spanWords } from './words.js';
+
+const NAME = 'itwin-jobs-gateway-board';
+/** As many as one stream takes (contract section 5). */
+const MOST = 100;
+/** A comment comes every 15 s. */
+const SILENCE_MS = 45_000;
+const UUID = /[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/gi;
+
+const section = find('board', HTMLElement);
+const form = find('board-form', HTMLFormElement);
+const input = find('board-ids', HTMLTextAreaElement);
+const told = find('board-told', HTMLElement);
+const stream = find('board-stream', HTMLElement);
+const news = find('board-news', HTMLElement);
+
+/** Jobs that somebody watches, live by the event stream. */
+export class Board {
+  /** @type {Map<string, JobRow>} */
+  #rows = new Map();
+  #key = '';
+  #following = new AbortController();
+
+  /** @param {(refusal: Refusal) => void} onKeyRefused */
+  constructor(onKeyRefused) {
+    this.onKeyRefused = onKeyRefused;
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#add(input.value);
+    });
+    find('board-clear', HTMLButtonElement).addEventListener('click', () => {
+      this.clear();
+      say(told, 'The board is empty.');
+      input.focus();
+    });
+    setInterval(() => this.#rows.forEach((row) => row.showAge()), 1000);
+  }
+
+  /**
+   * Shows the board, and what was on it before the page was loaded again.
+   * @param {string} key
+   */
+  open(key) {
+    this.#key = key;
+    section.hidden = false;
+    this.#put(sessionStorage.getItem(NAME)?.match(UUID) ?? []);
+  }
+
+  /** What was on it stays known to the tab, for the next key. */
+  close() {
+    this.#following.abort();
+    this.#empty();
+    say(told, '');
+    section.hidden = true;
+  }
+
+  clear() {
+    this.#empty();
+    this.#changed();
+  }
+
+  /** @param {string} text */
+  #add(text) {
+    const ids = new Set(text.match(UUID)?.map((id) => id.toLowerCase()));
+    const added = [...ids].filter((id) => !this.#rows.has(id));
+    const room = MOST - this.#rows.size;
+    if (ids.size === 0)
+      return say(told, 'There is no job id in this: an id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
+    input.value = '';
+    say(told, addedWords(ids.size, added.length, room));
+    this.#put(added.slice(0, room));
+  }
+
+  /** @param {string[]} ids */
+  #put(ids) {
+    for (const id of ids) this.#rows.set(id, new JobRow(id, (removed) => this.#remove(removed)));
+    if (ids.length > 0) this.#changed();
+  }
+
+  /** @param {string} id */
+  #remove(id) {
+    this.#rows.get(id)?.remove();
+    this.#rows.delete(id);
+    // The button that had the focus is gone.
+    input.focus();
+    this.#changed();
+  }
+
+  #empty() {
+    for (const row of this.#rows.values()) row.remove();
+    this.#rows.clear();
+  }
+
+  /** One stream for all that are on the board now. */
+  #changed() {
+    this.#following.abort();
+    this.#following = new AbortController();
+    showTable(this.#rows.size > 0);
+    sessionStorage.setItem(NAME, [...this.#rows.keys()].join(','));
+    say(stream, '');
+    if (this.#rows.size > 0) void this.#follow(this.#following.signal);
+  }
+
+  /** @param {AbortSignal} signal */
+  async #follow(signal) {
+    const url = new URL('../contextcapture/jobs/events', import.meta.url);
+    url.searchParams.set('ids', [...this.#rows.keys()].join(','));
+    const watched = countWords(this.#rows.size, 'job');
+    try {
+      await follow(url, {
+        key: this.#key,
+        signal,
+        silenceMs: SILENCE_MS,
+        onOpen: () => say(stream, `Live: ${watched} watched.`),
+        onBreak: (reason, waitMs) =>
+          say(stream, `${reason}. Trying again in ${spanWords(waitMs)}; what is shown may be old.`),
+        onEvent: (event) => this.#take(event),
+      });
+      say(stream, `All done: ${watched}, nothing more to come.`);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Refusal && error.status === 401) return this.onKeyRefused(error);
+      say(stream, `The jobs cannot be watched: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  /** @param {import('./event-parser.js').ServerEvent} event */
+  #take({ type, data }) {
+    const document = JSON.parse(data);
+    const row = this.#rows.get(String(document.job?.id ?? document.id).toLowerCase());
+    if (type === 'job' && row) {
+      const before = row.state;
+      row.show(document.job);
+      if (before !== row.state) say(news, `${row.name} is ${row.state}.`);
+    }
+    if (type === 'job-error' && row) row.fail(document.error.code, document.error.message);
+  }
+}
+
+/**
+ * @param {number} found
+ * @param {number} added
+ * @param {number} room
+ */
+function addedWords(found, added, room) {
+  if (added > room)
+    return `${countWords(room, 'job')} added; the board holds ${MOST}, so ${added - room} had no place.`;
+  const known = found - added;
+  return `${countWords(added, 'job')} added${known > 0 ? `, ${known} on the board already` : ''}.`;
+}
