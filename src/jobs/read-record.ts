@@ -56,7 +56,8 @@ function outcomeOf({ found }: FastifyRequest, status: number): string {
   if (status === CLIENT_CLOSED_REQUEST) return 'gone';
   if (status === 429) return 'refused';
   if (status >= 400) return 'error';
-  return found?.collapsed ? 'collapsed' : (found?.source ?? 'error');
+  if (!found) return 'error';
+  return found.stale ?? (found.collapsed ? 'collapsed' : found.source);
 }
 
 function traceOf({ found, failure }: FastifyRequest): UpstreamTrace | undefined {

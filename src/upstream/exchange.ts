@@ -32,14 +32,21 @@ export interface Read {
   readonly signal: AbortSignal;
 }
 
+/** Is told how far a trip has come, here or at another replica. */
+export interface Progress {
+  /** In how many milliseconds its call is to be expected. */
+  expected(waitMs: number): void;
+  /** Its call has gone out. */
+  sent(): void;
+}
+
 /** A read that no copy answers: it needs a call upstream, its own or another's. */
 export interface Trip extends Read {
   /** The copy that is to be replaced: the read is its refresh, and stands behind the reads of jobs of which none is known. */
   readonly known: JobCopy | undefined;
   /** Only a call will do that is sent after the read came. */
   readonly strict: boolean;
-  /** Told in how many milliseconds the call for it is to be expected, when that is known, here or at another replica. */
-  readonly onExpected?: (waitMs: number) => void;
+  readonly progress?: Progress;
 }
 
 /** A trip that is shared by everyone who asks for the job at that time. */

@@ -1,25 +1,35 @@
 import { CallerGone } from '../errors/caller-gone.ts';
-import type { Found } from './exchange.ts';
+import type { Found, Progress } from './exchange.ts';
 
 /** A reader waits when the turn is expected in this part of its waiting: the rest is for the call, and for what a forecast is worth. */
 const SURE_PART = 0.5;
+/** A turn that is so much later than expected, in milliseconds, is not waited for any longer. */
+const OVERDUE_MS = 100;
 
 /** The refresh of one copy, which goes on whether anyone waits for it or not. */
 export class RefreshUnderWay {
   readonly #found: Promise<Found>;
-  /** When its call is to be expected, on the clock of `performance.now()`. */
-  #expectedAt = 0;
-  /** Those who are to hear when that is late. */
+  /** When its call is to be expected, on the clock of `performance.now()`; nothing any more once it has gone out. */
+  #expectedAt: number | undefined = performance.now();
+  /** Those who are to look anew when that changes. */
   readonly #waiting = new Set<() => void>();
 
-  /** @param begin is handed what is to be told in how many milliseconds the call is to be expected */
-  constructor(begin: (onExpected: (waitMs: number) => void) => Promise<Found>) {
-    this.#found = begin((waitMs) => {
-      this.#expectedAt = performance.now() + waitMs;
-      for (const look of this.#waiting) look();
+  constructor(begin: (progress: Progress) => Promise<Found>) {
+    this.#found = begin({
+      expected: (waitMs) => {
+        this.#expect(performance.now() + waitMs);
+      },
+      sent: () => {
+        this.#expect(undefined);
+      },
     });
     // Whoever waits is told; when nobody does, it interests nobody.
     this.#found.catch(() => undefined);
+  }
+
+  /** Whether it is known that so many milliseconds will not do. */
+  isLateFor(waitMs: number): boolean {
+    return this.#isLate(performance.now() + waitMs * SURE_PART);
   }
 
   /**
@@ -28,14 +38,17 @@ export class RefreshUnderWay {
    */
   async within(waitMs: number, signal: AbortSignal): Promise<Found | undefined> {
     const { promise: ended, resolve, reject } = Promise.withResolvers<undefined>();
-    const latest = performance.now() + waitMs * SURE_PART;
+    const now = performance.now();
+    const [latest, end] = [now + waitMs * SURE_PART, now + waitMs];
+    let timer: NodeJS.Timeout | undefined;
     const look = (): void => {
-      if (this.#expectedAt > latest) resolve(undefined);
+      clearTimeout(timer);
+      if (this.#isLate(latest) || performance.now() >= end) resolve(undefined);
+      else timer = setTimeout(look, Math.min(end, this.#overdueAt) - performance.now() + 1);
     };
     const gone = (): void => {
       reject(new CallerGone());
     };
-    const timer = setTimeout(resolve, waitMs, undefined);
     signal.addEventListener('abort', gone, { once: true });
     this.#waiting.add(look);
     look();
@@ -46,5 +59,18 @@ export class RefreshUnderWay {
       this.#waiting.delete(look);
       signal.removeEventListener('abort', gone);
     }
+  }
+
+  #expect(at: number | undefined): void {
+    this.#expectedAt = at;
+    for (const look of this.#waiting) look();
+  }
+
+  get #overdueAt(): number {
+    return (this.#expectedAt ?? Infinity) + OVERDUE_MS;
+  }
+
+  #isLate(latest: number): boolean {
+    return (this.#expectedAt ?? 0) > latest || this.#overdueAt < performance.now();
   }
 }

@@ -64,6 +64,7 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
     let samples: Sample[] = [];
     let calls = 0;
     let seconds = 0;
+    let refused = 0;
 
     beforeAll(async () => {
       const deployment = await deploy({ limits: '40/10s', each: [{}, {}], env: { PATIENCE: '10s' } });
@@ -78,6 +79,7 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
       const before = (await deployment.double.told()).length;
       await delay(clients === 200 ? 60_000 : 30_000);
       calls = (await deployment.double.told()).length - before;
+      refused = await deployment.double.refused();
       const to = performance.timeOrigin + performance.now();
       await dashboards.stop();
       samples = dashboards.samples.filter(({ at }) => at >= from && at <= to);
@@ -94,9 +96,10 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
         .map(({ tookMs }) => tookMs);
       const mean = ages.reduce((sum, age) => sum + age, 0) / ages.length;
       process.stdout.write(
-        `${clients} dashboards: ${samples.length} reads, ${(calls / seconds).toFixed(2)} upstream calls a second, slowest ${Math.max(...samples.map(({ tookMs }) => tookMs)).toFixed(0)} ms, ` +
+        `${clients} dashboards: ${samples.length} reads, ${(calls / seconds).toFixed(2)} upstream calls a second, ${refused} refused, slowest ${Math.max(...samples.map(({ tookMs }) => tookMs)).toFixed(0)} ms, ` +
           `p99 of hits ${percentile(hits, 99).toFixed(1)} ms, mean age ${(mean / 1000).toFixed(2)} s (${(mean / FLOOR_MS).toFixed(2)} of the floor), oldest ${(Math.max(...ages) / 1000).toFixed(1)} s\n`,
       );
+      expect(refused).toBe(0);
       expect(samples.filter(({ status }) => status !== 200)).toEqual([]);
       expect(Math.max(...samples.map(({ tookMs }) => tookMs))).toBeLessThanOrEqual(REFRESH_WAIT_MS + 100);
       expect(percentile(hits, 99)).toBeLessThan(20);

@@ -30,6 +30,7 @@ class SharedFlight {
       },
       onSent: () => {
         this.#phase = 'sent';
+        trip.progress?.sent();
       },
       onFailed: (trace) => {
         this.#failed = trace;

@@ -88,7 +88,7 @@ async function follow(
   if (sent) read.onSent();
   else {
     read.onMissed();
-    read.onExpected?.(expectedMs);
+    read.progress?.expected(expectedMs);
     // The other one may be nearer to its turn by now: nobody is refused for what it expected before.
     const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
     read.party.standInLine(place);

@@ -83,8 +83,10 @@ class Refreshes {
     // Nobody would wait for it so long: it is not even begun.
     if (!refresh) return { ...hit(held), stale: 'stale' };
     try {
-      const found = await refresh.within(Math.min(this.options.waitMs, read.patienceMs), read.signal);
-      if (!found) return { ...hit(held), stale: 'stale' };
+      const waitMs = Math.min(this.options.waitMs, read.patienceMs);
+      if (refresh.isLateFor(waitMs)) return { ...hit(held), stale: 'stale' };
+      const found = await refresh.within(waitMs, read.signal);
+      if (!found) return { ...hit(held), forwarded: 'stale', stale: 'stale' };
       return found.source === 'upstream' ? { ...found, forwarded: 'stale' } : found;
     } catch (error) {
       if (!isPassing(error)) throw error;
@@ -99,8 +101,8 @@ class Refreshes {
     if (forecastMs(known) > patienceMs) return undefined;
     const signal = new AbortController().signal;
     const wants = { maxAgeMs: Infinity, onlyIfCached: false };
-    const refresh = new RefreshUnderWay((onExpected) => {
-      const trip = { ...read, wants, known, strict: false, patienceMs, signal, onExpected };
+    const refresh = new RefreshUnderWay((progress) => {
+      const trip = { ...read, wants, known, strict: false, patienceMs, signal, progress };
       return this.next(trip).finally(() => this.#underWay.delete(jobId));
     });
     this.#underWay.set(jobId, refresh);

@@ -80,7 +80,7 @@ export class Throttle {
   readonly layer: Layer<Flight> = (next) => async (read) => {
     if (read.signal.aborted) throw new CallerGone();
     const waitMs = this.forecastMs(read);
-    read.onExpected?.(waitMs);
+    read.progress?.expected(waitMs);
     if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
     return this.#wait(read, next);
   };
@@ -213,7 +213,7 @@ export class Throttle {
   /** Nothing goes for so many milliseconds. */
   #noneBefore(waitMs: number): void {
     for (const { read } of this.#line) {
-      read.onExpected?.(waitMs);
+      read.progress?.expected(waitMs);
       read.party.expect(waitMs);
     }
   }
