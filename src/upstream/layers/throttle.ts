@@ -80,8 +80,8 @@ export class Throttle {
   readonly layer: Layer<Flight> = (next) => async (read) => {
     if (read.signal.aborted) throw new CallerGone();
     const waitMs = this.forecastMs(read);
-    read.progress?.expected(waitMs);
     if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
+    read.progress?.expected(waitMs);
     return this.#wait(read, next);
   };
 
