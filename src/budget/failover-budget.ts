@@ -4,8 +4,14 @@ import { type Ledger, partOf } from './ledger.ts';
 import { LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
 import type { SharedBudget } from './shared-budget.ts';
 
-/** How often the shared budget is looked at: what the others do, and whether it is there again. In milliseconds. */
+/** How often the shared budget is looked at for what the others do, and how often for whether it is there again. In milliseconds. */
 const LOOK_EVERY_MS = 250;
+const LOOK_AGAIN_EVERY_MS = 100;
+/**
+ * How long the store has to answer again before it is gone back to, in milliseconds: so long it is told of each send that is made
+ * here, and hears the same from the others, who do not all find it again in the same moment.
+ */
+const GRACE_MS = 400;
 /** After an answer that did not come: when to ask again, in milliseconds. */
 const ASK_AGAIN_MS = 1;
 
@@ -31,15 +37,22 @@ export class FailoverBudget implements Budget {
   readonly #options: FailoverBudgetOptions;
   #local: LocalBudget | undefined;
   #waiting = 0;
-  #looking = false;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  /** Since when the store has answered again. */
+  #backSince: number | undefined;
 
   constructor(options: FailoverBudgetOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => {
-      if (!this.#looking) void this.look();
-    }, LOOK_EVERY_MS);
-    this.#timer.unref();
+    this.#lookSoon();
+  }
+
+  #lookSoon(): void {
+    const everyMs = this.#local ? LOOK_AGAIN_EVERY_MS : LOOK_EVERY_MS;
+    this.#timer = setTimeout(() => {
+      void this.look().finally(() => {
+        if (this.#timer) this.#lookSoon();
+      });
+    }, everyMs).unref();
   }
 
   async ask(waiting: number): Promise<Permit | number> {
@@ -61,26 +74,35 @@ export class FailoverBudget implements Budget {
 
   async #askOwn(): Promise<Permit | number> {
     const answer = (await this.#local?.ask()) ?? ASK_AGAIN_MS;
-    if (typeof answer !== 'number') this.#options.shared.noteSend();
+    if (typeof answer === 'number') return answer;
+    this.#options.shared.noteSend();
+    // What cannot be told now is with the next look.
+    if (this.#backSince !== undefined) this.#options.shared.tellLast().catch(() => undefined);
     return answer;
   }
 
   /** Looks at the shared budget, and returns to it if it was away. Never rejects. */
   async look(): Promise<void> {
-    this.#looking = true;
     try {
       await this.#options.shared.look(this.#waiting);
-      if (this.#local) this.#options.onMode('shared');
-      this.#local = undefined;
+      if (this.#local) this.#comeBack(performance.now());
     } catch (error) {
+      this.#backSince = undefined;
       if (this.#options.isAway(error)) this.#fallBack(error);
-    } finally {
-      this.#looking = false;
     }
   }
 
+  #comeBack(now: number): void {
+    this.#backSince ??= now;
+    if (now - this.#backSince < GRACE_MS) return;
+    this.#backSince = undefined;
+    this.#local = undefined;
+    this.#options.onMode('shared');
+  }
+
   end(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   forecastMs(nth: number): number {
@@ -127,19 +149,26 @@ export class FailoverBudget implements Budget {
 
   #fallBack(reason: unknown): void {
     if (this.#local) return;
-    const { shared, ledger, replicas, gate, latenessMs, ownPart } = this.#options;
-    const now = performance.now();
-    const { shares } = shared;
-    const known = partOf(ledger.times(now), replicas);
-    const windows = ownPart().map((named, index) => {
-      const { window } = named;
-      const share = shares[index] ?? 1;
-      const recoversAt = share < 1 ? now + window.spanMs : Infinity;
-      const accruedTo = Math.max(now, gate.closedUntil);
-      const sends = known.filter((at) => at > now - window.spanMs);
-      return { ...named, window: window.at({ credit: 0, accruedTo, share, recoversAt }, sends) };
-    });
+    const { gate, latenessMs, onMode } = this.#options;
+    const windows = this.#ownWindows(performance.now());
     this.#local = new LocalBudget({ mode: 'fallback', windows, gate, latenessMs });
-    this.#options.onMode('fallback', reason);
+    onMode('fallback', reason);
+  }
+
+  /** This replica's part of each window, with its part of everyone's sends in it, and without credit. */
+  #ownWindows(now: number): NamedWindow[] {
+    const { shared, ledger, replicas, gate, ownPart } = this.#options;
+    const known = ledger.times(now);
+    return ownPart().map((named, index) => {
+      const { fullLimit, spanMs } = named.window;
+      // What the others have sent since they were heard of last: as much as they may have.
+      const unheard = ((now - shared.heardAt) * fullLimit * (replicas - 1)) / spanMs;
+      const latest = Array<number>(Math.ceil(Math.min(unheard, fullLimit * replicas))).fill(now);
+      const sends = partOf([...known.filter((at) => at > now - spanMs), ...latest], replicas);
+      const share = shared.shares[index] ?? 1;
+      const recoversAt = share < 1 ? now + spanMs : Infinity;
+      const accruedTo = Math.max(now, gate.closedUntil);
+      return { ...named, window: named.window.at({ credit: 0, accruedTo, share, recoversAt }, sends) };
+    });
   }
 }

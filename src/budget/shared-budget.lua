@@ -176,6 +176,17 @@ function operations.ask()
   return { wait = 0 }
 end
 
+-- A send that was let go elsewhere: it is counted, whether there is room for it or not.
+function operations.note()
+  waitAt(now)
+  if call('ZADD', SENDS, exact(now), request.id) == 1 then
+    for _, w in ipairs(windows) do w.credit = w.credit - 1 end
+  end
+  save()
+  keep()
+  return {}
+end
+
 -- Changes nothing but what is known of the replica. Says how many reads wait at each of the others.
 function operations.look()
   call('HSET', REPLICAS, request.replica, exact(now) .. ' ' .. request.waiting)

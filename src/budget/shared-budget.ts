@@ -33,6 +33,8 @@ export class SharedBudget {
   /** Made of it when they are looked at. */
   #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
+  /** When the store answered last. */
+  heardAt = performance.now();
 
   constructor(options: SharedBudgetOptions) {
     this.#options = options;
@@ -59,6 +61,11 @@ export class SharedBudget {
     this.#options.store
       .run(this.#knowledge(performance.now()), { op: 'ask', id, lateness })
       .catch(() => undefined);
+  }
+
+  /** Tells of the last send of this replica, which was let go elsewhere. */
+  async tellLast(): Promise<void> {
+    if (this.#last !== undefined) await this.#run({ op: 'note', id: this.#last });
   }
 
   /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
@@ -136,6 +143,7 @@ export class SharedBudget {
 
   #take(reply: Reply): Reply {
     const now = performance.now();
+    this.heardAt = now;
     const { ledger, gate } = this.#options;
     for (const [id, agoMs] of reply.sends) ledger.note(id, now - agoMs);
     gate.close(now, reply.closedMs);

@@ -3,7 +3,7 @@ import type { RedisLogin } from './redis-way.ts';
 /** No command is waited for longer, in milliseconds: past that a read does better without the store. */
 export const COMMAND_TIMEOUT_MS = 100;
 const CONNECT_TIMEOUT_MS = 2000;
-const LONGEST_RECONNECT_MS = 1000;
+const LONGEST_RECONNECT_MS = 250;
 
 /** How long to wait before trying to connect for the so many-th time, in milliseconds: it is tried for ever. */
 export function reconnectDelayMs(times: number): number {

@@ -111,3 +111,81 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
     });
   },
 );
+
+describe('dashboards', () => {
+  it('see no error while upstream is down for 60 s and then says Retry-After: 20 minutes; each answer says how old it is', async () => {
+    const deployment = await deploy({
+      each: [{}, {}],
+      env: { UPSTREAM_TIMEOUT: '1s', PATIENCE: '10s', ACTIVE_FRESH: '1s' },
+    });
+    const jobIds = await jobsOf(deployment);
+    const dashboards = new Dashboards(reader(deployment), jobIds, 80);
+    const seen = (): Set<string> => new Set(dashboards.samples.map(({ jobId }) => jobId));
+    await until('all jobs have been read', () => seen().size === JOBS, 30_000);
+    await deployment.double.fault({ kind: 'reset' });
+    await delay(30_000);
+    await deployment.double.clearFaults();
+    await deployment.double.fault({ kind: 'hang' });
+    await delay(30_000);
+    await deployment.double.clearFaults();
+    await deployment.double.fault({ kind: 'too-many', retryAfter: '1200' });
+    // The circuit's trial meets the refusal.
+    await delay(20_000);
+    const calls = (await deployment.double.told()).length;
+    await delay(3000);
+    expect((await deployment.double.told()).length).toBe(calls);
+    await dashboards.stop();
+
+    const { samples } = dashboards;
+    const wrong = samples.filter(
+      (sample) => Math.abs(Number(sample.headers['age']) * 1000 - ageMs(sample)) > 2100,
+    );
+    process.stdout.write(
+      `upstream down: ${samples.length} reads, all 200: ${samples.every(({ status }) => status === 200)}, oldest ${(Math.max(...samples.map(ageMs)) / 1000).toFixed(0)} s, ` +
+        `slowest ${Math.max(...samples.map(({ tookMs }) => tookMs)).toFixed(0)} ms\n`,
+    );
+    expect(samples.filter(({ status }) => status !== 200)).toEqual([]);
+    expect(wrong).toEqual([]);
+    expect(Math.max(...samples.map(ageMs))).toBeGreaterThan(60_000);
+    expect(Math.max(...samples.map(({ tookMs }) => tookMs))).toBeLessThanOrEqual(REFRESH_WAIT_MS + 100);
+  }, 180_000);
+
+  it('never see a job go back on any replica after they saw it finished', async () => {
+    const deployment = await deploy({
+      latencyMs: [5, 150],
+      env: { ACTIVE_FRESH: '200ms', REFRESH_WAIT: '100ms' },
+    });
+    const { double } = deployment;
+    const read = reader(deployment);
+    const ends = (index: number): number => 500 + 100 * index;
+    const ids = await Promise.all(
+      Array.from({ length: 40 }, (_, index) =>
+        double.addJob({ script: [{ state: 'active', forMs: ends(index) }, { state: 'success' }] }),
+      ),
+    );
+    let reads = 0;
+    const wentBack = await Promise.all(
+      ids.map(async (id) => {
+        let [finished, back] = [false, false];
+        const end = performance.now() + 6000;
+        // Three readers at once, who tell each other what they saw.
+        const follow = async (noCache: boolean): Promise<void> => {
+          while (performance.now() < end) {
+            const sawFinished = finished;
+            const headers: Record<string, string> =
+              noCache && reads % 5 === 0 ? { 'cache-control': 'no-cache' } : {};
+            const { body } = await read(id, { headers });
+            reads++;
+            const isFinished = body.includes('"state": "success"');
+            back ||= sawFinished && !isFinished;
+            finished ||= isFinished;
+          }
+        };
+        await Promise.all([follow(false), follow(false), follow(true)]);
+        return back || !finished;
+      }),
+    );
+    process.stdout.write(`no going back: ${reads} reads of ${ids.length} jobs over three replicas\n`);
+    expect(wentBack).toEqual(ids.map(() => false));
+  }, 60_000);
+});

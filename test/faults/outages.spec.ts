@@ -22,9 +22,10 @@ async function allWell({ gateways }: Deployment): Promise<boolean> {
 describe('under steady load', () => {
   it.each(OUTAGES)(
     '$name: no cached read fails or is slow, nothing is exceeded, and all is as before soon after',
-    async ({ name, forMs, begin, end, cold }) => {
+    async ({ name, forMs, begin, end, cold, store }) => {
       const deployment = await deploy({
         limits: '100/2s',
+        ...(store && { store }),
         env: { UPSTREAM_TIMEOUT: '1s', ACTIVE_FRESH: '1s' },
       });
       await deployment.double.set({ tokenLifetimeSeconds: 8 });

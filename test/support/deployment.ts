@@ -12,7 +12,15 @@ export interface Deployment {
   readonly gateways: readonly Gateway[];
 }
 
+/** A Redis that the gateways share, and the settings that lead to it. */
+export interface Store {
+  readonly redis: RedisServer;
+  readonly env: Readonly<Record<string, string>>;
+}
+
 export interface DeploymentOptions {
+  /** Default: one server. */
+  readonly store?: () => Promise<Store>;
   /** What the double allows, and how it counts. */
   readonly limits?: string;
   readonly windows?: 'fixed' | 'sliding';
@@ -23,6 +31,11 @@ export interface DeploymentOptions {
   readonly each?: readonly Readonly<Record<string, string>>[];
 }
 
+async function oneServer(): Promise<Store> {
+  const redis = await startRedis();
+  return { redis, env: { REDIS_URL: redis.url } };
+}
+
 /** Patience and queue are set to suffice; all gateways are connected to Redis. */
 export async function deploy({
   limits = '',
@@ -30,16 +43,17 @@ export async function deploy({
   latencyMs = [5, 25],
   env = {},
   each = [{}, {}, {}],
+  store = oneServer,
 }: DeploymentOptions = {}): Promise<Deployment> {
   const double = await DoubleProcess.start(
     { DOUBLE_LIMITS: limits, DOUBLE_WINDOW_KIND: windows, DOUBLE_UNKNOWN_JOBS: 'make' },
     { latencyMs },
   );
   atEnd(() => double.stop());
-  const redis = await startRedis();
+  const { redis, env: way } = await store();
   const callers = [testCaller('tester')];
   const common = {
-    REDIS_URL: redis.url,
+    ...way,
     REPLICAS: String(each.length),
     PATIENCE: '10m',
     QUEUE_LIMIT: '5000',

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
-import type { Deployment } from './deployment.ts';
+import type { Deployment, Store } from './deployment.ts';
+import { SentinelSet } from './redis-sentinel.ts';
 
 /** Something that fails and comes back. */
 export interface Outage {
@@ -7,6 +8,8 @@ export interface Outage {
   readonly forMs: number;
   readonly begin: (deployment: Deployment) => unknown;
   readonly end: (deployment: Deployment) => unknown;
+  /** Where the gateways keep what they share. Default: in one Redis. */
+  readonly store?: () => Promise<Store>;
   /** What reads of cold jobs may be answered meanwhile: 200 alone, when upstream can still be asked. */
   readonly cold: readonly number[];
 }
@@ -38,6 +41,17 @@ export const OUTAGES: readonly Outage[] = [
     forMs: 0,
     begin: ({ redis }) => redis.kill(),
     end: ({ redis }) => redis.start(),
+    cold: [200],
+  },
+  {
+    name: 'Redis failed over by Sentinel',
+    store: async () => {
+      const { master, env } = await SentinelSet.start();
+      return { redis: master, env };
+    },
+    forMs: 0,
+    begin: ({ redis }) => redis.kill(),
+    end: nothing,
     cold: [200],
   },
   {

@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it } from '@jest/globals';
+import { deploy, reader } from '../support/deployment.ts';
+import { type Gateway } from '../support/gateway.ts';
+import { counts, Load } from '../support/load.ts';
+import { jobIds, readJob } from '../support/reads.ts';
+import { startGateway } from '../support/rig.ts';
+import { readiness } from '../support/readiness.ts';
+import { until } from '../support/until.ts';
+
+/** How often an ingress looks which replicas are ready. */
+const LOOK_MS = 100;
+
+/** Sends reads to those replicas alone that were ready when it looked last, as an ingress does. */
+class Ingress {
+  gateways: Gateway[];
+  #looking = true;
+  readonly #loop: Promise<void>;
+
+  constructor(public known: Gateway[]) {
+    this.gateways = [...known];
+    this.#loop = this.#look();
+  }
+
+  async stop(): Promise<void> {
+    this.#looking = false;
+    await this.#loop;
+  }
+
+  async #look(): Promise<void> {
+    while (this.#looking) {
+      const ready = await Promise.all(
+        this.known.map((gateway) =>
+          readiness(gateway).then(
+            ({ status }) => status === 200,
+            () => false,
+          ),
+        ),
+      );
+      this.gateways.splice(0, Infinity, ...this.known.filter((_, index) => ready[index]));
+      await delay(LOOK_MS);
+    }
+  }
+}
+
+it('a rolling restart of three replicas under load loses no read: readiness, SIGTERM, drain, exit 0', async () => {
+  const env = { DRAIN_DELAY: '1s', ACTIVE_FRESH: '1s' };
+  const deployment = await deploy({ limits: '200/2s', env });
+  const { double, redis } = deployment;
+  const ingress = new Ingress([...deployment.gateways]);
+  const cachedIds = jobIds(20);
+  for (const gateway of deployment.gateways) await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
+  const load = new Load(ingress, { cached: 150, cold: 60, cachedIds });
+  await delay(1000);
+  for (const old of deployment.gateways) {
+    const settings = {
+      REDIS_URL: redis.url,
+      REPLICAS: '3',
+      PATIENCE: '10m',
+      UPSTREAM_LIMITS: '200/2s',
+      ...env,
+    };
+    const next = await startGateway({ double, callers: old.callers, env: settings });
+    ingress.known.push(next);
+    await until('the new one is sent reads', () => ingress.gateways.includes(next));
+    old.signal('SIGTERM');
+    expect(await old.exited).toBe(0);
+    ingress.known = ingress.known.filter((gateway) => gateway !== old);
+  }
+  await delay(1000);
+  await load.stop();
+  await ingress.stop();
+  process.stdout.write(`rolling restart: ${JSON.stringify(counts(load.samples))}\n`);
+  expect(counts(load.samples)).toEqual({ 200: load.samples.length });
+  expect(await double.refused()).toBe(0);
+}, 120_000);
+
+it('a replica that is told to end with reads in line answers them all', async () => {
+  const deployment = await deploy({ limits: '40/2s', env: { DRAIN_DELAY: '500ms' }, each: [{}, {}] });
+  const [ending] = deployment.gateways;
+  const reads = jobIds(100).map((id) => readJob(ending!, id));
+  await until('they are in line', async () => (await deployment.double.told()).length > 20);
+  ending!.signal('SIGTERM');
+  expect((await Promise.all(reads)).map(({ status }) => status)).toEqual(Array(100).fill(200));
+  expect(await ending!.exited).toBe(0);
+  const read = reader({ gateways: [deployment.gateways[1]!] });
+  expect((await read(jobIds(1)[0]!)).status).toBe(200);
+}, 60_000);
