@@ -41,9 +41,9 @@ async function start(onSignals: OnSignals): Promise<void> {
   log.info({ url: await app.getUrl() }, 'listening');
 }
 
-function faultsOfCallersFile(path: string): string[] {
+function faultsOfCallersFile(path: string, mayBeMissing: boolean): string[] {
   try {
-    readCallersFile(path);
+    readCallersFile(path, mayBeMissing);
     return [];
   } catch (error) {
     if (error instanceof CallersFileError) return [...error.faults];

@@ -16,9 +16,13 @@ declare module 'fastify' {
 export class CallerGuard implements CanActivate {
   constructor(@Inject(AUTHENTICATOR) private readonly authenticator: Authenticator) {}
 
-  canActivate(context: ExecutionContext): boolean {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    request.caller = this.authenticator.authenticate(request.headers.authorization);
-    return true;
+    const enter = (caller: Caller): boolean => {
+      request.caller = caller;
+      return true;
+    };
+    const caller = this.authenticator.authenticate(request.headers.authorization);
+    return caller instanceof Promise ? caller.then(enter) : enter(caller);
   }
 }

@@ -1,6 +1,8 @@
+import type { CallerEntry } from './callers-file.ts';
+
 /** Someone who may call the gateway (contract section 6). */
 export interface Caller {
-  /** From the callers file: the name of its line in the queue and a metric label, never something a caller chooses. */
+  /** From the callers file, or one for all others: a line in the queue and a metric label, never what a caller chooses. */
   readonly name: string;
   /** Whether it may see the operators' part of the console. */
   readonly operator: boolean;
@@ -19,13 +21,31 @@ export function caller(name: string, iTwins: readonly string[], operator = false
   };
 }
 
-/** Says who calls. */
+/** Says who calls: at once when the credential is remembered or wrong by its form. */
 export interface Authenticator {
   /**
+   * Throws, or rejects with, a {@link GatewayError}: `HeaderNotFound`, `Unauthorized`, or `ServiceUnavailable` when it
+   * cannot be known.
    * @param authorization the Authorization header as it came
-   * @throws {GatewayError} `HeaderNotFound` or `Unauthorized`
    */
-  authenticate(authorization: string | undefined): Caller;
+  authenticate(authorization: string | undefined): Caller | Promise<Caller>;
+}
+
+/** A caller, and until when its credential is good, in milliseconds since 1970. */
+export interface Admission {
+  readonly caller: Caller;
+  readonly until: number;
+}
+
+/** One kind of credential. */
+export interface Credentials {
+  /**
+   * Whose this is; nobody's when it is of another kind, or unknown.
+   * @throws {GatewayError} `ServiceUnavailable` when it cannot be known
+   */
+  admit(credential: string): Admission | undefined | Promise<Admission | undefined>;
+  /** Takes up what the callers file says now. */
+  replace(entries: readonly CallerEntry[]): void;
 }
 
 /**

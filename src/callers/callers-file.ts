@@ -6,12 +6,25 @@ const digest = z
   .regex(/^[0-9a-f]{64}$/i, 'must be the SHA-256 of a key: 64 hexadecimal digits')
   .transform((hex) => hex.toLowerCase());
 
-const entry = z.strictObject({
-  name: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes or underscores'),
-  keySha256: z.array(digest).min(1).max(2, 'must hold one digest, or two while a key is rotated'),
-  iTwins: z.array(z.string().min(1)),
-  operator: z.boolean().default(false),
-});
+const entry = z
+  .strictObject({
+    name: z.string().regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes or underscores'),
+    keySha256: z
+      .array(digest)
+      .min(1)
+      .max(2, 'must hold one digest, or two while a key is rotated')
+      .optional(),
+    /** Whose tokens are this caller's: their claim `client_id`. */
+    clientId: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable characters')
+      .optional(),
+    iTwins: z.array(z.string().min(1)),
+    operator: z.boolean().default(false),
+  })
+  .refine(({ keySha256, clientId }) => keySha256 !== undefined || clientId !== undefined, {
+    error: 'must have keySha256 or clientId',
+  });
 
 const file = z
   .strictObject({ callers: z.array(entry).min(1, 'must name at least one caller') })
@@ -19,8 +32,11 @@ const file = z
     for (const repeated of repeats(callers.map(({ name }) => name))) {
       context.addIssue({ code: 'custom', message: `two callers are named ${repeated}`, path: ['callers'] });
     }
-    if (repeats(callers.flatMap(({ keySha256 }) => keySha256)).length > 0) {
+    if (repeats(callers.flatMap(({ keySha256 }) => keySha256 ?? [])).length > 0) {
       context.addIssue({ code: 'custom', message: 'a key belongs to two entries', path: ['callers'] });
+    }
+    if (repeats(callers.flatMap(({ clientId }) => clientId ?? [])).length > 0) {
+      context.addIssue({ code: 'custom', message: 'a clientId belongs to two entries', path: ['callers'] });
     }
   });
 
@@ -35,13 +51,17 @@ export class CallersFileError extends Error {
   }
 }
 
-/** @throws {CallersFileError} with every fault at once */
-export function readCallersFile(path: string): CallerEntry[] {
+/**
+ * @param optional a file that is not there names nobody
+ * @throws {CallersFileError} with every fault at once
+ */
+export function readCallersFile(path: string, optional = false): CallerEntry[] {
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
+    if (optional && code === 'ENOENT') return [];
     throw new CallersFileError([code ? `${path} cannot be read (${code})` : `${path} is not JSON`]);
   }
   const parsed = file.safeParse(json);

@@ -1,4 +1,4 @@
-import { type StatWatcher, unwatchFile, watchFile } from 'node:fs';
+import { type Stats, type StatWatcher, unwatchFile, watchFile } from 'node:fs';
 import { type CallerEntry, CallersFileError, readCallersFile } from './callers-file.ts';
 
 /**
@@ -15,7 +15,9 @@ export interface CallersWatch {
 
 /** Reads a callers file again whenever it changes. @returns what ends the watch */
 export function watchCallers(path: string, { onEntries, onFault }: CallersWatch): () => void {
-  const look = (): void => {
+  const look = (now: Stats, before: Stats): void => {
+    // A file that is not there is told of once at the beginning: it had not to be there.
+    if (now.ino === 0 && before.ino === 0) return;
     try {
       onEntries(readCallersFile(path));
     } catch (error) {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { parseEnv } from 'node:util';
 import { faultsOfRedis, hasReadableCredentials } from './redis-rules.ts';
+import { isLoopback } from './units.ts';
 import { fromFiles, type Values, variables } from './variables.ts';
 
 export type { QuotaLimit } from './units.ts';
@@ -19,8 +19,8 @@ export interface Settings extends Values {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
-/** What a variable's value leads to, looked at before the start: every fault found in it. */
-export type Checks = Partial<Record<keyof Values, (value: string) => string[]>>;
+/** What a variable's value leads to, looked at before the start: every fault found in it, or in that it is missing. */
+export type Checks = Partial<Record<keyof Values, (value: string, mayBeMissing: boolean) => string[]>>;
 
 /** Every fault of the environment, a line each: `NAME: what is wrong`. No line holds a value. */
 export class SettingsError extends Error {
@@ -58,11 +58,7 @@ export function loadSettings(env: Environment, checks: Checks = {}): Settings {
   }
   const settings = Object.freeze({ ...values, proxy: proxyOf(env) }) as Settings;
   faults.push(...faultsOfProxy(settings.proxy), ...faultsOfRedis(given), ...faultsBetween(settings));
-  if (settings.AUTH === 'keys') {
-    faults.push(
-      ...(checks.CALLERS_FILE?.(settings.CALLERS_FILE) ?? []).map((fault) => `CALLERS_FILE: ${fault}`),
-    );
-  }
+  faults.push(...faultsOfCallers(settings, given['CALLERS_FILE'] !== undefined, checks));
   if (faults.length > 0) throw new SettingsError(faults);
   return settings;
 }
@@ -86,7 +82,7 @@ function withFiles(env: Environment, faults: string[]): Record<string, string | 
 }
 
 function faultsBetween(settings: Settings): string[] {
-  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings)];
+  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings), ...faultsOfTokens(settings)];
 }
 
 /** Each replica's part of each limit is a call at least: with more replicas than calls they would send too many. */
@@ -101,10 +97,18 @@ function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Setti
   return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
 }
 
-function isLoopback(host: string | undefined): boolean {
-  return (
-    host === 'localhost' || host === '::1' || (isIP(host ?? '') === 4 && host?.startsWith('127.') === true)
-  );
+/** Tokens may say themselves what they may read: then a file that nobody has named may be missing. */
+function faultsOfCallers(settings: Partial<Settings>, isNamed: boolean, checks: Checks): string[] {
+  const { AUTH = 'off', CALLERS_FILE = '' } = settings;
+  if (AUTH === 'off') return [];
+  const found = checks.CALLERS_FILE?.(CALLERS_FILE, AUTH === 'jwt' && !isNamed) ?? [];
+  return found.map((fault) => `CALLERS_FILE: ${fault}`);
+}
+
+function faultsOfTokens({ AUTH, ...settings }: Partial<Settings>): string[] {
+  if (AUTH?.includes('jwt') !== true) return [];
+  const missing = (['JWT_ISSUER', 'JWT_AUDIENCE'] as const).filter((name) => settings[name] === '');
+  return missing.map((name) => `${name}: is required with AUTH=${AUTH}`);
 }
 
 /** Node would go without a proxy whose address it does not understand: said, not done. */

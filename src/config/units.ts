@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
 
@@ -77,6 +78,12 @@ export const quotaLimits: z.ZodType<readonly QuotaLimit[], string> = z.string().
   );
   return z.NEVER;
 });
+
+/** Whether only this machine is reached there. */
+export function isLoopback(host: string | undefined): boolean {
+  if (host === undefined) return false;
+  return ['localhost', '::1', '[::1]'].includes(host) || (isIP(host) === 4 && host.startsWith('127.'));
+}
 
 function parseDuration(text: string): number | undefined {
   return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;

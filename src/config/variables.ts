@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { redisUrl } from './redis-rules.ts';
-import { addresses, duration, quotaLimits, size, wholeNumber } from './units.ts';
+import { addresses, duration, isLoopback, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -18,6 +18,15 @@ const url = (...protocols: string[]): z.ZodType<string, string> =>
 const baseUrl = url('https:', 'http:')
   .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or credentials')
   .transform((text) => text.replace(/\/+$/, ''));
+/** A URL that is believed what it says: nobody on the way may be able to say something else. Empty: none. */
+const protectedUrl = z.string().refine((text) => text === '' || isProtected(URL.parse(text)), {
+  error: 'must be a URL that begins with https:// (http:// on a loopback address alone), without credentials',
+});
+
+function isProtected(url: URL | null): boolean {
+  const isKept = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  return isKept && url.username + url.password + url.hash === '';
+}
 
 /** The settings of contract section 7 that the gateway has so far: the one place where they are named, defaulted and explained. */
 export const variables = {
@@ -165,8 +174,9 @@ export const variables = {
   },
   AUTH: {
     default: 'keys',
-    about: 'How callers authenticate: keys (CALLERS_FILE) or off.',
-    form: z.enum(['keys', 'off'], { error: 'must be keys or off' }),
+    about:
+      'How callers authenticate: keys (CALLERS_FILE), jwt (tokens of JWT_ISSUER), keys,jwt (either) or off.',
+    form: z.enum(['keys', 'jwt', 'keys,jwt', 'off'], { error: 'must be keys, jwt, keys,jwt or off' }),
   },
   AUTH_OFF_BEHIND_TRUSTED_NETWORK: {
     default: 'no',
@@ -175,7 +185,28 @@ export const variables = {
   },
   CALLERS_FILE: {
     default: 'config/callers.json',
-    about: 'The callers and the digests of their keys; read again when it changes.',
+    about:
+      'The callers, with the digests of their keys or the client of their tokens; read again when it changes.',
+    form: anything,
+  },
+  JWT_ISSUER: {
+    default: '',
+    about: "Who issues callers' tokens, exactly as their claim iss says it. Required with AUTH=jwt.",
+    form: protectedUrl,
+  },
+  JWT_AUDIENCE: {
+    default: '',
+    about: 'What their claim aud must name. Required with AUTH=jwt.',
+    form: anything,
+  },
+  JWT_JWKS_URL: {
+    default: '',
+    about: "Where the issuer's keys are. Empty: its discovery document says it.",
+    form: protectedUrl,
+  },
+  JWT_ITWINS_CLAIM: {
+    default: 'itwins',
+    about: 'The claim that lists the iTwins which a token may read; without it the callers file says them.',
     form: anything,
   },
   DRAIN_DELAY: {

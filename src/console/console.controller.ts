@@ -76,9 +76,9 @@ export class ConsoleController {
   }
 
   /** Asked again while a stream is open: the callers file may have changed. */
-  #isOperator(authorization: string | undefined): boolean {
+  async #isOperator(authorization: string | undefined): Promise<boolean> {
     try {
-      return this.authenticator.authenticate(authorization).operator;
+      return (await this.authenticator.authenticate(authorization)).operator;
     } catch {
       return false;
     }

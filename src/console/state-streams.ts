@@ -35,16 +35,18 @@ export class StateStreams {
   /**
    * Writes states until the reader goes, may not see them any more, or the gateway ends. Never rejects.
    * @param response its head has been written
-   * @param mayRead whether the reader may still see this
+   * @param mayRead whether the reader may still see this; never rejects
    */
-  async stream(response: ServerResponse, mayRead: () => boolean): Promise<void> {
+  async stream(response: ServerResponse, mayRead: () => Promise<boolean>): Promise<void> {
     this.#open++;
     const gone = new AbortController();
     response.once('close', () => {
       gone.abort();
     });
     const check = setInterval(() => {
-      if (!mayRead()) gone.abort();
+      void mayRead().then((may) => {
+        if (!may) gone.abort();
+      });
     }, CHECK_EVERY_MS);
     await this.#write(response, AbortSignal.any([gone.signal, this.#ending.signal])).catch(() => undefined);
     clearInterval(check);

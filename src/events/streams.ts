@@ -75,12 +75,14 @@ export class Streams {
   }
 
   #checkGrants(): void {
-    for (const [stream, { authorization }] of this.#open) {
-      try {
-        stream.belongsTo(this.authenticator.authenticate(authorization));
-      } catch {
-        stream.closeEarly();
-      }
+    for (const [stream, { authorization }] of this.#open) void this.#checkGrant(stream, authorization);
+  }
+
+  async #checkGrant(stream: EventStream, authorization: string | undefined): Promise<void> {
+    try {
+      stream.belongsTo(await this.authenticator.authenticate(authorization));
+    } catch {
+      stream.closeEarly();
     }
   }
 }

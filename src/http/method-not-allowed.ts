@@ -4,12 +4,12 @@ import { GatewayError } from '../errors/gateway-error.ts';
 
 /**
  * Routes all other methods of a path that is only read: 405 with `Allow`, rather than "no such route".
- * @param admit throws for a caller who is to learn nothing, not even that
+ * @param admit throws, or rejects, for a caller who is to learn nothing, not even that
  */
 export function allowOnlyReads(
   fastify: FastifyInstance,
   path: string,
-  admit: (authorization: string | undefined) => void = () => undefined,
+  admit: (authorization: string | undefined) => unknown = () => undefined,
 ): void {
   const others = METHODS.filter((method) => !['GET', 'HEAD', 'CONNECT'].includes(method));
   for (const method of others) {
@@ -19,11 +19,11 @@ export function allowOnlyReads(
     method: others,
     url: path,
     // Before a body is looked at.
-    onRequest: (request, _reply, done) => {
+    onRequest: async (request) => {
       // An empty parameter makes another path, as it does for the methods that are allowed.
       if (Object.values(request.params as object).includes('')) throw GatewayError.of('NotFound');
-      admit(request.headers.authorization);
-      done(GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET, HEAD' } }));
+      await admit(request.headers.authorization);
+      throw GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET, HEAD' } });
     },
     handler: () => undefined,
   });

@@ -1,8 +1,7 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { type Budget, BUDGET } from '../budget/budget.ts';
+import { httpClient } from '../http/client.ts';
 import type { Replicas } from '../store/replicas.ts';
 import type { Settings } from '../config/settings.ts';
 import { Copies, type SharedCopies } from './copies.ts';
@@ -63,7 +62,7 @@ export class UpstreamModule {
   }: UpstreamModuleOptions): DynamicModule {
     return {
       module: UpstreamModule,
-      imports: [HttpModule.register(httpClient(settings)), store, budget],
+      imports: [HttpModule.register(httpClient(settings.proxy)), store, budget],
       providers: [
         {
           provide: TokenSource,
@@ -158,19 +157,4 @@ function tokenSource(http: HttpService, settings: Settings, observer: TokenObser
     timeoutMs: settings.UPSTREAM_TIMEOUT,
   };
   return new TokenSource(() => requestToken(http, options), observer);
-}
-
-/**
- * Connections are kept. A proxy is the agents' business: axios leaves it to agents that have a `proxyEnv`, and told
- * `proxy: false` would put others in their place.
- */
-function httpClient({ proxy: proxyEnv }: Settings) {
-  return {
-    httpAgent: new HttpAgent({ keepAlive: true, proxyEnv }),
-    httpsAgent: new HttpsAgent({ keepAlive: true, proxyEnv }),
-    maxRedirects: 0,
-    // Every status is an answer; what it means is said in one place.
-    validateStatus: () => true,
-    headers: { 'user-agent': 'itwin-jobs-gateway' },
-  };
 }

@@ -43,7 +43,7 @@ describe('the settings', () => {
       PORT: '70000',
       PATIENCE: 'ten seconds',
       UPSTREAM_LIMITS: '500/1m,9/60s',
-      AUTH: 'jwt',
+      AUTH: 'token',
       REDIS_URL: 'http://user:pass-word@redis',
       ITWIN_API_URL: 'ftp://api',
       MEMORY_CACHE_SIZE: '64',
@@ -86,6 +86,50 @@ describe('the settings', () => {
     expect(faultsOf({ ...required, AUTH: 'off', HOST: '::1' })).toEqual([]);
     expect(faultsOf({ ...required, AUTH: 'off', HOST: '127.0.0.1.example.com' })).toHaveLength(1);
     expect(faultsOf({ ...required, AUTH: 'off', AUTH_OFF_BEHIND_TRUSTED_NETWORK: 'yes' })).toEqual([]);
+  });
+
+  it('need an issuer and an audience where tokens are taken, and an issuer that nobody on the way can speak for', () => {
+    const tokens = { JWT_ISSUER: 'https://issuer.example/a/', JWT_AUDIENCE: 'gateway' };
+    for (const AUTH of ['jwt', 'keys,jwt']) {
+      expect(faultsOf({ ...required, ...tokens, AUTH })).toEqual([]);
+      expect(faultsOf({ ...required, AUTH })).toEqual([
+        `JWT_ISSUER: is required with AUTH=${AUTH}`,
+        `JWT_AUDIENCE: is required with AUTH=${AUTH}`,
+      ]);
+    }
+    expect(loadSettings({ ...required, ...tokens, AUTH: 'jwt' }).JWT_ISSUER).toBe(tokens.JWT_ISSUER);
+    for (const url of ['http://127.0.0.1:1', 'http://localhost/a', 'http://[::1]:1', 'https://a/b?c=d']) {
+      expect(faultsOf({ ...required, JWT_ISSUER: url, JWT_JWKS_URL: url })).toEqual([]);
+    }
+    for (const url of [
+      'http://issuer',
+      'http://127.0.0.1.example.com',
+      'https://me:pass-word@a',
+      'https://a#b',
+      'a',
+    ]) {
+      const faults = faultsOf({ ...required, JWT_ISSUER: url, JWT_JWKS_URL: url });
+      expect(faults.map((fault) => fault.split(':')[0])).toEqual(['JWT_ISSUER', 'JWT_JWKS_URL']);
+      expect(faults.join()).not.toContain('pass-word');
+    }
+  });
+
+  it('let the callers file be missing where tokens alone are taken and nobody has named it', () => {
+    const asked: unknown[] = [];
+    const ask = (env: object) =>
+      loadSettings(
+        { ...required, JWT_ISSUER: 'https://a', JWT_AUDIENCE: 'a', HOST: '127.0.0.1', ...env },
+        { CALLERS_FILE: (path, mayBeMissing) => [void asked.push([path, mayBeMissing])].slice(1) as never },
+      );
+    for (const AUTH of ['keys', 'jwt', 'keys,jwt', 'off']) ask({ AUTH });
+    ask({ AUTH: 'jwt', CALLERS_FILE: 'mine.json' });
+    const usual = 'config/callers.json';
+    expect(asked).toEqual([
+      [usual, false],
+      [usual, true],
+      [usual, false],
+      ['mine.json', false],
+    ]);
   });
 
   it('read id and secret from mounted files, without the line end', () => {

@@ -90,6 +90,31 @@ describe('the callers file', () => {
     expect(() => readCallersFile(file)).toThrow(/^(?!.*[0-9a-f]{32}).+$/s);
   });
 
+  it.each([
+    [
+      'that has neither keys nor a client',
+      { keySha256: undefined },
+      'callers.0 must have keySha256 or clientId',
+    ],
+    ['with an empty client', { clientId: '' }, 'callers.0.clientId must be 1 to 255 printable characters'],
+    ['with a client of two', { clientId: 'a' }, 'callers a clientId belongs to two entries'],
+  ])('is refused %s', (_, more, fault) => {
+    const file = join(folder, 'broken.json');
+    const other = { ...entry(testCaller('other')), clientId: 'a' };
+    writeFileSync(file, JSON.stringify({ callers: [{ ...entry(testCaller('one')), ...more }, other] }));
+    expect(() => readCallersFile(file)).toThrow(fault);
+  });
+
+  it('may name a client whose tokens are a caller, with its keys or without', () => {
+    const file = join(folder, 'clients.json');
+    const clients = [
+      { name: 'one', clientId: 'a', iTwins: ['*'] },
+      { ...entry(testCaller('two')), clientId: 'b' },
+    ];
+    writeFileSync(file, JSON.stringify({ callers: clients }));
+    expect(readCallersFile(file)).toEqual(clients.map((client) => ({ ...client, operator: false })));
+  });
+
   it('may be a plain file, written over, taken away and put back', async () => {
     const [plain, later] = [testCaller('plain'), testCaller('later')];
     unlinkSync(path);

@@ -64,6 +64,8 @@ export class Gateway {
   url = '';
   /** All that the process wrote. */
   output = '';
+  /** What must not be in it, beside what it was started with; of a token none of its parts. */
+  readonly secrets = new Set<string>();
   readonly #options: GatewayOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), 'gateway-'));
   readonly #process: ChildProcess;
@@ -100,7 +102,9 @@ export class Gateway {
 
   /** The Authorization header of a caller. */
   bearer(caller: TestCaller | undefined = this.callers[0]): string {
-    return `Bearer ${caller?.key ?? ''}`;
+    const key = caller?.key ?? '';
+    for (const part of key.split('.')) if (part.length >= 20) this.secrets.add(part);
+    return `Bearer ${key}`;
   }
 
   get pid(): number {
@@ -181,6 +185,7 @@ export class Gateway {
       this.#options.double.settings.clientSecret,
       ...this.callers.map(({ key }) => key),
       ...new Set(tokens),
+      ...this.secrets,
       ...this.#passwords(),
     ];
     const leaked = secrets.some((secret) => this.output.includes(secret));

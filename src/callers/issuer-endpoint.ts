@@ -1,0 +1,62 @@
+import type { HttpService } from '@nestjs/axios';
+import type { JSONWebKeySet } from 'jose';
+import { z } from 'zod';
+
+export interface IssuerEndpointOptions {
+  readonly issuer: string;
+  /** Where its keys are; empty: its discovery document says it. */
+  readonly jwksUrl: string;
+  /** Longest that both requests may take together, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** Largest answer, in bytes, and most keys: issuers have some five, of two kilobytes with their certificates. */
+const LARGEST_ANSWER = 256 * 1024;
+const MOST_KEYS = 100;
+
+const discovery = z.object({ issuer: z.string(), jwks_uri: z.url({ protocol: /^https?$/ }) });
+const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(MOST_KEYS) });
+
+/**
+ * Asks for the keys of an issuer (OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5): no retry, and no redirect,
+ * which would let whoever can make one say whose tokens are good.
+ */
+export async function requestKeys(http: HttpService, options: IssuerEndpointOptions): Promise<JSONWebKeySet> {
+  const signal = AbortSignal.timeout(options.timeoutMs);
+  const url = options.jwksUrl === '' ? await discover(http, options.issuer, signal) : options.jwksUrl;
+  const parsed = keySet.safeParse(await getJson(http, url, 'key set', signal));
+  if (!parsed.success) throw new Error('the key set is none');
+  return parsed.data;
+}
+
+async function discover(http: HttpService, issuer: string, signal: AbortSignal): Promise<string> {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const parsed = discovery.safeParse(await getJson(http, url, 'discovery document', signal));
+  if (!parsed.success) throw new Error('the discovery document does not say where the keys are');
+  if (parsed.data.issuer !== issuer) throw new Error('the discovery document is of another issuer');
+  const { jwks_uri: jwksUrl } = parsed.data;
+  if (issuer.startsWith('https:') && !jwksUrl.startsWith('https:')) {
+    throw new Error('the discovery document says that the keys come unprotected');
+  }
+  return jwksUrl;
+}
+
+async function getJson(http: HttpService, url: string, what: string, signal: AbortSignal): Promise<unknown> {
+  const { status, data } = await http.axiosRef
+    .get<string>(url, {
+      headers: { accept: 'application/json, application/jwk-set+json' },
+      signal,
+      responseType: 'text',
+      maxContentLength: LARGEST_ANSWER,
+    })
+    .catch((error: unknown) => {
+      const { code } = error as { code?: unknown };
+      throw new Error(`the ${what} did not come (${typeof code === 'string' ? code : 'unknown'})`);
+    });
+  if (status !== 200) throw new Error(`the ${what} was answered ${status}`);
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw new Error(`the ${what} is not JSON`);
+  }
+}

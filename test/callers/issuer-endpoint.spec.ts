@@ -1,0 +1,115 @@
+import type { RequestListener } from 'node:http';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { HttpService } from '@nestjs/axios';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import axios from 'axios';
+import { requestKeys } from '../../src/callers/issuer-endpoint.ts';
+import { httpClient } from '../../src/http/client.ts';
+
+const KEYS = { keys: [{ kty: 'RSA', kid: 'a', n: 'AQAB', e: 'AQAB' }] };
+const http = new HttpService(axios.create(httpClient({})));
+let answers: Record<string, RequestListener> = {};
+const asked: string[] = [];
+const server = createServer((request, response) => {
+  const path = request.url ?? '';
+  asked.push(path);
+  const answer = answers[path] ?? (() => response.writeHead(404).end());
+  answer(request, response);
+});
+let url = '';
+
+beforeAll(async () => {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => server.closeAllConnections());
+
+const json =
+  (body: unknown, status = 200): RequestListener =>
+  (_, response) =>
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+const ask = (issuer: string, jwksUrl = '', timeoutMs = 1000) =>
+  requestKeys(http, { issuer, jwksUrl, timeoutMs });
+const document = (more: object = {}) => json({ issuer: `${url}/a`, jwks_uri: `${url}/keys`, ...more });
+const DISCOVERY = '/a/.well-known/openid-configuration';
+
+describe('the keys of an issuer', () => {
+  it.each(['', '/'])('are where its discovery document says, its name ending in %j', async (end) => {
+    const issuer = `${url}/a${end}`;
+    answers = { [DISCOVERY]: document({ issuer }), '/keys': json(KEYS) };
+    expect(await ask(issuer)).toEqual(KEYS);
+  });
+
+  it('are where the setting says, without a look at the document', async () => {
+    answers = { '/elsewhere?v=1': json(KEYS) };
+    asked.length = 0;
+    expect(await ask(`${url}/a`, `${url}/elsewhere?v=1`)).toEqual(KEYS);
+    expect(asked).toEqual(['/elsewhere?v=1']);
+  });
+
+  const redirect: RequestListener = (_, response) =>
+    response.writeHead(302, { location: `${url}/keys` }).end();
+  const large: RequestListener = (_, response) => {
+    response.on('error', () => undefined);
+    for (let part = 0; part < 20; part++) response.write(' '.repeat(32 * 1024));
+    response.end(JSON.stringify(KEYS));
+  };
+  const slow: RequestListener = (_, response) => response.writeHead(200).flushHeaders();
+  it.each<[string, () => Record<string, RequestListener>, RegExp]>([
+    ['of another issuer', () => ({ [DISCOVERY]: document({ issuer: `${url}/b` }) }), /of another issuer/],
+    ['without a place', () => ({ [DISCOVERY]: json({ issuer: `${url}/a` }) }), /does not say where/],
+    [
+      'of a file',
+      () => ({ [DISCOVERY]: document({ jwks_uri: 'file:///etc/passwd' }) }),
+      /does not say where/,
+    ],
+    ['missing', () => ({}), /discovery document was answered 404/],
+    ['elsewhere', () => ({ [DISCOVERY]: redirect }), /discovery document was answered 302/],
+    [
+      'whose keys are elsewhere',
+      () => ({ [DISCOVERY]: document(), '/keys': redirect }),
+      /key set was answered 302/,
+    ],
+    [
+      'whose keys fail',
+      () => ({ [DISCOVERY]: document(), '/keys': json(KEYS, 500) }),
+      /key set was answered 500/,
+    ],
+    [
+      'whose keys are none',
+      () => ({ [DISCOVERY]: document(), '/keys': json({ keys: [1] }) }),
+      /key set is none/,
+    ],
+    [
+      'whose keys are many',
+      () => ({ [DISCOVERY]: document(), '/keys': json({ keys: Array(101).fill(KEYS.keys[0]) }) }),
+      /key set is none/,
+    ],
+    [
+      'whose keys are no JSON',
+      () => ({ [DISCOVERY]: document(), '/keys': (_, r) => r.end('<html>') }),
+      /key set is not JSON/,
+    ],
+    ['whose keys are large', () => ({ [DISCOVERY]: document(), '/keys': large }), /key set did not come/],
+    ['whose keys are slow', () => ({ [DISCOVERY]: document(), '/keys': slow }), /key set did not come/],
+    ['that is slow', () => ({ [DISCOVERY]: slow }), /discovery document did not come/],
+  ])('are not had by a document %s', async (_, says, message) => {
+    answers = says();
+    const since = performance.now();
+    await expect(ask(`${url}/a`, '', 300)).rejects.toThrow(message);
+    expect(performance.now() - since).toBeLessThan(1000);
+  });
+
+  it('do not come unprotected when their issuer does not', async () => {
+    const get = async () => ({
+      status: 200,
+      data: JSON.stringify({ issuer: 'https://a', jwks_uri: `${url}/keys` }),
+    });
+    const tampered = { axiosRef: { get } } as unknown as HttpService;
+    const asking = requestKeys(tampered, { issuer: 'https://a', jwksUrl: '', timeoutMs: 100 });
+    await expect(asking).rejects.toThrow(/unprotected/);
+  });
+});

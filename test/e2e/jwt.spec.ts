@@ -1,0 +1,281 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { expectError } from '../support/error-answer.ts';
+import { ForwardProxy } from '../support/forward-proxy.ts';
+import { Gateway, type TestCaller, testCaller } from '../support/gateway.ts';
+import { Issuer, issuerKey, signed } from '../support/issuer.ts';
+import { errorOf, metric, readJob, type Seen } from '../support/reads.ts';
+import { refusedTokens } from '../support/refused-tokens.ts';
+import { atEnd, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const [GRANTED, OTHER] = [randomUUID(), randomUUID()];
+const CLIENTS = [{ id: 'named' }, { id: 'limited', claims: { itwins: [GRANTED] } }, { id: 'unnamed' }];
+const KEYED = testCaller('dashboard');
+const keySha256 = [createHash('sha256').update(KEYED.key).digest('hex')];
+const NAMED = { name: 'dashboard', clientId: 'named', keySha256, iTwins: ['*'] };
+
+let double: ITwinDouble;
+let issuer: Issuer;
+/** `AUTH=jwt`; debug, so that whatever could be written is. */
+let gateway: Gateway;
+
+beforeAll(async () => {
+  double = await ITwinDouble.start({ unknownJobs: 'make' });
+  issuer = await Issuer.start(CLIENTS);
+  gateway = await Gateway.start({ double, env: { ...issuer.env, LOG_LEVEL: 'debug' } });
+  writeFileSync(gateway.callersPath, JSON.stringify({ callers: [NAMED] }));
+  await gateway.logged(({ msg }) => msg === 'callers file read again');
+});
+beforeEach(() => {
+  double.clear();
+  issuer.instead = undefined;
+});
+afterAll(async () => {
+  await gateway.stop();
+  await issuer.stop();
+  await double.stop();
+});
+
+/** Someone whose credential is a token. */
+const bearerOf = (token: string): TestCaller => ({ name: 'token', key: token, iTwins: [] });
+const read = (token: string, jobId: string = randomUUID(), by = gateway): Promise<Seen> =>
+  readJob(by, jobId, { caller: bearerOf(token) });
+const codeOf = (seen: Seen): unknown => [seen.status, seen.status === 200 ? 'job' : errorOf(seen).code];
+
+describe('a token of the issuer', () => {
+  it('lets its client read what the callers file says, named by its entry', async () => {
+    const token = await issuer.token('named');
+    const { id } = double.addJob({ iTwinId: OTHER });
+    expect((await read(token, id)).status).toBe(200);
+    expect((await read(token, double.addJob({ iTwinId: null }).id)).status).toBe(200);
+    expect(await metric(gateway, 'gateway_job_reads_total', { caller: 'dashboard', status: '200' })).toBe(2);
+    expect(JSON.stringify(double.calls.map(({ headers }) => headers))).not.toContain(token);
+  });
+
+  it('lets read the iTwins that its claim lists and no others, named by a common name', async () => {
+    const token = await issuer.token('limited', 'another itwin-platform');
+    expect((await read(token, double.addJob({ iTwinId: GRANTED }).id)).status).toBe(200);
+    for (const iTwinId of [OTHER, null]) {
+      expect(codeOf(await read(token, double.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
+    }
+    expect(await metric(gateway, 'gateway_job_reads_total', { caller: 'jwt' })).toBeGreaterThanOrEqual(3);
+  });
+
+  it('lets read nothing when neither says anything', async () => {
+    const token = await issuer.token('unnamed');
+    for (const iTwinId of [GRANTED, null]) {
+      expect(codeOf(await read(token, double.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
+    }
+  });
+
+  it('may say its scopes in an array, as the platform does', async () => {
+    expect((await read(await issuer.sign({ client_id: 'named' }))).status).toBe(200);
+  });
+
+  it('is refused by the methods that there are not as well, when it is wrong', async () => {
+    const statusOf = async (token: string): Promise<number> => {
+      const headers = { authorization: gateway.bearer(bearerOf(token)) };
+      return (
+        await fetch(`${gateway.url}/contextcapture/jobs/${randomUUID()}`, { method: 'DELETE', headers })
+      ).status;
+    };
+    expect(await statusOf(await issuer.token('named'))).toBe(405);
+    expect(await statusOf(await issuer.token('named', 'another'))).toBe(401);
+  });
+});
+
+describe('a token that is not good', () => {
+  it('is answered 401 in the envelope, and nothing reaches upstream', async () => {
+    const { id } = double.addJob();
+    const made: [string, () => Promise<string>][] = [
+      ...refusedTokens(issuer.url, issuer.key),
+      ["of the issuer's own, but for another scope", () => issuer.token('named', 'another')],
+    ];
+    expect(made.length).toBeGreaterThan(25);
+    for (const [what, token] of made) {
+      const { status, headers, body } = await read(await token(), id);
+      expect([what, status]).toEqual([what, 401]);
+      expectError({ status, headers, text: body.toString() }, 401, 'Unauthorized');
+    }
+    expect(double.count + double.tokenRequests.length).toBe(0);
+    expect((await read(await issuer.token('named'), id)).status).toBe(200);
+    expect(double.count).toBe(1);
+  });
+
+  it('naming keys that there are not, makes the issuer be asked every other second at the most', async () => {
+    await read(await issuer.token('named'));
+    const before = issuer.keyRequests;
+    const since = performance.now();
+    const garbage = Array.from({ length: 300 }, () => issuer.sign({}, { kid: randomUUID() }));
+    const seen = await Promise.all((await Promise.all(garbage)).map((token) => read(token)));
+    expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([401]));
+    const seconds = (performance.now() - since) / 1000;
+    expect(issuer.keyRequests - before).toBeLessThanOrEqual(1 + Math.ceil(seconds / 2));
+    expect(double.count).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('a rotated key', () => {
+  it('is taken up without a restart and without a failed read, in a flood of unknown ones too', async () => {
+    const old = await issuer.token('named');
+    expect((await read(old)).status).toBe(200);
+    const load = { running: true };
+    const statuses: number[] = [];
+    const garbage: number[] = [];
+    const flood = (async () => {
+      while (load.running) {
+        const tokens = await Promise.all(
+          Array.from({ length: 10 }, () => issuer.sign({}, { kid: randomUUID() })),
+        );
+        garbage.push(...(await Promise.all(tokens.map((token) => read(token)))).map(({ status }) => status));
+      }
+    })();
+    const reading = (async () => {
+      while (load.running) {
+        statuses.push((await read(await issuer.token('named'))).status, (await read(old)).status);
+        await delay(20);
+      }
+    })();
+    for (const kid of ['second', 'third']) {
+      await delay(500);
+      issuer.rotate(await issuerKey(kid));
+      const token = await issuer.token('named');
+      expect((await read(token)).status).toBe(200);
+    }
+    load.running = false;
+    await Promise.all([flood, reading]);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(new Set(garbage)).toEqual(new Set([401]));
+  }, 30_000);
+});
+
+describe('an issuer that is down', () => {
+  it('is done without for tokens and keys that are known; what cannot be judged is told when to come again', async () => {
+    const token = await issuer.token('named');
+    expect((await read(token)).status).toBe(200);
+    const [another, expired, next] = [
+      await issuer.token('named'),
+      await issuer.sign({ exp: 1 }, { kid: randomUUID() }),
+      await signed({ iss: issuer.url, client_id: 'named' }, { kid: 'next' }, await issuerKey('next')),
+    ];
+    issuer.instead = (_, response) => response.writeHead(500).end();
+    const seen = await Promise.all([read(token), read(another), read(expired)]);
+    expect(seen.map(({ status }) => status)).toEqual([200, 200, 401]);
+    double.clear();
+    const { status, headers, body } = await read(next);
+    expectError({ status, headers, text: body.toString() }, 503, 'ServiceUnavailable');
+    expect(Number(headers['retry-after'])).toBeLessThanOrEqual(5);
+    expect(double.count).toBe(0);
+    await gateway.logged(({ level, reason }) => level === 50 && /was answered 500/.test(String(reason)));
+    issuer.instead = undefined;
+    await until('the issuer is asked again', async () => (await read(next)).status === 401, 8000);
+    expect((await read(token)).status).toBe(200);
+  }, 30_000);
+});
+
+describe('an event stream', () => {
+  it('ends within a second or so when its token does', async () => {
+    const { id } = double.addJob({ state: 'active' });
+    // Some of it is over: five seconds of leeway are given at the end.
+    const endsAt = (Math.floor(Date.now() / 1000) + 2) * 1000;
+    const token = await issuer.sign({ client_id: 'named', exp: endsAt / 1000 - 5 });
+    const headers = { authorization: gateway.bearer(bearerOf(token)) };
+    const response = await fetch(`${gateway.url}/contextcapture/jobs/events?ids=${id}`, { headers });
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    const lateMs = Date.now() - endsAt;
+    expect(text).toMatch(/^event: job\n/);
+    expect(text).toMatch(/retry: \d+\n\n$/);
+    expect(text).not.toContain('event: end');
+    expect(lateMs).toBeGreaterThanOrEqual(0);
+    expect(lateMs).toBeLessThan(1500);
+    expect((await read(token)).status).toBe(401);
+  });
+
+  it('goes on under what the callers file says then', async () => {
+    const { id } = double.addJob({ state: 'active', iTwinId: OTHER });
+    const headers = { authorization: gateway.bearer(bearerOf(await issuer.token('named'))) };
+    const leave = new AbortController();
+    const response = await fetch(`${gateway.url}/contextcapture/jobs/events?ids=${id}`, {
+      headers,
+      signal: leave.signal,
+    });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    expect((await reader.read()).value).toMatch(/^event: job\n/);
+    const lines = gateway.log.length;
+    writeFileSync(gateway.callersPath, JSON.stringify({ callers: [{ ...NAMED, iTwins: [GRANTED] }] }));
+    await until(
+      'it is read',
+      () => gateway.log.slice(lines).some(({ msg }) => msg === 'callers file read again'),
+      3000,
+    );
+    expect((await reader.read()).value).toMatch(/^event: job-error\ndata: .*JobNotFound/);
+    leave.abort();
+    writeFileSync(gateway.callersPath, JSON.stringify({ callers: [NAMED] }));
+  }, 30_000);
+});
+
+describe('AUTH', () => {
+  it('keys,jwt takes either, an entry with both of them being one caller', async () => {
+    const both = await startGateway({ double, env: { ...issuer.env, AUTH: 'keys,jwt' } });
+    writeFileSync(both.callersPath, JSON.stringify({ callers: [NAMED] }));
+    await both.logged(({ msg }) => msg === 'callers file read again');
+    const token = await issuer.token('named');
+    for (let again = 0; again < 2; again++) {
+      expect((await readJob(both, randomUUID(), { caller: KEYED })).status).toBe(200);
+      expect((await read(token, randomUUID(), both)).status).toBe(200);
+    }
+    expect(await metric(both, 'gateway_job_reads_total', { caller: 'dashboard', status: '200' })).toBe(4);
+    expect(codeOf(await readJob(both, randomUUID(), { caller: testCaller('nobody') }))).toEqual([
+      401,
+      'Unauthorized',
+    ]);
+    expect(codeOf(await read(await issuer.sign({ exp: 1 }), randomUUID(), both))).toEqual([
+      401,
+      'Unauthorized',
+    ]);
+  });
+
+  it('jwt takes no keys, needs no callers file, and takes one up that comes', async () => {
+    expect((await readJob(gateway, randomUUID(), { caller: KEYED })).status).toBe(401);
+    const alone = await startGateway({ double, env: { ...issuer.env, CALLERS_FILE: '' } });
+    expect(
+      (await read(await issuer.token('limited'), double.addJob({ iTwinId: GRANTED }).id, alone)).status,
+    ).toBe(200);
+    const token = await issuer.token('named');
+    expect((await read(token, randomUUID(), alone)).status).toBe(404);
+    await delay(1500);
+    expect(alone.log.filter(({ level }) => Number(level) >= 50)).toEqual([]);
+    const config = join(dirname(alone.callersPath), 'config');
+    mkdirSync(config);
+    writeFileSync(join(config, 'callers.json'), JSON.stringify({ callers: [NAMED] }));
+    await until('it is taken up', async () => (await read(token, randomUUID(), alone)).status === 200);
+  });
+
+  it('jwt fetches keys from JWT_JWKS_URL without a look at the discovery document, through a proxy if one is set', async () => {
+    const proxy = await ForwardProxy.start();
+    atEnd(() => proxy.stop());
+    const env = { JWT_JWKS_URL: `${issuer.url}/jwks`, HTTP_PROXY: `http://127.0.0.1:${proxy.port}` };
+    const through = await startGateway({ double, env: { ...issuer.env, ...env } });
+    expect(
+      (await read(await issuer.token('limited'), double.addJob({ iTwinId: GRANTED }).id, through)).status,
+    ).toBe(200);
+    const lines = proxy.seen.map(({ line }) => line).filter((line) => line.includes(issuer.url));
+    expect(lines).toEqual([`GET ${issuer.url}/jwks`]);
+  });
+});
+
+describe('tokens', () => {
+  it('are written nowhere: no log line, metric or answer holds a part of one', async () => {
+    const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+    expect(gateway.secrets.size).toBeGreaterThan(100);
+    const written = gateway.output + metrics;
+    expect([...gateway.secrets].filter((secret) => written.includes(secret))).toEqual([]);
+    expect(gateway.output).toMatch(/"reason":"aud".*a token was refused/);
+  });
+});
