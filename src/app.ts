@@ -35,7 +35,9 @@ export async function createApp(
   addServerHooks(fastify, lifecycle);
   recordReads(fastify, metrics, log);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
-  allowOnlyReads(fastify, `${JOBS_PATH}/:id`, (authorization) => authenticator.authenticate(authorization));
+  const admit = (authorization: string | undefined) => authenticator.authenticate(authorization);
+  allowOnlyReads(fastify, `${JOBS_PATH}/:id`, admit);
+  allowOnlyReads(fastify, `${JOBS_PATH}/events`, admit, 'GET');
   for (const path of ['/health/live', '/health/ready', '/metrics']) allowOnlyReads(fastify, path);
   showGauges(metrics, {
     throttle: app.get(Throttle, { strict: false }),
