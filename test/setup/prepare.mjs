@@ -3,6 +3,7 @@
  *
  *   node test/setup/prepare.mjs            dependencies and Node 24
  *   node test/setup/prepare.mjs --redis    and redis-server, which the tests start themselves
+ *   node test/setup/prepare.mjs --nginx    and nginx, which the tests of faults put before gateways
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
  * hand already is left alone, without a word. A fault is one line on stderr and exit code 1.
@@ -61,19 +62,29 @@ function requireNode() {
   );
 }
 
-/** Finds redis-server, or installs it where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
-function requireRedis() {
-  if (runs('redis-server --version')) return;
+const SERVERS = {
+  '--redis': {
+    look: 'redis-server --version',
+    name: 'redis-server',
+    homebrew: 'redis',
+    what: 'Redis 7 or newer',
+  },
+  '--nginx': { look: 'nginx -v', name: 'nginx', homebrew: 'nginx', what: 'nginx' },
+};
+
+/** Finds a server, or installs it where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
+function requireServer({ look, name, homebrew, what }) {
+  if (runs(look)) return;
   const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
   if (runs('apt-get --version') && runs([...asRoot, 'true'].join(' '))) {
-    console.error('Installing redis-server (apt-get) …');
-    const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL];
+    console.error(`Installing ${name} (apt-get) …`);
+    const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL, 'sh', name];
     spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-    if (runs('redis-server --version')) return;
+    if (runs(look)) return;
   }
   throw new Fault(
-    'redis-server is needed by the tests and could not be installed: install Redis 7 or newer so that redis-server is on the PATH ' +
-      '(Debian, Ubuntu: "sudo apt-get install redis-server"; macOS: "brew install redis").',
+    `${name} is needed by the tests and could not be installed: install ${what} so that ${name} is on the PATH ` +
+      `(Debian, Ubuntu: "sudo apt-get install ${name}"; macOS: "brew install ${homebrew}").`,
   );
 }
 
@@ -87,11 +98,13 @@ if [ ! -e $policy ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends redis-server
+apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
 `;
 
 function runs(command) {
-  return spawnSync(command, { shell: true, stdio: 'ignore' }).status === 0;
+  // Debian has servers where only root looks.
+  const PATH = `${process.env.PATH}${delimiter}/usr/sbin`;
+  return spawnSync(command, { env: { ...process.env, PATH }, shell: true, stdio: 'ignore' }).status === 0;
 }
 
 function isNewEnough(version) {
@@ -101,7 +114,9 @@ function isNewEnough(version) {
 try {
   installDependencies();
   requireNode();
-  if (process.argv.includes('--redis')) requireRedis();
+  for (const [flag, server] of Object.entries(SERVERS)) {
+    if (process.argv.includes(flag)) requireServer(server);
+  }
 } catch (error) {
   console.error(error instanceof Fault ? error.message : `The checkout cannot be prepared: ${error.message}`);
   process.exitCode = 1;
