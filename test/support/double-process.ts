@@ -44,6 +44,18 @@ export class DoubleProcess implements Upstream {
     return (await this.#control('/calls')) as ToldCall[];
   }
 
+  /** Adds a job, as `JobOptions` has it. @returns its id */
+  async addJob(job: object = {}): Promise<string> {
+    const { id } = (await this.#control('/jobs', { method: 'POST', body: JSON.stringify(job) })) as {
+      id: string;
+    };
+    return id;
+  }
+
+  async setState(jobId: string, state: string): Promise<void> {
+    await this.#control(`/jobs/${jobId}`, { method: 'PATCH', body: JSON.stringify({ state }) });
+  }
+
   /** How many the limits have refused. */
   async refused(): Promise<number> {
     return ((await this.#control('')) as { refused: number }).refused;
