@@ -23,7 +23,7 @@ beforeEach(() => {
     },
     read: () => {
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-      const settled = async (): Promise<void> => void (await jest.advanceTimersByTimeAsync(0));
+      const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
       reads.push({
         resolve: (copy) => (resolve({ copy }), settled()),
         reject: (error) => (reject(error), settled()),
@@ -71,6 +71,22 @@ describe('the poll of a job', () => {
     await jest.advanceTimersByTimeAsync(1000);
     brought(job('finishing'));
     expect(told.slice(2)).toEqual([body('success')]);
+  });
+
+  it('tells who comes later at once what is known, an error too, and nobody of one that passes once the job was seen', async () => {
+    const later: string[] = [];
+    const join = (): void => poll.add((update) => later.push('error' in update ? 'an error' : 'a copy'));
+    await reads[0]!.reject(GatewayError.of('UpstreamError'));
+    join();
+    expect(later).toEqual(['an error']);
+    await jest.advanceTimersByTimeAsync(FRESH_MS);
+    await reads[1]!.resolve(job('active'));
+    join();
+    expect(later).toEqual(['an error', 'a copy', 'a copy']);
+    await jest.advanceTimersByTimeAsync(FRESH_MS + 10);
+    await reads[2]!.reject(GatewayError.of('UpstreamTimeout'));
+    expect(told).toEqual(['UpstreamError', body('active')]);
+    expect(later).toHaveLength(3);
   });
 
   it('does not call it an error that the quota lets a first read wait, and reads again when it may', async () => {
