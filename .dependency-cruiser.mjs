@@ -28,6 +28,7 @@ const jobsMayKnow = [
   '^src/metrics/',
   '^src/http/',
 ];
+const eventsMayKnow = ['^src/config/', '^src/events/', ...upstreamFace, '^src/callers/', '^src/errors/'];
 
 /** A rule that is broken by every import that matches. */
 const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
@@ -94,6 +95,12 @@ export default {
       'The jobs know the face of upstream and not how a read gets there.',
       { path: '^src/jobs/', pathNot: spec },
       { path: '^src/', pathNot: jobsMayKnow },
+    ),
+    forbid(
+      'events-to-faces',
+      'A watcher is a reader as any other: nothing of the way of a read is its own.',
+      { path: '^src/events/', pathNot: spec },
+      { path: '^src/', pathNot: eventsMayKnow },
     ),
   ],
   options: {
