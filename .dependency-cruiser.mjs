@@ -28,6 +28,7 @@ const jobsMayKnow = [
   '^src/metrics/',
   '^src/http/',
 ];
+const eventsMayKnow = ['^src/config/', '^src/events/', ...upstreamFace, '^src/callers/', '^src/errors/'];
 
 /** The console is shown what it needs by the wiring; of the rest it knows what a state is made of, and whom to let in. */
 const consoleMayKnow = [
@@ -121,6 +122,12 @@ export default {
       'The page runs in browsers: the server reads it as text.',
       { path: '^src/', pathNot: '^src/console/page/' },
       { path: '^src/console/page/' },
+    ),
+    forbid(
+      'events-to-faces',
+      'A watcher is a reader as any other: nothing of the way of a read is its own.',
+      { path: '^src/events/', pathNot: spec },
+      { path: '^src/', pathNot: eventsMayKnow },
     ),
   ],
   options: {

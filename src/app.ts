@@ -38,9 +38,9 @@ export async function createApp(
   addServerHooks(fastify, lifecycle);
   recordReads(fastify, metrics, log);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
-  for (const path of [`${JOBS_PATH}/:id`, '/console/events']) {
-    allowOnlyReads(fastify, path, (authorization) => authenticator.authenticate(authorization));
-  }
+  const admit = (authorization: string | undefined) => authenticator.authenticate(authorization);
+  for (const path of [`${JOBS_PATH}/:id`, '/console/events']) allowOnlyReads(fastify, path, admit);
+  allowOnlyReads(fastify, `${JOBS_PATH}/events`, admit, 'GET');
   for (const path of OPEN_PATHS) allowOnlyReads(fastify, path);
   showGauges(metrics, {
     throttle: app.get(Throttle, { strict: false }),

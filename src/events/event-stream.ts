@@ -8,6 +8,8 @@ import type { Watches } from './watches.ts';
 
 /** A reader that has taken nothing for so many heartbeats in a row is gone. */
 const HEARTBEATS_MISSED = 4;
+/** How long a stream that closes early waits for its reader to take the last word, in milliseconds. */
+const LAST_WORD_MS = 1000;
 /** When to come again, at the soonest and with what spread, in milliseconds: not all at the same moment. */
 const RETRY_MS = 500;
 const RETRY_SPREAD_MS = 2000;
@@ -38,7 +40,7 @@ export class EventStream {
     });
   }
 
-  start(jobIds: readonly string[], watches: Watches): void {
+  start(jobIds: readonly string[], watches: Pick<Watches, 'watch'>): void {
     // Each has its place before the first can be over: the stream is when none has one.
     for (const jobId of jobIds) this.#open.set(jobId, () => undefined);
     for (const jobId of jobIds) {
@@ -55,15 +57,16 @@ export class EventStream {
     this.caller = caller;
   }
 
-  /** Keeps the connection open. One that nobody reads is closed. */
+  /** Keeps the connection open. One that nobody reads is closed, and so is one whose reader does not take the end. */
   beat(): void {
-    if (!this.#blocked) this.#blocked = !this.response.write(comment);
+    if (!this.#blocked && !this.#ended) this.#blocked = !this.response.write(comment);
     else if (++this.#missed >= HEARTBEATS_MISSED) this.response.destroy();
   }
 
-  /** Ends before its time: the reader is to come again. */
+  /** Ends before its time: the reader is to come again. One that takes nothing holds up nobody. */
   closeEarly(): void {
     if (!this.#ended) this.response.end(retryAfter(RETRY_MS + Math.random() * RETRY_SPREAD_MS));
+    setTimeout(() => this.response.destroy(), LAST_WORD_MS).unref();
     this.stop();
   }
 

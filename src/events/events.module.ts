@@ -20,7 +20,9 @@ export class EventsModule implements BeforeApplicationShutdown {
         {
           provide: Streams,
           useFactory: (reads: JobReads, authenticator: Authenticator) =>
-            new Streams(new Watches(reads, settings.ACTIVE_FRESH), authenticator, settings.CALLER_STREAMS),
+            new Streams(new Watches(reads, settings.ACTIVE_FRESH), authenticator, {
+              perCaller: settings.CALLER_STREAMS,
+            }),
           inject: [JobReads, AUTHENTICATOR],
         },
       ],

@@ -7,8 +7,11 @@ import type { JobReads } from '../upstream/job-reads.ts';
 export type Update = { readonly copy: Copy } | { readonly error: GatewayError };
 export type Listener = (update: Update) => void;
 
-/** No job is polled more often, in milliseconds, and none that fails is left alone for longer. */
-const LEAST_PACE_MS = 1000;
+/** How often a job is looked at whose refresh is still to come, in milliseconds: by then it has been read, or is being read. */
+const STALE_PACE_MS = 1000;
+/** A copy is as old on every replica to within so many milliseconds: looked at too early, it would be served once more. */
+const MARGIN_MS = 10;
+/** No job that fails is left alone for longer, in milliseconds. */
 const LONGEST_PAUSE_MS = 60_000;
 
 /**
@@ -74,31 +77,44 @@ export class JobPoll {
         (error: unknown) => this.#failed(error),
       );
     if (nextMs === undefined || this.#gone.signal.aborted) return;
-    this.#timer = setTimeout(() => void this.#poll(), Math.max(LEAST_PACE_MS, nextMs));
+    this.#timer = setTimeout(() => void this.#poll(), nextMs);
   }
 
   /** @returns when to look again, in milliseconds; nothing when there is nothing to come */
   #found(copy: Copy): number | undefined {
     this.#tell({ copy });
     if (copy.kind === 'missing' || isFinishedJob(copy)) return undefined;
-    return copy.readAt + this.freshMs - performance.now();
+    const freshMs = copy.readAt + this.freshMs - performance.now();
+    return freshMs > 0 ? freshMs + MARGIN_MS : STALE_PACE_MS;
   }
 
   #failed(error: unknown): number | undefined {
     if (this.#gone.signal.aborted) return undefined;
     if (!(error instanceof GatewayError)) return this.#failed(GatewayError.of('InternalServerError'));
-    const isMissing = error.status === 404;
-    // Who has seen the job need not know of each time that it could not be seen again.
-    if (!this.#last || 'error' in this.#last || isMissing) this.#tell({ error });
-    return isMissing
-      ? undefined
-      : Math.min(LONGEST_PAUSE_MS, Math.max(this.freshMs, error.options.retryAfterMs ?? 0));
+    const pauseMs = Math.max(this.freshMs, error.options.retryAfterMs ?? 0);
+    if (this.#isNews(error, pauseMs)) this.#tell({ error });
+    return error.status === 404 ? undefined : Math.min(LONGEST_PAUSE_MS, pauseMs);
+  }
+
+  /**
+   * Who has seen the job need not know of each time that it could not be seen again; and that the quota lets a first read
+   * wait is no error either, unless that is for long.
+   */
+  #isNews({ status }: GatewayError, pauseMs: number): boolean {
+    if (status !== 429 && status < 500) return true;
+    if (this.#last && 'copy' in this.#last) return false;
+    return status !== 429 || pauseMs > LONGEST_PAUSE_MS;
   }
 
   #tell(update: Update): void {
-    // An answer that comes late is no news.
-    if (this.#last && 'copy' in this.#last && 'copy' in update && isFinishedJob(this.#last.copy)) return;
+    if (this.#last && 'copy' in this.#last && 'copy' in update && isLate(update.copy, this.#last.copy))
+      return;
     this.#last = update;
     for (const listener of this.#listeners) listener(update);
   }
+}
+
+/** An answer that comes late is no news: a read that ended with the copy it had begun with, after another had brought a newer one. */
+function isLate(copy: Copy, last: Copy): boolean {
+  return isFinishedJob(last) || (!isFinishedJob(copy) && copy.readAt < last.readAt);
 }

@@ -1,13 +1,18 @@
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
-/** A JSON text on one line: white space outside strings is left out, and every other byte is as it was. */
+/**
+ * A JSON text on one line: white space outside strings is left out, and every other byte is as it was. A byte order mark,
+ * which may stand before the text (RFC 8259 section 8.1), would stand within the event.
+ */
 export function oneLine(json: Buffer): Buffer {
   const line = Buffer.allocUnsafe(json.length);
   let length = 0;
   let inString = false;
-  for (let at = 0; at < json.length; at++) {
+  const from = json.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+  for (let at = from; at < json.length; at++) {
     const byte = json[at] ?? 0;
     if (!inString && WHITE_SPACE.has(byte)) continue;
     line[length++] = byte;

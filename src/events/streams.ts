@@ -4,8 +4,15 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import { EventStream } from './event-stream.ts';
 import type { Watches } from './watches.ts';
 
-/** How often a comment keeps streams open, and how often it is looked whether their callers still may have them. In milliseconds. */
+export interface StreamsOptions {
+  /** Most streams that one caller may have. */
+  readonly perCaller: number;
+  /** How often a comment keeps streams open, in milliseconds. */
+  readonly heartbeatMs?: number;
+}
+
 const HEARTBEAT_MS = 15_000;
+/** How often it is looked whether callers still may have their streams, in milliseconds. */
 const GRANT_MS = 1000;
 
 /** Who has a stream, and by which credential. */
@@ -18,17 +25,18 @@ interface Holder {
 export class Streams {
   readonly #open = new Map<EventStream, Holder>();
   readonly #timers: readonly NodeJS.Timeout[];
+  readonly #perCaller: number;
   #closing = false;
 
-  /** @param perCaller most streams that one caller may have */
   constructor(
-    private readonly watches: Watches,
+    private readonly watches: Pick<Watches, 'watch'>,
     private readonly authenticator: Authenticator,
-    private readonly perCaller: number,
+    { perCaller, heartbeatMs = HEARTBEAT_MS }: StreamsOptions,
   ) {
+    this.#perCaller = perCaller;
     const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
     this.#timers = [
-      every(HEARTBEAT_MS, () => {
+      every(heartbeatMs, () => {
         for (const stream of this.#open.keys()) stream.beat();
       }),
       every(GRANT_MS, () => {
@@ -45,7 +53,7 @@ export class Streams {
   admit(caller: Caller): void {
     let own = 0;
     for (const holder of this.#open.values()) if (holder.caller === caller.name) own++;
-    if (own < this.perCaller) return;
+    if (own < this.#perCaller) return;
     const message = 'The caller has as many event streams as it may have.';
     throw GatewayError.of('TooManyRequests', { message, retryAfterMs: HEARTBEAT_MS });
   }
@@ -57,6 +65,8 @@ export class Streams {
     caller: Caller,
     authorization: string | undefined,
   ): void {
+    // Gone while it was let in: nothing would ever tell of its end.
+    if (response.destroyed) return;
     const stream = new EventStream(response, caller);
     this.#open.set(stream, { caller: caller.name, authorization });
     response.once('close', () => {

@@ -54,6 +54,8 @@ export class Copies {
     options.onReadElsewhere?.((jobId, finished) => {
       const held = this.#memory.peek(jobId);
       if (finished && held && !isFinishedJob(held)) this.#memory.delete(jobId);
+      // A look that is under way may bring what was there before.
+      this.#looking.delete(jobId);
       if (this.#watchers.has(jobId)) void this.find(jobId);
     });
   }
@@ -82,20 +84,23 @@ export class Copies {
   /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
   find(jobId: string): Promise<Held | undefined> {
     if (!this.#options.shared) return Promise.resolve(this.inMemory(jobId));
-    const looking = this.#looking.get(jobId) ?? this.#look(jobId, this.#options.shared);
-    this.#looking.set(jobId, looking);
-    return looking;
+    const underWay = this.#looking.get(jobId);
+    if (underWay) return underWay;
+    const look = this.#look(jobId, this.#options.shared, () => this.#looking.get(jobId) === look);
+    this.#looking.set(jobId, look);
+    return look;
   }
 
-  async #look(jobId: string, shared: SharedCopies): Promise<Held | undefined> {
+  async #look(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<Held | undefined> {
     try {
       const copy = await shared.get(jobId);
+      if (!isLatest()) return await this.find(jobId);
       const own = this.inMemory(jobId);
       if (!copy || (own && !isNewer(copy, own.copy))) return own;
       this.#hold(jobId, copy);
       return { copy, source: 'redis' };
     } finally {
-      this.#looking.delete(jobId);
+      if (isLatest()) this.#looking.delete(jobId);
     }
   }
 

@@ -10,7 +10,7 @@ describe('a reader of the state that is slow', () => {
     let now = 0;
     const streams = new StateStreams(() => Promise.resolve(String(++now)));
     const response = new PassThrough({ highWaterMark: 1 });
-    const ended = streams.stream(response as unknown as ServerResponse, () => true);
+    const ended = streams.stream(response as unknown as ServerResponse, () => Promise.resolve(true));
     await until('a state is written', () => response.readableLength > 0);
     // Two and a half states' time.
     await delay(2500);

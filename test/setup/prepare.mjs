@@ -3,6 +3,7 @@
  *
  *   node test/setup/prepare.mjs               dependencies and Node 24
  *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves
+ *   node test/setup/prepare.mjs --nginx       and nginx, which the runs with faults put before gateways
  *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
@@ -62,13 +63,21 @@ function requireNode() {
   );
 }
 
-function requireRedis() {
-  if (runs('redis-server --version')) return;
-  install('redis-server');
-  if (runs('redis-server --version')) return;
+const REDIS = {
+  look: 'redis-server --version',
+  name: 'redis-server',
+  homebrew: 'redis',
+  what: 'Redis 7 or newer',
+};
+const NGINX = { look: 'nginx -v', name: 'nginx', homebrew: 'nginx', what: 'nginx' };
+
+function requireServer({ look, name, homebrew, what }) {
+  if (runs(look)) return;
+  install(name);
+  if (runs(look)) return;
   throw new Fault(
-    'redis-server is needed by the tests and could not be installed: install Redis 7 or newer so that redis-server is on the PATH ' +
-      '(Debian, Ubuntu: "sudo apt-get install redis-server"; macOS: "brew install redis").',
+    `${name} is needed by the tests and could not be installed: install ${what} so that ${name} is on the PATH ` +
+      `(Debian, Ubuntu: "sudo apt-get install ${name}"; macOS: "brew install ${homebrew}").`,
   );
 }
 
@@ -117,7 +126,8 @@ function isNewEnough(version) {
 try {
   installDependencies();
   requireNode();
-  if (process.argv.includes('--redis')) requireRedis();
+  if (process.argv.includes('--redis')) requireServer(REDIS);
+  if (process.argv.includes('--nginx')) requireServer(NGINX);
   if (process.argv.includes('--chromium')) requireChromium();
 } catch (error) {
   console.error(error instanceof Fault ? error.message : `The checkout cannot be prepared: ${error.message}`);

@@ -1,0 +1,116 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import { JobPoll } from '../../src/events/job-poll.ts';
+import { type Copy, parseJob } from '../../src/upstream/copy.ts';
+import type { CopyListener } from '../../src/upstream/copies.ts';
+import type { JobReads } from '../../src/upstream/job-reads.ts';
+
+const FRESH_MS = 5000;
+
+let told: string[];
+let reads: { resolve: (copy: Copy) => Promise<void>; reject: (error: unknown) => Promise<void> }[];
+/** Another read has brought a copy. */
+let brought: CopyListener;
+let poll: JobPoll;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  [told, reads] = [[], []];
+  const fake = {
+    watch: (_jobId: string, listener: CopyListener) => {
+      brought = listener;
+      return () => undefined;
+    },
+    read: () => {
+      const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+      const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
+      reads.push({
+        resolve: (copy) => (resolve({ copy }), settled()),
+        reject: (error) => (reject(error), settled()),
+      });
+      return promise;
+    },
+  };
+  poll = new JobPoll(fake as unknown as JobReads, 'a-job', 'tester', FRESH_MS);
+  poll.add((update) => told.push('error' in update ? update.error.body.code : bodyOf(update.copy)));
+});
+
+afterEach(() => {
+  poll.end();
+  jest.useRealTimers();
+});
+
+const bodyOf = (copy: Copy): string => (copy.kind === 'job' ? copy.body.toString() : 'missing');
+const body = (state: string): string => `{"job":{"state":"${state}"}}`;
+const job = (state: string, ageMs = 0): Copy =>
+  parseJob(Buffer.from(body(state)), 'application/json', performance.now() - ageMs)!;
+const tooMany = (retryAfterMs: number): GatewayError => GatewayError.of('TooManyRequests', { retryAfterMs });
+
+describe('the poll of a job', () => {
+  it('comes when the copy is fresh no more, and each second while its refresh is still to come', async () => {
+    await reads[0]!.resolve(job('active', 1000));
+    await jest.advanceTimersByTimeAsync(3999);
+    expect(reads).toHaveLength(1);
+    await jest.advanceTimersByTimeAsync(20);
+    expect(reads).toHaveLength(2);
+    await reads[1]!.resolve(job('active', 7000));
+    await jest.advanceTimersByTimeAsync(999);
+    expect(reads).toHaveLength(2);
+    await jest.advanceTimersByTimeAsync(1);
+    expect(reads).toHaveLength(3);
+  });
+
+  it('tells nothing older than it has told: a read may end with the copy that it began with', async () => {
+    await reads[0]!.resolve(job('active', 6000));
+    await jest.advanceTimersByTimeAsync(1000);
+    const former = job('active', 7000);
+    brought(job('finishing'));
+    await reads[1]!.resolve(former);
+    expect(told).toEqual([body('active'), body('finishing')]);
+    brought(job('success', 10));
+    await jest.advanceTimersByTimeAsync(1000);
+    brought(job('finishing'));
+    expect(told.slice(2)).toEqual([body('success')]);
+  });
+
+  it('tells who comes later at once what is known, an error too, and nobody of one that passes once the job was seen', async () => {
+    const later: string[] = [];
+    const join = (): void => poll.add((update) => later.push('error' in update ? 'an error' : 'a copy'));
+    await reads[0]!.reject(GatewayError.of('UpstreamError'));
+    join();
+    expect(later).toEqual(['an error']);
+    await jest.advanceTimersByTimeAsync(FRESH_MS);
+    await reads[1]!.resolve(job('active'));
+    join();
+    expect(later).toEqual(['an error', 'a copy', 'a copy']);
+    await jest.advanceTimersByTimeAsync(FRESH_MS + 10);
+    await reads[2]!.reject(GatewayError.of('UpstreamTimeout'));
+    expect(told).toEqual(['UpstreamError', body('active')]);
+    expect(later).toHaveLength(3);
+  });
+
+  it('does not call it an error that the quota lets a first read wait, and reads again when it may', async () => {
+    await reads[0]!.reject(tooMany(20_000));
+    await jest.advanceTimersByTimeAsync(19_999);
+    expect([reads.length, told]).toEqual([1, []]);
+    await jest.advanceTimersByTimeAsync(1);
+    await reads[1]!.resolve(job('active'));
+    expect(told).toEqual([body('active')]);
+  });
+
+  it('tells that a job cannot be had for long, and looks again after a minute at the latest', async () => {
+    await reads[0]!.reject(tooMany(20 * 60_000));
+    expect(told).toEqual(['TooManyRequests']);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(reads).toHaveLength(2);
+  });
+
+  it('has no end but those of the job and of its watchers: a fault of the gateway is none', async () => {
+    await reads[0]!.reject(new Error('a fault'));
+    expect(told).toEqual(['InternalServerError']);
+    await jest.advanceTimersByTimeAsync(FRESH_MS);
+    await reads[1]!.resolve(job('success'));
+    await jest.advanceTimersByTimeAsync(3_600_000);
+    expect([reads.length, told.slice(1)]).toEqual([2, [body('success')]]);
+  });
+});

@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from '@jest/globals';
+import { EventSource } from 'eventsource';
+import { startNginx } from '../support/nginx.ts';
+import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+import { Watcher } from '../support/watcher.ts';
+
+/** A gateway behind nginx, and a running job. */
+async function behindNginx() {
+  const double = await startDouble();
+  const gateway = await startGateway({ double, env: { ACTIVE_FRESH: '200ms' } });
+  const url = await startNginx(gateway.url);
+  const { id } = double.addJob({ state: 'active' });
+  return { double, gateway, url, id, ingress: { url, bearer: () => gateway.bearer() } };
+}
+
+describe('behind nginx as it comes', () => {
+  it('events arrive when they are sent, and so does the end', async () => {
+    const { double, id, ingress } = await behindNginx();
+    const watcher = await Watcher.open(ingress, id);
+    expect(await watcher.state(1)).toBe('active');
+    double.setState(id, 'almost');
+    expect(await watcher.state(2)).toBe('almost');
+    double.setState(id, 'success');
+    await watcher.closed();
+    expect(watcher.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'end']);
+  });
+
+  it('what does not say so is held back: the test above would fail without it', async () => {
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('event: job\ndata: {}\n\n');
+      setTimeout(() => response.end('event: end\ndata: {}\n\n'), 1000);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    atEnd(async () => server.close());
+    const url = await startNginx(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const since = performance.now();
+    const watcher = await Watcher.open({ url, bearer: () => 'Bearer x' }, 'any');
+    const { at } = await watcher.event(1);
+    expect(at - since).toBeGreaterThan(900);
+    await watcher.closed();
+  });
+
+  it('a reader that leaves is seen to leave', async () => {
+    const { gateway, id, ingress } = await behindNginx();
+    const watcher = await Watcher.open(ingress, id);
+    await watcher.event(1);
+    watcher.leave();
+    const watchers = async (): Promise<string> => (await fetch(`${gateway.url}/metrics`)).text();
+    await until('nobody watches', async () => /^gateway_watchers 0$/m.test(await watchers()));
+  });
+
+  it('the npm package eventsource and fetch read it', async () => {
+    const { double, gateway, url, id } = await behindNginx();
+    const address = `${url}/contextcapture/jobs/events?ids=${id}`;
+    const authorization = gateway.bearer();
+    const source = new EventSource(address, {
+      fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, authorization } }),
+    });
+    atEnd(async () => source.close());
+    const told: string[] = [];
+    source.addEventListener('job', () => told.push('job'));
+    source.addEventListener('end', () => told.push('end'));
+    await until('the first is told', () => told.length === 1);
+    let text = '';
+    const answer = await fetch(address, { headers: { authorization } });
+    for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.includes('"active"')) double.setState(id, 'success');
+    }
+    expect(text.match(/^event: .*$/gm)).toEqual(['event: job', 'event: job', 'event: end']);
+    await until('it is closed', () => source.readyState === EventSource.CLOSED, 10_000);
+    expect(told).toEqual(['job', 'job', 'end']);
+  });
+});

@@ -1,0 +1,38 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { freePort, untilListening } from './ports.ts';
+import { atEnd, temporaryFolder } from './rig.ts';
+
+/** An nginx before a server, as an ingress is: with what it does by default, its buffering above all. @returns its URL */
+export async function startNginx(url: string): Promise<string> {
+  const [folder, port] = [temporaryFolder(), await freePort()];
+  mkdirSync(join(folder, 'temp'));
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path temp/${name};`,
+  );
+  const file = join(folder, 'nginx.conf');
+  writeFileSync(
+    file,
+    `daemon off; master_process off; pid nginx.pid; error_log stderr crit;
+     events {}
+     http {
+       access_log off; ${paths.join(' ')}
+       server { listen 127.0.0.1:${port}; location / { proxy_pass ${url}; } }
+     }`,
+  );
+  // Debian has it where only root looks.
+  const PATH = [process.env['PATH'], '/usr/sbin'].join(delimiter);
+  const nginx = spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', file], {
+    env: { PATH },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const exited = once(nginx, 'exit');
+  atEnd(async () => {
+    nginx.kill('SIGKILL');
+    await exited;
+  });
+  await untilListening(port);
+  return `http://127.0.0.1:${port}`;
+}
