@@ -14,7 +14,7 @@ export interface JobCopy {
   readonly finished: boolean;
   /** In lower case. */
   readonly iTwinId: string | undefined;
-  /** When upstream was read, on the clock of `performance.now()`. */
+  /** When the call that brought it was sent, on the clock of `performance.now()`. */
   readonly readAt: number;
 }
 
