@@ -53,7 +53,7 @@ export class EventsController {
 function jobIdsIn(ids: string | string[] | undefined): string[] {
   const given = [ids ?? []].flat().join(',').split(',');
   const jobIds = [...new Set(given.map((id) => id.trim().toLowerCase()))].filter((id) => id !== '');
-  if (jobIds.length === 0) throw invalid('ids must name at least one job: ids={id},{id}…');
+  if (jobIds.length === 0) throw invalid('ids must name at least one job: ids={id},{id}');
   if (jobIds.length > MOST_JOBS) throw invalid(`ids must name at most ${MOST_JOBS} jobs.`);
   if (!jobIds.every(isJobId)) throw invalid('ids must be UUIDs, separated by commas.');
   return jobIds;
