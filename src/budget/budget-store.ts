@@ -25,7 +25,7 @@ export type Operation =
   | { readonly op: 'ask'; readonly id: string; readonly lateness: number }
   | { readonly op: 'note'; readonly id: string }
   | { readonly op: 'look'; readonly waiting: number }
-  | { readonly op: 'close'; readonly forMs: number }
+  | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }
   | { readonly op: 'refused'; readonly forMs: number; readonly explained: boolean }
   | {
       readonly op: 'tell';

@@ -92,6 +92,9 @@ function shared(
       onFault('budget');
       return hangs.failed(error);
     },
+    onAnswered: () => {
+      hangs.answered();
+    },
     onMode,
   });
 }

@@ -12,6 +12,10 @@ const LOOK_AGAIN_EVERY_MS = 100;
  * here, and hears the same from the others, who do not all find it again in the same moment.
  */
 const GRACE_MS = 400;
+/** How long the number of waiting reads holds without another question, in milliseconds: while any wait there is one a second. */
+const WAITING_GOOD_FOR_MS = 2000;
+/** A gate that is closed here for so much longer than in the store, in milliseconds, was not told of. */
+const UNHEARD_MS = 100;
 /** After an answer that did not come: when to ask again, in milliseconds. */
 const ASK_AGAIN_MS = 1;
 
@@ -26,6 +30,8 @@ export interface FailoverBudgetOptions {
   readonly latenessMs: number;
   /** Told of an error of the store. @returns whether the store is away: otherwise it was one answer that did not come */
   readonly isAway: (error: unknown) => boolean;
+  /** Told when the store has answered. */
+  readonly onAnswered: () => void;
   readonly onMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
 }
 
@@ -37,6 +43,7 @@ export class FailoverBudget implements Budget {
   readonly #options: FailoverBudgetOptions;
   #local: LocalBudget | undefined;
   #waiting = 0;
+  #askedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
   /** Since when the store has answered again. */
   #backSince: number | undefined;
@@ -57,6 +64,7 @@ export class FailoverBudget implements Budget {
 
   async ask(waiting: number): Promise<Permit | number> {
     this.#waiting = waiting;
+    this.#askedAt = performance.now();
     const { gate, shared } = this.#options;
     // Whoever closed it: nothing is asked for that cannot be.
     const closedMs = gate.closedMs(performance.now());
@@ -83,13 +91,27 @@ export class FailoverBudget implements Budget {
 
   /** Looks at the shared budget, and returns to it if it was away. Never rejects. */
   async look(): Promise<void> {
+    const { shared, onAnswered } = this.#options;
     try {
-      await this.#options.shared.look(this.#waiting);
+      const now = performance.now();
+      await shared.look(now - this.#askedAt < WAITING_GOOD_FOR_MS ? this.#waiting : 0);
+      onAnswered();
+      await this.#sayWhatWasNotHeard();
       if (this.#local) this.#comeBack(performance.now());
     } catch (error) {
       this.#backSince = undefined;
       if (this.#options.isAway(error)) this.#fallBack(error);
     }
+  }
+
+  /** A closing, or a cut, that was made while the store was away or whose word was lost. */
+  async #sayWhatWasNotHeard(): Promise<void> {
+    const { gate, shared } = this.#options;
+    const now = performance.now();
+    const unheardMs = gate.closedMs(now) - shared.storeClosedMs(now);
+    const shares = this.#local?.shares ?? shared.shares;
+    const isCut = shares.some((share, index) => share < (shared.shares[index] ?? 1));
+    if (unheardMs > UNHEARD_MS || isCut) await shared.close(gate.closedMs(now), shares);
   }
 
   #comeBack(now: number): void {

@@ -109,6 +109,11 @@ export class LocalBudget implements Budget {
     if (first) for (const window of this.#windows) window.cut(gate.closedUntil);
   }
 
+  /** The part of each limit that is in use. */
+  get shares(): number[] {
+    return this.#windows.map(({ share }) => share);
+  }
+
   state(): BudgetState {
     const { windows, gate, mode = 'local' } = this.#options;
     const now = this.clock();

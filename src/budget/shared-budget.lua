@@ -209,8 +209,17 @@ local function close(forMs)
   end
 end
 
+-- The limits may have been cut elsewhere.
+local function lower(shares)
+  for i, w in ipairs(windows) do
+    w.share = min(w.share, shares[i])
+    if w.share < 1 and w.recoversAt == huge then w.recoversAt = now + w.span end
+  end
+end
+
 function operations.close()
-  close(request.forMs)
+  if request.forMs > 0 then close(request.forMs) end
+  lower(request.shares)
   save()
   keep()
   return {}
@@ -241,11 +250,8 @@ function operations.tell()
   state.version = request.replica .. ' ' .. exact(now)
   advancedTo = now
   closedUntil = max(closedUntil, now + request.closedMs)
-  for i, w in ipairs(windows) do
-    w.credit = burst and w.burst or min(w.credit, 0)
-    w.share = min(w.share, request.shares[i])
-    if w.share < 1 and w.recoversAt == huge then w.recoversAt = now + w.span end
-  end
+  for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
+  lower(request.shares)
   save()
   keep()
   return {}

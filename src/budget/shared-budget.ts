@@ -33,6 +33,7 @@ export class SharedBudget {
   /** Made of it when they are looked at. */
   #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
+  #storeClosedUntil = -Infinity;
   /** When the store answered last. */
   heardAt = performance.now();
 
@@ -73,8 +74,14 @@ export class SharedBudget {
     this.#others = (await this.#run({ op: 'look', waiting })).others;
   }
 
-  async close(forMs: number): Promise<void> {
-    await this.#run({ op: 'close', forMs });
+  /** @param shares the part of each limit that is in use, where that was cut elsewhere */
+  async close(forMs: number, shares: readonly number[] = this.shares): Promise<void> {
+    await this.#run({ op: 'close', forMs, shares });
+  }
+
+  /** For how many milliseconds the gate was closed in the store when it answered last. */
+  storeClosedMs(now: number): number {
+    return Math.max(0, this.#storeClosedUntil - now);
   }
 
   /** @param explained upstream itself said for how long */
@@ -85,7 +92,9 @@ export class SharedBudget {
   /** As `Budget.forecastMs`: those who wait at other replicas get a go as often as those who wait here. */
   forecastMs(nth: number): number {
     const between = this.#others.reduce((sum, waiting) => sum + Math.min(waiting, nth), 0);
-    return this.#forecast.forecastMs(nth + between, performance.now());
+    const now = performance.now();
+    // A closing that has just come is in no forecast yet.
+    return Math.max(this.#options.gate.closedMs(now), this.#forecast.forecastMs(nth + between, now));
   }
 
   /** Notes a send of this replica that was let go here or elsewhere. */
@@ -147,6 +156,7 @@ export class SharedBudget {
     const { ledger, gate } = this.#options;
     for (const [id, agoMs] of reply.sends) ledger.note(id, now - agoMs);
     gate.close(now, reply.closedMs);
+    this.#storeClosedUntil = now + reply.closedMs;
     this.#version = reply.version;
     this.#cursor = reply.cursor;
     this.#windows = undefined;

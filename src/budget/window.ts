@@ -82,6 +82,11 @@ export class SpreadWindow {
     this.#recoversAt = time + this.spanMs;
   }
 
+  /** The part of the limit that is in use. */
+  get share(): number {
+    return this.#share;
+  }
+
   /** The limit in force, at least 1. */
   get limit(): number {
     return Math.max(1, Math.floor(this.fullLimit * this.#share));

@@ -169,7 +169,8 @@ export const variables = {
   },
   REPLICAS: {
     default: '1',
-    about: 'How many replicas share the quota at most: each takes its part of UPSTREAM_LIMITS while Redis is away.',
+    about:
+      'How many replicas share the quota at most: each takes its part of UPSTREAM_LIMITS while Redis is away.',
     form: wholeNumber(1, 1000),
   },
   AUTH: {

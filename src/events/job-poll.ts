@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { type Copy, isFinishedJob } from '../upstream/copy.ts';
+import type { Found, Wants } from '../upstream/exchange.ts';
 import type { JobReads } from '../upstream/job-reads.ts';
 
 /** What is new of a job: a copy, or why there is none. */
@@ -38,7 +39,7 @@ export class JobPoll {
     this.#unwatch = reads.watch(jobId, (copy) => {
       this.#tell({ copy });
     });
-    void this.#poll();
+    void this.#start();
   }
 
   get watched(): boolean {
@@ -61,21 +62,34 @@ export class JobPoll {
     this.#gone.abort();
   }
 
+  /** What is held is told at once, whatever its age. Never rejects. */
+  async #start(): Promise<void> {
+    await this.#read({ maxAgeMs: Infinity, onlyIfCached: true }).then(
+      ({ copy }) => {
+        if (copy.kind === 'job') this.#tell({ copy });
+      },
+      () => undefined,
+    );
+    await this.#poll();
+  }
+
+  #read(wants?: Wants): Promise<Found> {
+    return this.reads.read({
+      jobId: this.jobId,
+      // Who may see it is judged for each watcher.
+      caller: { name: this.caller, maySee: () => true },
+      correlationId: randomUUID(),
+      ...(wants && { wants }),
+      signal: this.#gone.signal,
+    });
+  }
+
   /** Never rejects. */
   async #poll(): Promise<void> {
-    const { jobId } = this;
-    const nextMs = await this.reads
-      .read({
-        jobId,
-        // Who may see it is judged for each watcher.
-        caller: { name: this.caller, maySee: () => true },
-        correlationId: randomUUID(),
-        signal: this.#gone.signal,
-      })
-      .then(
-        ({ copy }) => this.#found(copy),
-        (error: unknown) => this.#failed(error),
-      );
+    const nextMs = await this.#read().then(
+      ({ copy }) => this.#found(copy),
+      (error: unknown) => this.#failed(error),
+    );
     if (nextMs === undefined || this.#gone.signal.aborted) return;
     this.#timer = setTimeout(() => void this.#poll(), nextMs);
   }

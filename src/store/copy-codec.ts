@@ -19,7 +19,7 @@ const NEWLINE = 0x0a;
 /** Longer first lines are not ours. */
 const LONGEST_HEAD = 4096;
 
-/** A copy as bytes: a line of JSON, then upstream's own bytes. `lifetimeMs` is what it is stored for. */
+/** A copy as bytes: a line of JSON, then upstream's own bytes. `lifetimeMs` is its whole life, from when it was read. */
 export function encodeCopy(copy: Copy, lifetimeMs: number): Buffer {
   if (copy.kind === 'missing') return line({ kind: 'missing', lifetimeMs });
   const { contentType, etag, body, finished } = copy;

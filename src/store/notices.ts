@@ -3,13 +3,14 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Outcome } from '../upstream/leases.ts';
 
 /** What one replica tells the others of a job's flight. */
-export type Notice = { readonly kind: 'sent' } | Outcome;
+export type Notice = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | Outcome;
 
 const body = z.object({ code: z.string(), message: z.string(), target: z.string().exactOptional() });
 const notice = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('sent') }),
+  z.object({ kind: z.literal('waiting') }),
   z.object({ kind: z.literal('free') }),
-  z.object({ kind: z.literal('stored'), finished: z.boolean() }),
+  z.object({ kind: z.literal('stored'), finished: z.boolean(), missing: z.boolean() }),
   z.object({
     kind: z.literal('failed'),
     status: z.number().int().min(400).max(599),

@@ -20,18 +20,21 @@ if held then return {held, redis.call('PTTL', KEYS[1]), tonumber(string.match(he
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
 return {}`;
 
-/** KEYS: the lease. ARGV: mine, its life in ms, what is added to it. */
+/** KEYS: the lease. ARGV: mine, its life in ms, its phase from now on; empty: as it is. */
 const PROLONG = `
 local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], held .. ARGV[3], 'PX', ARGV[2]) end`;
+if not held or string.sub(held, 1, #ARGV[1]) ~= ARGV[1] then return end
+if ARGV[3] ~= '' then held = string.match(held, '^%S+ %d+') .. ' ' .. ARGV[3] end
+redis.call('SET', KEYS[1], held, 'PX', ARGV[2])`;
 
 /** KEYS: the lease. ARGV: mine. */
 const RELEASE = `
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
 
-/** How the value of a lease ends once its call has gone out. */
-const SENT = ' sent';
+/** How the value of a lease ends while its call is out. */
+const SENT = 'sent';
+const WAITING = 'waiting';
 
 type Client = Pick<Redis, 'eval' | 'publish'>;
 
@@ -41,6 +44,8 @@ export interface RedisLeasesOptions {
   /** Where all replicas listen. */
   readonly channel: string;
   readonly onFault: (operation: 'lease', error: unknown) => void;
+  /** Told when Redis has answered. */
+  readonly onAnswered: () => void;
 }
 
 /** Leases in Redis, with notices over its channel. A fault of the store is a lease that nobody has. */
@@ -63,6 +68,7 @@ export class RedisLeases implements Leases {
         LEASE_MS,
         Math.ceil(expectedMs),
       );
+      this.#options.onAnswered();
       const [held, endsInMs = 1, expected = 0] = found as [
         held?: string,
         endsInMs?: number,
@@ -101,7 +107,7 @@ export class RedisLeases implements Leases {
       get finished() {
         return finished;
       },
-      outcome: ({ withinMs, signal, onSent }) =>
+      outcome: ({ withinMs, signal, onSent, onWaiting }) =>
         new Promise((resolve, reject) => {
           const ended = (outcome: Outcome | undefined): void => {
             clearTimeout(timer);
@@ -117,6 +123,7 @@ export class RedisLeases implements Leases {
           wake = () => {
             for (const said of heard.splice(0)) {
               if (said.kind === 'sent') onSent();
+              else if (said.kind === 'waiting') onWaiting();
               else ended(said);
             }
           };
@@ -131,17 +138,18 @@ export class RedisLeases implements Leases {
   }
 
   #lease(jobId: string, mine: string): Lease {
-    let isSent = false;
-    const prolong = (added = ''): void => {
-      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, LEASE_MS, added));
+    const prolong = (phase = ''): void => {
+      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, LEASE_MS, phase));
     };
     const timer = setInterval(prolong, PROLONG_EVERY_MS);
     return {
       sent: () => {
-        if (isSent) return;
-        isSent = true;
         prolong(SENT);
         void this.tell(jobId, { kind: 'sent' });
+      },
+      waitsAgain: () => {
+        prolong(WAITING);
+        void this.tell(jobId, { kind: 'waiting' });
       },
       release: async (outcome) => {
         clearInterval(timer);

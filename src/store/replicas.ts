@@ -1,7 +1,7 @@
 import type { Announcements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import { decodeNotice } from './notices.ts';
-import { RedisLeases } from './redis-leases.ts';
+import { RedisLeases, type RedisLeasesOptions } from './redis-leases.ts';
 import type { RedisClient } from './redis-way.ts';
 import { subscriber } from './subscriber.ts';
 
@@ -15,10 +15,10 @@ export interface Replicas {
 export function meetReplicas(
   redis: RedisClient,
   keyPrefix: string,
-  onFault: (operation: 'lease', error: unknown) => void,
+  { onFault, onAnswered }: Pick<RedisLeasesOptions, 'onFault' | 'onAnswered'>,
 ): Replicas {
   const channel = `${keyPrefix}flights`;
-  const leases = new RedisLeases({ redis, keyPrefix, channel, onFault });
+  const leases = new RedisLeases({ redis, keyPrefix, channel, onFault, onAnswered });
   const told: ((jobId: string, finished: boolean) => void)[] = [];
   const ears = subscriber(redis);
   ears.subscribe(channel, (message) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Cache } from 'cache-manager';
 import { type Copy, isFinishedJob } from '../upstream/copy.ts';
-import { type Lifetimes, remainingMs } from '../upstream/freshness.ts';
+import { lifetimeMs, type Lifetimes, remainingMs } from '../upstream/freshness.ts';
 import type { SharedCopies } from '../upstream/copies.ts';
 import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
 import type { Stored } from './redis-keyv.ts';
@@ -40,9 +40,11 @@ export class CachedCopies implements SharedCopies {
   }
 
   async put(jobId: string, copy: Copy, evenOverFinished: boolean): Promise<Copy> {
-    const lifetimeMs = remainingMs(copy, this.options.lifetimes);
-    if (lifetimeMs < 1) return copy;
-    const bytes = encodeCopy(copy, lifetimeMs);
+    const { lifetimes } = this.options;
+    const leftMs = remainingMs(copy, lifetimes);
+    if (leftMs < 1) return copy;
+    // Its whole life goes with it: what Redis says is left of that tells its age.
+    const bytes = encodeCopy(copy, lifetimeMs(copy, lifetimes));
     const isFinal = evenOverFinished || isFinishedJob(copy);
     // An answer that comes late must not put a finished job back to an earlier state.
     const written = { yielded: false };
@@ -50,7 +52,7 @@ export class CachedCopies implements SharedCopies {
       written.yielded = true;
     };
     const stored: Stored = isFinal ? { bytes } : { bytes, yieldsTo: FINISHED_BEGINS, onYield };
-    await this.cache.set(this.#key(jobId), stored, lifetimeMs).catch(() => {
+    await this.cache.set(this.#key(jobId), stored, leftMs).catch(() => {
       this.options.onFault('set');
     });
     return written.yielded ? ((await this.get(jobId)) ?? copy) : copy;

@@ -60,9 +60,14 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
         {
           provide: REPLICAS,
           useFactory: () =>
-            meetReplicas(redis, options.keyPrefix, (operation, error) => {
-              hangs.failed(error);
-              onFault(operation);
+            meetReplicas(redis, options.keyPrefix, {
+              onFault: (operation, error) => {
+                hangs.failed(error);
+                onFault(operation);
+              },
+              onAnswered: () => {
+                hangs.answered();
+              },
             }),
         },
         {

@@ -112,7 +112,8 @@ export class Copies {
   async put(jobId: string, copy: Copy, known: Copy | undefined): Promise<Copy> {
     const isGone = copy.kind === 'missing' && known !== undefined;
     const held = this.inMemory(jobId)?.copy;
-    const best = held && isFinishedJob(held) && !isFinishedJob(copy) && !isGone ? held : copy;
+    // An answer that was overtaken by a later one is none.
+    const best = held && isNewer(held, copy) && !isGone ? held : copy;
     const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
     this.#hold(jobId, kept);
     return kept;

@@ -55,8 +55,8 @@ export interface Flight extends Trip {
   readonly party: Party;
   /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
   readonly again: boolean;
-  /** Told when no copy was found that would do: a call will be made for it, here or at another replica. */
-  readonly onMissed: () => void;
+  /** Told when no copy will do, or when a call has failed: another will be made, here or at another replica. */
+  readonly onWaiting: () => void;
   /** Told when a call for it goes out, here or at another replica. */
   readonly onSent: () => void;
   /** Told when the call has been written to its connection. */

@@ -30,10 +30,11 @@ export class FairLine<T extends Ticket> {
 
   /**
    * Takes a place in line. When the line is full, the caller with most tickets waiting gives one up: its last.
+   * @param hasRoom whether there is room for it
    * @returns the ticket that has lost its place; it may be this one
    */
-  enter(ticket: T): T | undefined {
-    const turnedAway = ticket.again || this.size < this.limit ? undefined : this.#makeRoomFor(ticket);
+  enter(ticket: T, hasRoom = this.size < this.limit): T | undefined {
+    const turnedAway = ticket.again || hasRoom ? undefined : this.#makeRoomFor(ticket);
     if (turnedAway !== ticket) this.#stand(ticket);
     return turnedAway;
   }
@@ -104,15 +105,24 @@ export class FairLine<T extends Ticket> {
   }
 
   #makeRoomFor(ticket: T): T {
-    const most = Math.max(...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
+    const most = this.#most;
     for (const caller of ticket.callers) if (this.#waitingOf(caller) + 1 >= most) return ticket;
+    return this.giveUp() ?? ticket;
+  }
+
+  /** Takes out the last of the caller with most tickets waiting, to make room. */
+  giveUp(): T | undefined {
+    const most = this.#most;
     const floods = [...this.#lines].filter(([caller]) => this.#waitingOf(caller) === most);
     const candidates = floods.flatMap(([, line]) => [...line.waiting]);
     // Best one that nobody else waits for. A flood that is shared has none: its last all the same, before one who floods nothing.
     const last = candidates.findLast((one) => this.#places.get(one)?.size === 1) ?? candidates.at(-1);
-    if (last === undefined) return ticket;
-    this.leave(last);
+    if (last !== undefined) this.leave(last);
     return last;
+  }
+
+  get #most(): number {
+    return Math.max(0, ...[...this.#lines.keys()].map((caller) => this.#waitingOf(caller)));
   }
 
   #waitingOf(caller: string): number {

@@ -2,7 +2,8 @@ import type { GatewayError } from '../errors/gateway-error.ts';
 
 /** How a flight has ended. `free`: without an answer for others. */
 export type Outcome =
-  | { readonly kind: 'stored'; readonly finished: boolean }
+  /** `missing`: there is no such job, which may be remembered for no time at all. */
+  | { readonly kind: 'stored'; readonly finished: boolean; readonly missing: boolean }
   | { readonly kind: 'failed'; readonly error: GatewayError }
   | { readonly kind: 'free' };
 
@@ -10,6 +11,8 @@ export type Outcome =
 export interface Lease {
   /** The call has gone out: who waits elsewhere does not wait for a slot any more. */
   sent(): void;
+  /** The call has failed, and the read stands in line for another. */
+  waitsAgain(): void;
   /** Gives it back and tells the others. Never rejects; resolves when they have been told, or cannot be. */
   release(outcome: Outcome): Promise<void>;
 }
@@ -39,6 +42,7 @@ export interface News {
     readonly withinMs: number;
     readonly signal: AbortSignal;
     readonly onSent: () => void;
+    readonly onWaiting: () => void;
   }): Promise<Outcome | undefined>;
   end(): void;
 }

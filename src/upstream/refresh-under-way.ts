@@ -16,8 +16,9 @@ export class RefreshUnderWay {
 
   constructor(begin: (progress: Progress) => Promise<Found>) {
     this.#found = begin({
+      // What is known of the gate and of the queue holds both: the later counts.
       expected: (waitMs) => {
-        this.#expect(performance.now() + waitMs);
+        this.#expect(Math.max(this.#expectedAt ?? 0, performance.now() + waitMs));
       },
       sent: () => {
         this.#expect(undefined);

@@ -119,7 +119,7 @@ describe('the arithmetic in Redis', () => {
         expect(wait).toBeCloseTo(expected, 1);
       } else if (what === 'close') {
         local.close(step);
-        await shared({ op: 'close', forMs: step });
+        await shared({ op: 'close', forMs: step, shares: limits.map(() => 1) });
       } else {
         const explained = what === 'refused';
         const forMs = explained ? step + 1 : gate.closedMs(time.now) > 0 ? 0 : 1000;

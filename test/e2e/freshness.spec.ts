@@ -200,12 +200,16 @@ describe("a caller's freshness bound", () => {
     const env = { UPSTREAM_LIMITS: '20/2s', PATIENCE: '20s', ACTIVE_FRESH: '1s' };
     const gateway = await startGateway({ double, callers: [looping, other], env });
     const watched = Array.from({ length: 5 }, () => double.addJob({ state: 'active' }).id);
-    const spent = double.addJob({ state: 'active' }).id;
+    const spent = Array.from({ length: 60 }, () => double.addJob({ state: 'active' }).id);
+    // Known copies of many jobs: what it asks for is no first read, and never twice the same.
+    for (const id of spent) await readJob(gateway, id, { caller: looping });
     let looks = true;
-    const loops = Array.from({ length: 20 }, async () => {
-      while (looks) await readJob(gateway, spent, { caller: looping, headers: NO_CACHE });
+    const loops = Array.from({ length: 40 }, async (_, turn) => {
+      for (let at = turn; looks; at += 40) {
+        await readJob(gateway, spent[at % spent.length]!, { caller: looping, headers: NO_CACHE });
+      }
     });
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 20; round++) {
       const [fresh = ''] = jobIds(1);
       const seen = await readJob(gateway, fresh, { caller: other });
       expect(seen.status).toBe(200);

@@ -3,25 +3,34 @@ import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { JobPoll } from '../../src/events/job-poll.ts';
 import { type Copy, parseJob } from '../../src/upstream/copy.ts';
 import type { CopyListener } from '../../src/upstream/copies.ts';
-import type { JobReads } from '../../src/upstream/job-reads.ts';
+import type { JobRead, JobReads } from '../../src/upstream/job-reads.ts';
 
 const FRESH_MS = 5000;
 
 let told: string[];
 let reads: { resolve: (copy: Copy) => Promise<void>; reject: (error: unknown) => Promise<void> }[];
+/** What is held of the job when the poll begins. */
+let held: Copy | undefined;
 /** Another read has brought a copy. */
 let brought: CopyListener;
 let poll: JobPoll;
 
-beforeEach(() => {
+beforeEach(async () => {
   jest.useFakeTimers();
+  held = undefined;
+  await begin();
+});
+
+async function begin(): Promise<void> {
   [told, reads] = [[], []];
   const fake = {
     watch: (_jobId: string, listener: CopyListener) => {
       brought = listener;
       return () => undefined;
     },
-    read: () => {
+    read: ({ wants }: JobRead) => {
+      if (wants?.onlyIfCached)
+        return held ? Promise.resolve({ copy: held }) : Promise.reject(GatewayError.of('NotCached'));
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
       const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
       reads.push({
@@ -33,7 +42,8 @@ beforeEach(() => {
   };
   poll = new JobPoll(fake as unknown as JobReads, 'a-job', 'tester', FRESH_MS);
   poll.add((update) => told.push('error' in update ? update.error.body.code : bodyOf(update.copy)));
-});
+  await jest.advanceTimersByTimeAsync(0);
+}
 
 afterEach(() => {
   poll.end();
@@ -47,6 +57,15 @@ const job = (state: string, ageMs = 0): Copy =>
 const tooMany = (retryAfterMs: number): GatewayError => GatewayError.of('TooManyRequests', { retryAfterMs });
 
 describe('the poll of a job', () => {
+  it('tells at once what is held, whatever its age, and then what upstream says', async () => {
+    poll.end();
+    held = job('active', 60_000);
+    await begin();
+    expect(told).toEqual([body('active')]);
+    await reads[0]!.resolve(job('success'));
+    expect(told).toEqual([body('active'), body('success')]);
+  });
+
   it('comes when the copy is fresh no more, and each second while its refresh is still to come', async () => {
     await reads[0]!.resolve(job('active', 1000));
     await jest.advanceTimersByTimeAsync(3999);

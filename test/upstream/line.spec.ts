@@ -10,12 +10,14 @@ const first = (name: string, caller = 'caller'): Named => ({
   callers: [caller],
   again: false,
   refreshes: undefined,
+  strict: false,
 });
 const refresh = (name: string, readAt: number, again = false): Named => ({
   name,
   callers: ['caller'],
   again,
   refreshes: readAt,
+  strict: false,
 });
 
 function fill(limit: number, tickets: readonly Named[]): Line<Named> {
@@ -73,6 +75,23 @@ describe('the line before upstream', () => {
     for (const { name } of tickets) expect([name, before(name)]).toEqual([name, order.indexOf(name)]);
     expect(fill(20, tickets).ahead(['caller'])).toBe(6);
     expect(fill(20, tickets).aheadOfRefresh(1.5)).toBe(6);
+  });
+
+  it('lets those who want newer copies have every other turn of the refreshes, fair among callers', () => {
+    const strict = (name: string, caller: string): Named => ({
+      ...refresh(name, 0),
+      callers: [caller],
+      strict: true,
+    });
+    const flood = ['x1', 'x2', 'x3', 'x4'].map((name) => strict(name, 'flood'));
+    const tickets = [...flood, strict('y', 'other'), refresh('R', 1), refresh('S', 2), refresh('T', 3)];
+    expect(taken(fill(20, tickets))).toBe('R x1 S y T x2 x3 x4');
+    const before = (name: string): number =>
+      fill(20, tickets).before(tickets.find((ticket) => ticket.name === name)!);
+    expect(['R', 'x1', 'S', 'y', 'T', 'x2'].map(before)).toEqual([0, 1, 2, 3, 4, 5]);
+    // A first read finds room where one caller asks for too many newer copies.
+    const full = fill(4, flood);
+    expect(full.enter(first('a', 'other'))?.name).toBe('x4');
   });
 
   it('lets those leave that wait no longer', () => {

@@ -25,7 +25,7 @@ class SharedFlight {
       party: this.#party,
       signal: this.#cancel.signal,
       again: false,
-      onMissed: () => {
+      onWaiting: () => {
         this.#phase = 'waiting';
       },
       onSent: () => {
@@ -89,7 +89,10 @@ export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
     if (trip.signal.aborted) throw new CallerGone();
     const { jobId } = trip;
     const underWay = flights.get(jobId);
-    if (underWay?.suits(trip)) return { ...(await underWay.wait(trip)), collapsed: true };
+    if (underWay?.suits(trip)) {
+      const found = await underWay.wait(trip);
+      return { ...found, collapsed: found.source === 'upstream' };
+    }
     const flight = new SharedFlight(trip.strict, () => {
       if (flights.get(jobId) === flight) flights.delete(jobId);
     });

@@ -6,7 +6,7 @@ import { UpstreamFailure } from '../upstream-failure.ts';
 /** Keeps what upstream says: a job, or that there is none; what it says the gateway may not see is kept no longer. */
 export function keep(copies: Copies): Layer<Flight> {
   return (next) => async (read) => {
-    read.onMissed();
+    read.onWaiting();
     let found: Found;
     try {
       found = await next(read);

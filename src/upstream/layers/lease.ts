@@ -23,6 +23,7 @@ export interface LeaseOptions {
  */
 export function lease(options: LeaseOptions): Layer<Flight> {
   return (next) => async (read) => {
+    let outcome: Outcome | undefined;
     for (let waited = false; ; waited = true) {
       const news = options.leases.listen(read.jobId);
       try {
@@ -30,16 +31,25 @@ export function lease(options: LeaseOptions): Layer<Flight> {
           options.leases.claim(read.jobId, options.forecastMs(read)),
           options.copies.find(read.jobId),
         ]);
-        if (held && answers(held.copy, read, waited, options)) {
+        const copy = answerTo(read, held?.copy, outcome, options);
+        if (held && copy) {
           if (claim.kind === 'lease') void claim.lease.release({ kind: 'free' });
-          return { copy: held.copy, source: waited ? 'upstream' : held.source, collapsed: waited };
+          return { copy, source: waited ? 'upstream' : held.source, collapsed: waited };
         }
         if (claim.kind === 'lease') return await lead(next, read, claim.lease, news);
-        if (claim.kind === 'unknown') return await next(read);
-        // The call that is under way is no answer to this read.
-        if (read.strict && claim.sent) return await goAlone(next, read, options.leases);
-        const outcome = await follow(options, read, claim, news);
+        // The store says nothing, or a call is under way that is no answer to this read.
+        if (claim.kind === 'unknown' || (read.strict && claim.sent)) {
+          return await goAlone(next, read, options.leases, news);
+        }
+        outcome = await follow(options, read, claim, news);
         if (outcome?.kind === 'failed') throw outcome.error;
+        if (outcome?.kind === 'stored' && outcome.missing) {
+          return {
+            copy: { kind: 'missing', readAt: performance.now() },
+            source: 'upstream',
+            collapsed: true,
+          };
+        }
       } finally {
         news.end();
       }
@@ -47,21 +57,38 @@ export function lease(options: LeaseOptions): Layer<Flight> {
   };
 }
 
-/** A strict read takes only what was called for after it came: what another replica has read while it waited. */
-function answers(copy: Copy, read: Flight, waited: boolean, { lifetimes }: LeaseOptions): boolean {
-  return read.strict ? waited && copy.readAt >= read.askedAt : isFresh(copy, lifetimes);
+/**
+ * Whether a copy answers a read: one that is fresh, or that another replica has just read for it, however short it is fresh. A
+ * strict one takes only what was called for after it came.
+ */
+function answerTo(
+  read: Flight,
+  copy: Copy | undefined,
+  outcome: Outcome | undefined,
+  { lifetimes }: LeaseOptions,
+): Copy | undefined {
+  if (!copy) return undefined;
+  const isNews = outcome?.kind === 'stored' && (!read.strict || copy.readAt >= read.askedAt);
+  return isNews || (!read.strict && isFresh(copy, lifetimes)) ? copy : undefined;
 }
 
 /** Reads for everyone, and lets them know. */
 async function lead(next: Exchange<Flight>, read: Flight, held: Lease, news: News): Promise<Found> {
+  let isSent = false;
   const onSent = (): void => {
+    isSent = true;
     held.sent();
     read.onSent();
   };
+  const onWaiting = (): void => {
+    if (isSent) held.waitsAgain();
+    isSent = false;
+    read.onWaiting();
+  };
   try {
-    const found = await next({ ...read, onSent, heardOfEnd: () => news.finished });
+    const found = await next({ ...read, onSent, onWaiting, heardOfEnd: () => news.finished });
     const finished = isFinishedJob(found.copy);
-    const told = held.release({ kind: 'stored', finished });
+    const told = held.release({ kind: 'stored', finished, missing: found.copy.kind === 'missing' });
     // Whoever hears of the end from here must not find an earlier state elsewhere.
     if (finished) await told;
     return found;
@@ -71,10 +98,11 @@ async function lead(next: Exchange<Flight>, read: Flight, held: Lease, news: New
   }
 }
 
-async function goAlone(next: Exchange<Flight>, read: Flight, leases: Leases): Promise<Found> {
-  const found = await next(read);
+/** Reads for this replica; of a job's end the others hear all the same. */
+async function goAlone(next: Exchange<Flight>, read: Flight, leases: Leases, news: News): Promise<Found> {
+  const found = await next({ ...read, heardOfEnd: () => news.finished });
   const finished = isFinishedJob(found.copy);
-  if (finished) await leases.tell(read.jobId, { kind: 'stored', finished });
+  if (finished) await leases.tell(read.jobId, { kind: 'stored', finished, missing: false });
   return found;
 }
 
@@ -85,23 +113,21 @@ async function follow(
   { sent, endsInMs, expectedMs }: Extract<Claim, { kind: 'taken' }>,
   news: News,
 ): Promise<Outcome | undefined> {
-  if (sent) read.onSent();
-  else {
-    read.onMissed();
-    read.progress?.expected(expectedMs);
-    // The other one may be nearer to its turn by now: nobody is refused for what it expected before.
-    const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
+  // The other one may be nearer to its turn by now: nobody is refused for what it expected before.
+  const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
+  const onSent = (): void => {
+    read.party.leaveLine();
+    read.onSent();
+  };
+  const onWaiting = (): void => {
+    read.onWaiting();
     read.party.standInLine(place);
-  }
+  };
+  if (sent) onSent();
+  else onWaiting();
+  if (!sent) read.progress?.expected(expectedMs);
   try {
-    return await news.outcome({
-      withinMs: endsInMs,
-      signal: read.signal,
-      onSent: () => {
-        read.party.leaveLine();
-        read.onSent();
-      },
-    });
+    return await news.outcome({ withinMs: endsInMs, signal: read.signal, onSent, onWaiting });
   } finally {
     read.party.leaveLine();
   }

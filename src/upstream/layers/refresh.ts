@@ -79,7 +79,8 @@ class Refreshes {
 
   /** The refreshed job, or else the copy. */
   async answer(read: Read, held: Held & { readonly copy: JobCopy }): Promise<Found> {
-    const refresh = this.#underWay.get(read.jobId) ?? this.#begin(read, held.copy);
+    const underWay = this.#underWay.get(read.jobId);
+    const refresh = underWay ?? this.#begin(read, held.copy);
     // Nobody would wait for it so long: it is not even begun.
     if (!refresh) return { ...hit(held), stale: 'stale' };
     try {
@@ -87,7 +88,8 @@ class Refreshes {
       if (refresh.isLateFor(waitMs)) return { ...hit(held), stale: 'stale' };
       const found = await refresh.within(waitMs, read.signal);
       if (!found) return { ...hit(held), forwarded: 'stale', stale: 'stale' };
-      return found.source === 'upstream' ? { ...found, forwarded: 'stale' } : found;
+      if (found.source !== 'upstream') return found;
+      return { ...found, forwarded: 'stale', collapsed: found.collapsed || underWay !== undefined };
     } catch (error) {
       if (!isPassing(error)) throw error;
       const upstream = error instanceof UpstreamFailure ? { upstream: error.call.trace } : {};

@@ -81,6 +81,7 @@ export class Throttle {
     if (read.signal.aborted) throw new CallerGone();
     const waitMs = this.forecastMs(read);
     if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
+    if (read.again) read.onWaiting();
     read.progress?.expected(waitMs);
     return this.#wait(read, next);
   };
@@ -95,6 +96,7 @@ export class Throttle {
       reject,
       again: read.again,
       refreshes: read.known?.readAt,
+      strict: read.strict,
       get callers() {
         return read.party.callers;
       },
@@ -207,7 +209,8 @@ export class Throttle {
     const { kind, retryAfterMs } = error.call;
     if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
     else if (retryAfterMs !== undefined) this.budget.close(retryAfterMs);
-    this.#noneBefore(this.budget.state().closedMs);
+    const { closedMs } = this.budget.state();
+    if (closedMs > 0) this.#noneBefore(closedMs);
   }
 
   /** Nothing goes for so many milliseconds. */
@@ -219,9 +222,10 @@ export class Throttle {
   }
 
   /** When a new read has its turn, in milliseconds from now. */
-  forecastMs({ party, known, again }: Flight): number {
+  forecastMs({ party, known, strict, again }: Flight): number {
     if (again) return this.#turnMs(0);
-    return known ? this.forecastRefreshMs(known) : this.#turnMs(this.#line.ahead(party.callers));
+    if (!known) return this.#turnMs(this.#line.ahead(party.callers));
+    return strict ? this.#turnMs(this.#line.aheadOfStrict(party.callers)) : this.forecastRefreshMs(known);
   }
 
   /** When the refresh of a copy would have its turn, in milliseconds from now. */
