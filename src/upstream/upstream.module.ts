@@ -1,10 +1,11 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpModule, HttpService } from '@nestjs/axios';
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type OnModuleDestroy } from '@nestjs/common';
 import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Replicas } from '../store/replicas.ts';
 import type { Settings } from '../config/settings.ts';
+import { ClientSecret } from './client-secret.ts';
 import { Copies, type SharedCopies } from './copies.ts';
 import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
@@ -38,6 +39,7 @@ export interface UpstreamModuleOptions {
 export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
   slotFound(waitedMs: number): void;
+  secretChanged(): void;
 }
 
 /**
@@ -148,16 +150,26 @@ function queueOf(throttle: Throttle) {
   return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }
 
-function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {
+function tokenSource(
+  http: HttpService,
+  settings: Settings,
+  observer: UpstreamObserver,
+): TokenSource & OnModuleDestroy {
+  const secret = new ClientSecret(settings.ITWIN_CLIENT_SECRET, settings.files.ITWIN_CLIENT_SECRET);
   const options = {
     url: settings.ITWIN_TOKEN_URL,
     clientId: settings.ITWIN_CLIENT_ID,
-    clientSecret: settings.ITWIN_CLIENT_SECRET,
     clientAuth: settings.ITWIN_CLIENT_AUTH,
     scope: settings.ITWIN_SCOPE,
     timeoutMs: settings.UPSTREAM_TIMEOUT,
   };
-  return new TokenSource(() => requestToken(http, options), observer);
+  const request = async () => requestToken(http, { ...options, clientSecret: await secret.read() });
+  const tokens = new TokenSource(request, observer);
+  const onModuleDestroy = secret.watch(() => {
+    observer.secretChanged();
+    tokens.renew();
+  });
+  return Object.assign(tokens, { onModuleDestroy });
 }
 
 /**
