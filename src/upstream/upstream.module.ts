@@ -115,6 +115,7 @@ export class UpstreamModule {
               maxBytes: settings.MEMORY_CACHE_SIZE,
               shared: store,
               onReadElsewhere: others?.onRead,
+              onForgotten: others?.onForgotten,
             });
             const policy = refresh({
               copies,
