@@ -12,6 +12,7 @@ import type { IIngress } from 'kubernetes-models/networking.k8s.io/v1/Ingress';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget';
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
+import type { INamespace } from 'kubernetes-models/v1/Namespace';
 import type { ISecret } from 'kubernetes-models/v1/Secret';
 import type { IService } from 'kubernetes-models/v1/Service';
 import { readCallersFile } from '../../src/callers/callers-file.ts';
@@ -45,26 +46,41 @@ let redis: IStatefulSet;
 beforeAll(() => {
   mkdirSync(join(folder, 'config'));
   manifests = renderProduction(join(folder, 'config'));
-  deployment = the<IDeployment>('Deployment', GATEWAY);
-  redis = the<IStatefulSet>('StatefulSet', REDIS);
+  deployment = the('Deployment', GATEWAY);
+  redis = the('StatefulSet', REDIS);
 }, 60_000);
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function all<T>(kind: string): T[] {
-  return manifests.filter((manifest) => manifest.kind === kind) as T[];
+interface Kinds {
+  ConfigMap: IConfigMap;
+  Deployment: IDeployment;
+  HorizontalPodAutoscaler: IHorizontalPodAutoscaler;
+  Ingress: IIngress;
+  Namespace: INamespace;
+  NetworkPolicy: INetworkPolicy;
+  PodDisruptionBudget: IPodDisruptionBudget;
+  Secret: ISecret;
+  Service: IService;
+  ServiceMonitor: IServiceMonitor;
+  StatefulSet: IStatefulSet;
 }
 
+function all<Kind extends keyof Kinds>(kind: Kind): Kinds[Kind][] {
+  return manifests.filter((manifest) => manifest.kind === kind) as unknown[] as Kinds[Kind][];
+}
+
+/** What kustomize ends the name of a generated object with. */
+const DIGEST = /-[a-z0-9]{10}$/;
+
 /** The object of that name, with or without the digest of its content. */
-function the<T>(kind: string, name: string): T {
-  const found = manifests.filter(
-    ({ kind: itsKind, metadata }) =>
-      itsKind === kind && metadata.name.replace(/-[a-z0-9]{10}$/, '') === name.replace(/-[a-z0-9]{10}$/, ''),
-  );
+function the<Kind extends keyof Kinds>(kind: Kind, name: string): Kinds[Kind] {
+  const bare = (text: string): string => text.replace(DIGEST, '');
+  const found = all(kind).filter(({ metadata }) => bare(metadata!.name!) === bare(name));
   expect([kind, name, found.length]).toEqual([kind, name, 1]);
-  return found[0] as T;
+  return found[0]!;
 }
 
 type PodSpec = NonNullable<NonNullable<IDeployment['spec']>['template']['spec']>;
@@ -81,7 +97,7 @@ function environment(): Record<string, string> {
   expect(env).toBeUndefined();
   return Object.assign(
     {},
-    ...envFrom!.map(({ configMapRef }) => the<IConfigMap>('ConfigMap', configMapRef!.name!).data),
+    ...envFrom!.map(({ configMapRef }) => the('ConfigMap', configMapRef!.name!).data),
   ) as Record<string, string>;
 }
 
@@ -97,7 +113,7 @@ function settings(): Settings {
       path.startsWith(`${mountPath}/`),
     )!;
     const volume = volumes!.find((one) => one.name === mount.name)!;
-    const { data } = the<ISecret>('Secret', volume.secret!.secretName!);
+    const { data } = the('Secret', volume.secret!.secretName!);
     const key = path.slice(mount.mountPath.length + 1);
     expect([name, Object.keys(data!)]).toEqual([name, expect.arrayContaining([key])]);
     env[name] = join(folder, name);
@@ -145,16 +161,16 @@ describe('the manifests', () => {
     expect(HOST).toBe('0.0.0.0');
     expect(podOf(deployment).containers[0]!.ports![0]!.containerPort).toBe(PORT);
     expect(new URL(REDIS_URL).host).toBe(
-      `${the<IService>('Service', REDIS).metadata!.name!}:${redis.spec!.template.spec!.containers[0]!.ports![0]!.containerPort}`,
+      `${the('Service', REDIS).metadata!.name!}:${redis.spec!.template.spec!.containers[0]!.ports![0]!.containerPort}`,
     );
   });
 
   it('have no secret outside of a Secret, and none in the repository', () => {
-    const secrets = all<ISecret>('Secret').flatMap(({ data }) => Object.values(data ?? {}).map(decode));
+    const secrets = all('Secret').flatMap(({ data }) => Object.values(data ?? {}).map(decode));
     expect(secrets.length).toBeGreaterThanOrEqual(5);
     const others = JSON.stringify(manifests.filter(({ kind }) => kind !== 'Secret'));
     for (const secret of secrets) expect(others).not.toContain(JSON.stringify(secret).slice(1, -1));
-    for (const { data } of all<IConfigMap>('ConfigMap')) {
+    for (const { data } of all('ConfigMap')) {
       const names = Object.keys(data ?? {});
       expect(names.filter((name) => /(PASSWORD|SECRET|KEY|TOKEN)$/.test(name))).toEqual([]);
       expect(Object.values(data ?? {}).filter((value) => /:\/\/[^/@\s]*:[^/@\s]*@/.test(value))).toEqual([]);
@@ -186,8 +202,8 @@ describe('the manifests', () => {
         for (const mount of volumeMounts!) expect([name, mount.subPath]).toEqual([name, undefined]);
       }
     }
-    const namespace = the<Manifest & { metadata: { labels: object } }>('Namespace', 'itwin-jobs');
-    expect(namespace.metadata.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+    const namespace = the('Namespace', 'itwin-jobs');
+    expect(namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
     for (const { kind, metadata } of manifests.filter((one) => one.kind !== 'Namespace')) {
       expect([kind, metadata.namespace]).toEqual([kind, 'itwin-jobs']);
     }
@@ -195,9 +211,7 @@ describe('the manifests', () => {
 
   it('keep the names of what is read again when it changes: a rotated secret needs no rollout', () => {
     const mounted = podOf(deployment).volumes!.map(({ secret }) => secret!.secretName!);
-    expect(mounted.filter((name) => /-[a-z0-9]{10}$/.test(name))).toEqual([
-      expect.stringMatching(/^gateway-redis-/),
-    ]);
+    expect(mounted.filter((name) => DIGEST.test(name))).toEqual([expect.stringMatching(/^gateway-redis-/)]);
     const [{ configMapRef } = {}] = podOf(deployment).containers[0]!.envFrom!;
     expect(configMapRef!.name).toMatch(/^gateway-settings-[a-z0-9]{10}$/);
   });
@@ -206,14 +220,14 @@ describe('the manifests', () => {
     const { DRAIN_DELAY, PATIENCE, UPSTREAM_TIMEOUT, REPLICAS } = settings();
     const graceMs = podOf(deployment).terminationGracePeriodSeconds! * 1000;
     expect(graceMs).toBeGreaterThan(DRAIN_DELAY + PATIENCE + 4 * UPSTREAM_TIMEOUT);
-    const { spec } = the<IHorizontalPodAutoscaler>('HorizontalPodAutoscaler', GATEWAY);
-    expect(REPLICAS).toBe(spec!.maxReplicas);
-    expect(spec!.scaleTargetRef).toEqual({ apiVersion: 'apps/v1', kind: 'Deployment', name: GATEWAY });
+    const { spec } = the('HorizontalPodAutoscaler', GATEWAY);
+    expect(REPLICAS).toBe(spec.maxReplicas);
+    expect(spec.scaleTargetRef).toEqual({ apiVersion: 'apps/v1', kind: 'Deployment', name: GATEWAY });
     // Either would make more, or fewer, than the autoscaler says.
     expect(deployment.spec).toMatchObject({ strategy: { rollingUpdate: { maxSurge: 0 } } });
     expect(deployment.spec!.replicas).toBeUndefined();
-    const budget = the<IPodDisruptionBudget>('PodDisruptionBudget', GATEWAY).spec!;
-    expect(budget.maxUnavailable).toBeLessThan(spec!.minReplicas!);
+    const budget = the('PodDisruptionBudget', GATEWAY).spec!;
+    expect(budget.maxUnavailable).toBeLessThan(spec.minReplicas!);
     expect(selects(labelsOf(deployment), budget.selector)).toBe(true);
     const spread = podOf(deployment).topologySpreadConstraints!;
     expect(spread.map(({ topologyKey }) => topologyKey)).toContain('kubernetes.io/hostname');
@@ -221,7 +235,7 @@ describe('the manifests', () => {
   });
 
   it('show the public routes to the ingress and no other, and ask for those that there are', async () => {
-    const ingress = the<IIngress>('Ingress', GATEWAY);
+    const ingress = the('Ingress', GATEWAY);
     const rules = ingress.spec!.rules!;
     expect(rules.map(({ host }) => host)).toEqual(ingress.spec!.tls![0]!.hosts);
     const paths = rules.flatMap(({ http }) => http!.paths);
@@ -236,13 +250,13 @@ describe('the manifests', () => {
     expect(PUBLIC.filter((route) => !shows(route))).toEqual([]);
     expect([...INTERNAL, '/', '/health', '/any'].filter(shows)).toEqual([]);
     for (const { backend } of paths) {
-      const service = the<IService>('Service', backend.service!.name);
+      const service = the('Service', backend.service!.name);
       expect(service.spec!.ports!.map(({ name }) => name)).toContain(backend.service!.port!.name);
       expect(selects(labelsOf(deployment), { matchLabels: service.spec!.selector as Labels })).toBe(true);
     }
     const { livenessProbe, readinessProbe, startupProbe } = podOf(deployment).containers[0]!;
     const probes = [livenessProbe, readinessProbe, startupProbe].map((probe) => probe!.httpGet!);
-    const monitor = the<IServiceMonitor>('ServiceMonitor', GATEWAY).spec!.endpoints[0]!;
+    const monitor = the('ServiceMonitor', GATEWAY).spec.endpoints[0]!;
     const gateway = await startGateway({ double: await startDouble() });
     for (const { path } of [...probes, monitor]) {
       expect(INTERNAL).toContain(path);
@@ -255,7 +269,7 @@ describe('the manifests', () => {
   });
 
   it('let the ingress wait for the longest read, and pass on events as they come', () => {
-    const annotations = the<IIngress>('Ingress', GATEWAY).metadata!.annotations!;
+    const annotations = the('Ingress', GATEWAY).metadata!.annotations!;
     const { PATIENCE, UPSTREAM_TIMEOUT } = settings();
     const timeouts = Object.entries(annotations).filter(([name]) => name.includes('timeout'));
     expect(timeouts.length).toBeGreaterThanOrEqual(5);
@@ -269,7 +283,7 @@ describe('the manifests', () => {
   });
 
   it('let in the ingress and Prometheus alone, and out to DNS, Redis and HTTPS alone', () => {
-    const policies = all<INetworkPolicy>('NetworkPolicy');
+    const policies = all('NetworkPolicy');
     const policyOf = (workload: IDeployment | IStatefulSet) => {
       const [policy, ...more] = policies.filter(({ spec }) => selects(labelsOf(workload), spec!.podSelector));
       expect(more).toEqual([]);
@@ -298,8 +312,8 @@ describe('the Redis of the manifests', () => {
   it('lets the gateway in as its user alone, and when it is full evicts copies, never what the limits are kept by', async () => {
     const files = join(folder, 'redis');
     mkdirSync(files);
-    const acl = decode(the<ISecret>('Secret', 'redis-users').data!['users.acl']);
-    const conf = the<IConfigMap>('ConfigMap', 'redis-settings').data!['redis.conf']!;
+    const acl = decode(the('Secret', 'redis-users').data!['users.acl']);
+    const conf = the('ConfigMap', 'redis-settings').data!['redis.conf']!;
     writeFileSync(join(files, 'users.acl'), acl);
     writeFileSync(
       join(files, 'redis.conf'),

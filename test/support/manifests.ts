@@ -30,6 +30,10 @@ export function renderProduction(folder: string): Manifest[] {
 /** kustomize folds long base64, which Kubernetes reads and a schema does not. */
 function unfolded(manifest: Manifest & { data?: Record<string, string> }): Manifest {
   if (manifest.kind !== 'Secret') return manifest;
-  const data = Object.entries(manifest.data ?? {}).map(([name, value]) => [name, value.replace(/\s/g, '')]);
-  return { ...manifest, data: Object.fromEntries(data) } as Manifest;
+  const data = Object.entries(manifest.data ?? {}).map(([name, value]): [string, string] => [
+    name,
+    value.replace(/\s/g, ''),
+  ]);
+  const unfoldedData: Readonly<Record<string, string>> = Object.fromEntries(data);
+  return { ...manifest, data: unfoldedData } as Manifest;
 }
