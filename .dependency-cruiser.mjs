@@ -2,9 +2,15 @@
 
 const spec = '[.]spec[.]ts$';
 /** What puts the rooms together: it alone may know the settings and the inside of another room. */
-const wiring = ['[.]module[.]ts$', '^src/serve[.]ts$', '^src/app[.]ts$'];
+const wiring = [
+  '[.]module[.]ts$',
+  ...['serve', 'app', 'store/forget', 'health/check'].map((name) => `^src/${name}[.]ts$`),
+];
 const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
-const entries = ['^src/main[.]ts$', '^src/callers/new-caller[.]ts$', '^src/console/page/main[.]js$'];
+const entries = [
+  ...['main', 'callers/new-caller', 'store/forget', 'health/check'].map((name) => `^src/${name}[.]ts$`),
+  '^src/console/page/main[.]js$',
+];
 
 /** What of src/upstream the jobs may know. */
 const upstreamFace = [
@@ -49,7 +55,7 @@ export default {
     forbid('no-barrels', 'Import the file that has it.', { path: '^src/' }, { path: barrel }),
     forbid(
       'no-dead-files',
-      'Every file of src serves the server or the making of a caller.',
+      'Every file of src serves the server or one of the commands beside it.',
       { path: entries },
       { path: '^src/', pathNot: [...entries, spec, '[.]d[.]ts$'], reachable: false },
     ),

@@ -14,11 +14,22 @@ FROM base AS dependencies
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
+ARG VERSION=0.0.0-dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="itwin-jobs-gateway" \
+      org.opencontainers.image.description="A rate-limited front of the iTwin Reality Modeling jobs API" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="docker.io/library/node:24-slim"
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
-USER node
+# By number: a platform that admits only users who are not root has to see it. All of /app is root's, and nothing is written.
+USER 1000:1000
 EXPOSE 3000
-CMD ["node", "dist/main.js"]
+# Neither goes through a shell, so that signals reach the gateway itself; the base image's own entrypoint is a shell script.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 CMD ["node", "dist/health/check.js"]
+ENTRYPOINT ["node"]
+CMD ["dist/main.js"]

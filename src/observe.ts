@@ -22,6 +22,9 @@ export function observe(
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure) log.error({ reason: failure.message }, 'no token');
     },
+    secretChanged: () => {
+      log.info('the client secret is another one: a token is asked for with it');
+    },
     budgetMode: (mode, reason) => {
       if (mode === 'shared') log.info('the budget is shared again');
       else

@@ -16,6 +16,8 @@ const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap((name)
 export interface Settings extends Values {
   /** The proxy variables that are set, as Node's HTTP agents take them. */
   readonly proxy: Readonly<Record<string, string>>;
+  /** The mounted files of what was read from one. */
+  readonly files: Readonly<Partial<Record<(typeof fromFiles)[number], string>>>;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -56,7 +58,7 @@ export function loadSettings(env: Environment, checks: Checks = {}): Settings {
     if (parsed.success) values[name] = parsed.data;
     else faults.push(...parsed.error.issues.map((issue) => `${name}: ${issue.message}`));
   }
-  const settings = Object.freeze({ ...values, proxy: proxyOf(env) }) as Settings;
+  const settings = Object.freeze({ ...values, proxy: proxyOf(env), files: filesOf(env) }) as Settings;
   faults.push(...faultsOfProxy(settings.proxy), ...faultsOfRedis(given), ...faultsBetween(settings));
   faults.push(...faultsOfCallers(settings, given['CALLERS_FILE'] !== undefined, checks));
   if (faults.length > 0) throw new SettingsError(faults);
@@ -79,6 +81,11 @@ function withFiles(env: Environment, faults: string[]): Record<string, string | 
     }
   }
   return given;
+}
+
+function filesOf(env: Environment): Settings['files'] {
+  const paths = fromFiles.map((name) => [name, env[`${name}_FILE`]] as const);
+  return Object.fromEntries(paths.filter(([, path]) => path));
 }
 
 function faultsBetween(settings: Settings): string[] {

@@ -3,13 +3,16 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Outcome } from '../upstream/leases.ts';
 
 /** What one replica tells the others of a job's flight. */
-export type Notice = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | Outcome;
+export type FlightNotice = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | Outcome;
+/** What replicas are told of a job: `forgotten` by the command of that name, for nothing of it to be kept anywhere. */
+export type Notice = FlightNotice | { readonly kind: 'forgotten' };
 
 const body = z.object({ code: z.string(), message: z.string(), target: z.string().exactOptional() });
 const notice = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('sent') }),
   z.object({ kind: z.literal('waiting') }),
   z.object({ kind: z.literal('free') }),
+  z.object({ kind: z.literal('forgotten') }),
   z.object({ kind: z.literal('stored'), finished: z.boolean(), missing: z.boolean() }),
   z.object({
     kind: z.literal('failed'),

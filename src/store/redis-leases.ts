@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
-import { encodeNotice, type Notice } from './notices.ts';
+import { encodeNotice, type FlightNotice } from './notices.ts';
 
 /** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
 const LEASE_MS = 2000;
@@ -36,6 +36,11 @@ if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS
 const SENT = 'sent';
 const WAITING = 'waiting';
 
+/** Where the lease of a job is, while some replica reads it. */
+export function leaseKey(keyPrefix: string, jobId: string): string {
+  return `${keyPrefix}lease:${jobId}`;
+}
+
 type Client = Pick<Redis, 'eval' | 'publish'>;
 
 export interface RedisLeasesOptions {
@@ -51,7 +56,7 @@ export interface RedisLeasesOptions {
 /** Leases in Redis, with notices over its channel. A fault of the store is a lease that nobody has. */
 export class RedisLeases implements Leases {
   readonly #options: RedisLeasesOptions;
-  readonly #listeners = new Map<string, Set<(said: Notice) => void>>();
+  readonly #listeners = new Map<string, Set<(said: FlightNotice) => void>>();
 
   constructor(options: RedisLeasesOptions) {
     this.#options = options;
@@ -88,15 +93,15 @@ export class RedisLeases implements Leases {
   }
 
   /** Word has come from a replica. */
-  heard(jobId: string, said: Notice): void {
+  heard(jobId: string, said: FlightNotice): void {
     for (const listener of this.#listeners.get(jobId) ?? []) listener(said);
   }
 
   listen(jobId: string): News {
-    const heard: Notice[] = [];
+    const heard: FlightNotice[] = [];
     let finished = false;
     let wake = (): void => undefined;
-    const listener = (said: Notice): void => {
+    const listener = (said: FlightNotice): void => {
       heard.push(said);
       finished ||= said.kind === 'stored' && said.finished;
       wake();
@@ -159,7 +164,7 @@ export class RedisLeases implements Leases {
     };
   }
 
-  async tell(jobId: string, said: Notice): Promise<void> {
+  async tell(jobId: string, said: FlightNotice): Promise<void> {
     const { redis, channel, onFault } = this.#options;
     await redis.publish(channel, encodeNotice(jobId, said)).catch((error: unknown) => {
       onFault('lease', error);
@@ -173,6 +178,6 @@ export class RedisLeases implements Leases {
   }
 
   #key(jobId: string): string {
-    return `${this.#options.keyPrefix}lease:${jobId}`;
+    return leaseKey(this.#options.keyPrefix, jobId);
   }
 }

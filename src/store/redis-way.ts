@@ -26,3 +26,32 @@ export type RedisWay = { readonly login: RedisLogin } & (
     }
   | { readonly kind: 'cluster'; readonly nodes: readonly Address[] }
 );
+
+/** What the settings say of Redis, by their names. */
+interface RedisSettings {
+  readonly REDIS_URL: string;
+  readonly REDIS_SENTINELS: readonly Address[];
+  readonly REDIS_SENTINEL_NAME: string;
+  readonly REDIS_CLUSTER: readonly Address[];
+  readonly REDIS_USERNAME: string;
+  readonly REDIS_PASSWORD: string;
+  readonly REDIS_SENTINEL_PASSWORD: string;
+  readonly REDIS_TLS: 'yes' | 'no';
+}
+
+/** The one way that is given, or nothing; the settings have been checked to give no more. */
+export function wayToRedis(settings: RedisSettings): RedisWay | undefined {
+  const { REDIS_URL: url, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
+  const login = {
+    username: settings.REDIS_USERNAME,
+    password: settings.REDIS_PASSWORD,
+    tls: settings.REDIS_TLS === 'yes',
+  };
+  const sentinel = {
+    masterName: settings.REDIS_SENTINEL_NAME,
+    sentinelPassword: settings.REDIS_SENTINEL_PASSWORD,
+  };
+  if (url !== '') return { kind: 'url', login, url };
+  if (sentinels.length > 0) return { kind: 'sentinel', login, sentinels, ...sentinel };
+  return nodes.length > 0 ? { kind: 'cluster', login, nodes } : undefined;
+}

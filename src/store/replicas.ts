@@ -9,7 +9,14 @@ import { subscriber } from './subscriber.ts';
 export interface Replicas {
   readonly leases: Leases;
   readonly onRead: Announcements;
+  /** Takes who is to be told of each job of which nothing is to be kept. */
+  readonly onForgotten: (tell: (jobId: string) => void) => void;
   end(): void;
+}
+
+/** Where all replicas listen. */
+export function noticeChannel(keyPrefix: string): string {
+  return `${keyPrefix}flights`;
 }
 
 export function meetReplicas(
@@ -17,14 +24,18 @@ export function meetReplicas(
   keyPrefix: string,
   { onFault, onAnswered }: Pick<RedisLeasesOptions, 'onFault' | 'onAnswered'>,
 ): Replicas {
-  const channel = `${keyPrefix}flights`;
+  const channel = noticeChannel(keyPrefix);
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault, onAnswered });
   const told: ((jobId: string, finished: boolean) => void)[] = [];
+  const forgetting: ((jobId: string) => void)[] = [];
   const ears = subscriber(redis);
   ears.subscribe(channel, (message) => {
     const notice = decodeNotice(message);
     if (!notice) return;
     const { jobId, said } = notice;
+    const isGone = said.kind === 'forgotten' || (said.kind === 'failed' && said.error.status === 403);
+    if (isGone) for (const forget of forgetting) forget(jobId);
+    if (said.kind === 'forgotten') return;
     if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished);
     leases.heard(jobId, said);
   });
@@ -32,6 +43,9 @@ export function meetReplicas(
     leases,
     onRead: (tell) => {
       told.push(tell);
+    },
+    onForgotten: (forget) => {
+      forgetting.push(forget);
     },
     end: () => {
       ears.end();

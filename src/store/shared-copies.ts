@@ -15,6 +15,11 @@ export function keyPrefix(apiUrl: string, clientId: string): string {
   return `itwin-jobs:${digest}:${VERSION}:`;
 }
 
+/** Where the copy of a job is. */
+export function copyKey(prefix: string, jobId: string): string {
+  return `${prefix}job:${jobId}`;
+}
+
 export interface CachedCopiesOptions {
   readonly keyPrefix: string;
   readonly lifetimes: Lifetimes;
@@ -65,6 +70,6 @@ export class CachedCopies implements SharedCopies {
   }
 
   #key(jobId: string): string {
-    return `${this.options.keyPrefix}job:${jobId}`;
+    return copyKey(this.options.keyPrefix, jobId);
   }
 }

@@ -15,7 +15,7 @@ import { Hangs } from './hangs.ts';
 import type { ConnectionLog } from './connection-log.ts';
 import { connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
-import type { RedisClient, RedisWay } from './redis-way.ts';
+import { type RedisClient, wayToRedis } from './redis-way.ts';
 import { meetReplicas, type Replicas } from './replicas.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
@@ -92,23 +92,6 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
       this.redis?.disconnect();
     });
   }
-}
-
-/** The one way that is given; the settings have been checked to give no more. */
-function wayToRedis(settings: Settings): RedisWay | undefined {
-  const { REDIS_URL: url, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
-  const login = {
-    username: settings.REDIS_USERNAME,
-    password: settings.REDIS_PASSWORD,
-    tls: settings.REDIS_TLS === 'yes',
-  };
-  const sentinel = {
-    masterName: settings.REDIS_SENTINEL_NAME,
-    sentinelPassword: settings.REDIS_SENTINEL_PASSWORD,
-  };
-  if (url !== '') return { kind: 'url', login, url };
-  if (sentinels.length > 0) return { kind: 'sentinel', login, sentinels, ...sentinel };
-  return nodes.length > 0 ? { kind: 'cluster', login, nodes } : undefined;
 }
 
 /** The values are bytes already: Keyv hands them on as they are, without a namespace or a clock of its own. */

@@ -35,6 +35,8 @@ export interface CopiesOptions {
   readonly maxBytes: number;
   readonly shared?: SharedCopies | undefined;
   readonly onReadElsewhere?: Announcements | undefined;
+  /** Takes who is to be told of each job of which nothing is to be kept. */
+  readonly onForgotten?: ((tell: (jobId: string) => void) => void) | undefined;
 }
 
 /** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
@@ -57,6 +59,9 @@ export class Copies {
       // A look that is under way may bring what was there before.
       this.#looking.delete(jobId);
       if (this.#watchers.has(jobId)) void this.find(jobId);
+    });
+    options.onForgotten?.((jobId) => {
+      this.#memory.delete(jobId);
     });
   }
 

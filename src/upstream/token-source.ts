@@ -67,6 +67,22 @@ export class TokenSource implements Tokens {
     if (times >= 0) this.#coolDown(new TokenFailure('refused', 'upstream refuses each new token'), times);
   }
 
+  /**
+   * The credentials are others now. What failed with the former says nothing of these: whether they are good shows at once, while
+   * the token held so far still serves, and not when it has ended.
+   */
+  renew(): void {
+    const before = this.#pending ?? Promise.resolve();
+    void before
+      .catch(() => undefined)
+      .then(() => {
+        this.#coolsDownUntil = -Infinity;
+        this.#failuresInARow = 0;
+        this.#refusedInARow = 0;
+        this.#refresh().catch(() => undefined);
+      });
+  }
+
   get state(): TokenState {
     const good = this.#held !== undefined && performance.now() < this.#held.expiresAt;
     if (good) return 'good';

@@ -1,9 +1,10 @@
 import { HttpModule, HttpService } from '@nestjs/axios';
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type OnModuleDestroy } from '@nestjs/common';
 import { type Budget, BUDGET } from '../budget/budget.ts';
 import { httpClient } from '../http/client.ts';
 import type { Replicas } from '../store/replicas.ts';
 import type { Settings } from '../config/settings.ts';
+import { ClientSecret } from './client-secret.ts';
 import { Copies, type SharedCopies } from './copies.ts';
 import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
@@ -37,6 +38,7 @@ export interface UpstreamModuleOptions {
 export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
   slotFound(waitedMs: number): void;
+  secretChanged(): void;
 }
 
 /**
@@ -112,6 +114,7 @@ export class UpstreamModule {
               maxBytes: settings.MEMORY_CACHE_SIZE,
               shared: store,
               onReadElsewhere: others?.onRead,
+              onForgotten: others?.onForgotten,
             });
             const policy = refresh({
               copies,
@@ -147,14 +150,24 @@ function queueOf(throttle: Throttle) {
   return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }
 
-function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {
+function tokenSource(
+  http: HttpService,
+  settings: Settings,
+  observer: UpstreamObserver,
+): TokenSource & OnModuleDestroy {
+  const secret = new ClientSecret(settings.ITWIN_CLIENT_SECRET, settings.files.ITWIN_CLIENT_SECRET);
   const options = {
     url: settings.ITWIN_TOKEN_URL,
     clientId: settings.ITWIN_CLIENT_ID,
-    clientSecret: settings.ITWIN_CLIENT_SECRET,
     clientAuth: settings.ITWIN_CLIENT_AUTH,
     scope: settings.ITWIN_SCOPE,
     timeoutMs: settings.UPSTREAM_TIMEOUT,
   };
-  return new TokenSource(() => requestToken(http, options), observer);
+  const request = async () => requestToken(http, { ...options, clientSecret: await secret.read() });
+  const tokens = new TokenSource(request, observer);
+  const onModuleDestroy = secret.watch(() => {
+    observer.secretChanged();
+    tokens.renew();
+  });
+  return Object.assign(tokens, { onModuleDestroy });
 }

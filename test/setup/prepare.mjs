@@ -4,6 +4,7 @@
  *   node test/setup/prepare.mjs               dependencies and Node 24
  *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves
  *   node test/setup/prepare.mjs --nginx       and nginx, which the runs with faults put before gateways
+ *   node test/setup/prepare.mjs --kubectl     and kubectl, which one test file renders the manifests with: without it that file alone fails
  *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
@@ -93,6 +94,18 @@ function requireChromium() {
   );
 }
 
+/** What is too old for the manifests (Debian 12's) is none. Its absence ends nothing: the one test file that needs it says so. */
+function askForKubectl() {
+  if (runs(RENDER)) return;
+  install('kubernetes-client');
+  if (runs(RENDER)) return;
+  console.error(
+    'kubectl is needed by test/production/kubernetes.spec.ts and could not be installed: put kubectl 1.27 or newer on the PATH.',
+  );
+}
+
+const RENDER = `kubectl kustomize "${join(root, 'config/kubernetes/base')}"`;
+
 /** Installs a package where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
 function install(name) {
   const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
@@ -128,6 +141,7 @@ try {
   requireNode();
   if (process.argv.includes('--redis')) requireServer(REDIS);
   if (process.argv.includes('--nginx')) requireServer(NGINX);
+  if (process.argv.includes('--kubectl')) askForKubectl();
   if (process.argv.includes('--chromium')) requireChromium();
 } catch (error) {
   console.error(error instanceof Fault ? error.message : `The checkout cannot be prepared: ${error.message}`);

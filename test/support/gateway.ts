@@ -49,6 +49,17 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: one that may read everything. */
   readonly callers?: readonly TestCaller[];
+  /** Default: the build in this checkout. */
+  readonly program?: Program;
+}
+
+/** How a gateway is started: a command, where, with what environment of its own and as whom. */
+export interface Program {
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 /** A JSON line of the gateway's log. */
@@ -77,9 +88,14 @@ export class Gateway {
     this.callers = options.callers ?? [testCaller('tester')];
     this.callersPath = join(this.#folder, 'callers.json');
     writeFileSync(this.callersPath, callersFile(this.callers));
-    this.#process = spawn(process.execPath, [MAIN], {
+    const { command, env, ...own } = options.program ?? {
+      command: [process.execPath, MAIN],
       cwd: this.#folder,
-      env: { ...this.#environment(), ...options.env },
+      env: {},
+    };
+    this.#process = spawn(command[0]!, command.slice(1), {
+      ...own,
+      env: { ...env, ...this.#environment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#exit = once(this.#process, 'exit').then(([code]) => code as number | null);

@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { environment, loadSettings, SettingsError } from '../config/settings.ts';
+import { isJobId } from '../upstream/job-reads.ts';
+import { encodeNotice } from './notices.ts';
+import { connectRedis, untilReady } from './redis.ts';
+import { leaseKey } from './redis-leases.ts';
+import { type RedisClient, wayToRedis } from './redis-way.ts';
+import { noticeChannel } from './replicas.ts';
+import { copyKey, keyPrefix } from './shared-copies.ts';
+
+/**
+ * `npm run forget -- JOB`, in the environment of the gateway: removes a job from the shared store and from the memory of every
+ * replica. Nothing keeps callers from asking for it again: it is to be gone upstream before.
+ */
+const [id = '', ...more] = process.argv.slice(2);
+
+/** sysexits.h */
+const [EX_USAGE, EX_UNAVAILABLE, EX_CONFIG] = [64, 69, 78];
+/** How often it is looked whether a flight has ended, in milliseconds. */
+const LOOK_EVERY_MS = 100;
+
+if (more.length > 0 || !isJobId(id)) {
+  end(EX_USAGE, 'usage: npm run forget -- JOB\nJOB: the id of one job, a UUID.');
+} else {
+  await run(id.toLowerCase()).catch((error: unknown) => {
+    if (error instanceof SettingsError) end(EX_CONFIG, error.message);
+    else end(EX_UNAVAILABLE, 'Redis does not answer: nothing is known to be removed. Run it again.');
+  });
+}
+
+async function run(jobId: string): Promise<void> {
+  const settings = loadSettings(environment());
+  const way = wayToRedis(settings);
+  if (!way) {
+    end(EX_CONFIG, 'No shared store is set: what a gateway keeps in memory alone is gone when it restarts.');
+    return;
+  }
+  const silent = { warn: () => undefined, info: () => undefined };
+  const redis = connectRedis(way, silent);
+  try {
+    await untilReady(redis);
+    const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
+    const longestFlightMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
+    const heardBy = await forget(redis, prefix, jobId, longestFlightMs);
+    process.stdout.write(
+      `Removed from the shared store, and ${heardBy} listening replicas were told (in a cluster: of one node).\n` +
+        'A replica that is cut off from Redis keeps its own copy until it restarts.\n',
+    );
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/**
+ * Twice: a read that is under way would put back what is removed, and a replica may just be holding what it has found. The end of
+ * that read is waited for, and what it brought goes as well.
+ */
+async function forget(
+  redis: RedisClient,
+  prefix: string,
+  jobId: string,
+  longestFlightMs: number,
+): Promise<number> {
+  const remove = async () => {
+    await redis.del(copyKey(prefix, jobId));
+    return redis.publish(noticeChannel(prefix), encodeNotice(jobId, { kind: 'forgotten' }));
+  };
+  const until = performance.now() + longestFlightMs;
+  await remove();
+  do await delay(LOOK_EVERY_MS);
+  while ((await redis.exists(leaseKey(prefix, jobId))) > 0 && performance.now() < until);
+  return remove();
+}
+
+function end(status: number, message: string): void {
+  process.stderr.write(`${message}\n`);
+  process.exitCode = status;
+}

@@ -1,0 +1,103 @@
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import { jobIds, readJob } from '../support/reads.ts';
+import { startDouble, startGateway, temporaryFolder } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+/** A Secret as the kubelet mounts it: the file is reached through a link to a folder, and that link is swapped. */
+class MountedSecret {
+  readonly #folder = temporaryFolder();
+  #version = 0;
+
+  constructor(secret: string) {
+    this.put(secret);
+    symlinkSync('..data/secret', this.path);
+  }
+
+  get path(): string {
+    return join(this.#folder, 'secret');
+  }
+
+  put(secret: string): void {
+    const version = `..${this.#version++}`;
+    mkdirSync(join(this.#folder, version));
+    writeFileSync(join(this.#folder, version, 'secret'), `${secret}\n`);
+    symlinkSync(version, join(this.#folder, '..next'));
+    renameSync(join(this.#folder, '..next'), join(this.#folder, '..data'));
+  }
+}
+
+/** A gateway that has its secret from a file, and reads that go on all the while. */
+async function rig(double: ITwinDouble) {
+  const secret = new MountedSecret(double.settings.clientSecret);
+  const env = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: secret.path };
+  const gateway = await startGateway({ double, env });
+  const read = async () => (await readJob(gateway, jobIds(1)[0]!)).status;
+  return { gateway, secret, read };
+}
+
+const tokenStatuses = (double: ITwinDouble) => double.tokenRequests.map(({ status }) => status);
+
+describe('a client secret that is rotated', () => {
+  it('is taken up from its file without a restart and without a failed read', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const { gateway, secret, read } = await rig(double);
+    const statuses = [await read()];
+    const readOn = async (what: string, holds: () => boolean) =>
+      until(what, async () => {
+        statuses.push(await read());
+        return holds();
+      });
+    // The platform knows the new one only: what has been issued for the old one is still good.
+    double.set({ clientSecret: 'the-second-secret' });
+    secret.put('the-second-secret');
+    await readOn('a token has been asked for with the second', () => double.tokenRequests.length === 2);
+    // At the next the tokens of the former are gone at the same moment: no look at the file comes in time.
+    double.set({ clientSecret: 'the-third-secret' });
+    secret.put('the-third-secret');
+    double.revokeTokens();
+    await readOn('a token has been asked for with the third', () => double.tokenRequests.length >= 3);
+    await readOn('reads go on', () => statuses.length > 20);
+    expect(new Set(statuses)).toEqual(new Set([200]));
+    expect(new Set(tokenStatuses(double))).toEqual(new Set([200]));
+    expect(gateway.output).toContain('the client secret is another one');
+    expect(gateway.output).not.toMatch(/demo-secret|the-second-secret/);
+  });
+
+  it('ends the pause that the former one has brought about', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const { secret, read } = await rig(double);
+    double.set({ clientSecret: 'another-secret' });
+    await until('the pause is longer than a second or two', async () => {
+      expect(await read()).toBe(502);
+      return double.tokenRequests.length === 3;
+    });
+    const since = performance.now();
+    secret.put('another-secret');
+    await until('reads go well', async () => (await read()) === 200);
+    expect(performance.now() - since).toBeLessThan(2500);
+    expect(tokenStatuses(double)).toEqual([401, 401, 401, 200]);
+  });
+
+  it('that is refused leaves the token in use, and is said in the log', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const { gateway, secret, read } = await rig(double);
+    expect(await read()).toBe(200);
+    secret.put('a-wrong-secret');
+    await gateway.logged(
+      ({ msg, reason }) => msg === 'no token' && reason === 'the token endpoint answered 401',
+    );
+    expect(await read()).toBe(200);
+    expect(gateway.output).not.toContain('a-wrong-secret');
+  });
+
+  it('whose file is away or empty for a moment is the one before', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const { secret, read } = await rig(double);
+    secret.put('');
+    double.revokeTokens();
+    expect(await read()).toBe(200);
+  });
+});

@@ -1,0 +1,49 @@
+import { parser } from '@prometheus-io/lezer-promql';
+
+type Node = ReturnType<typeof parser.parse>['topNode'];
+
+/** A metric as a query names it, and what its labels have to be. */
+export interface Selector {
+  readonly metric: string;
+  readonly matchers: readonly { readonly label: string; readonly operator: string; readonly value: string }[];
+}
+
+/** Labels that something of a query is grouped by, and the metrics that it is made of. */
+export interface Grouping {
+  readonly labels: readonly string[];
+  readonly metrics: readonly string[];
+}
+
+/** What a query of Prometheus refers to, by Prometheus' own grammar. @throws for what is no query */
+export function parseQuery(query: string): { selectors: Selector[]; groupings: Grouping[] } {
+  const text = (node: Node): string => query.slice(node.from, node.to);
+  const { topNode } = parser.parse(query);
+  if (within(topNode, '⚠').length > 0) throw new Error(`not a query: ${query}`);
+  const metricOf = (selector: Node): string => within(selector, 'Identifier').map(text)[0] ?? '';
+  const selectors = within(topNode, 'VectorSelector').map((selector) => ({
+    metric: metricOf(selector),
+    matchers: within(selector, 'UnquotedLabelMatcher').map((matcher) => ({
+      label: text(within(matcher, 'LabelName')[0]!),
+      operator: text(within(matcher, 'MatchOp')[0]!),
+      value: text(within(matcher, 'StringLiteral')[0]!).slice(1, -1),
+    })),
+  }));
+  const groupings = within(topNode, 'GroupingLabels').map((labels) => ({
+    labels: within(labels, 'LabelName').map(text),
+    metrics: within(grouped(labels), 'VectorSelector').map(metricOf),
+  }));
+  return { selectors, groupings };
+}
+
+/** The expression that a clause of labels belongs to. */
+function grouped(clause: Node): Node {
+  let node = clause;
+  while (node.parent && !/^(AggregateExpr|BinaryExpr)$/.test(node.name)) node = node.parent;
+  return node;
+}
+
+function within(node: Node, name: string): Node[] {
+  const found = node.name === name ? [node] : [];
+  for (let child = node.firstChild; child; child = child.nextSibling) found.push(...within(child, name));
+  return found;
+}
