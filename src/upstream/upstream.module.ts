@@ -4,6 +4,7 @@ import { type Budget, BUDGET } from '../budget/budget.ts';
 import { httpClient } from '../http/client.ts';
 import type { Replicas } from '../store/replicas.ts';
 import type { Settings } from '../config/settings.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { Copies, type SharedCopies } from './copies.ts';
 import { stack } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
@@ -16,6 +17,7 @@ import { keep } from './layers/keep.ts';
 import { lease } from './layers/lease.ts';
 import { refresh } from './layers/refresh.ts';
 import { Throttle } from './layers/throttle.ts';
+import { traceCalls, tracePolls, traceTokens, traceWaits } from './layers/trace.ts';
 import { visible } from './layers/visible.ts';
 import { requestToken } from './token-endpoint.ts';
 import { type TokenObserver, TokenSource } from './token-source.ts';
@@ -31,6 +33,8 @@ export interface UpstreamModuleOptions {
   readonly replicas: symbol;
   readonly budget: DynamicModule;
   readonly observer: UpstreamObserver;
+  /** Absent: nothing is traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
@@ -48,6 +52,8 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
  *                         stale or  here       of all  said           closed?           end
  *                         none
  *                         └─ copies: this process' memory, then Redis
+ *
+ * With tracing, what is told of stands around `visible` (polls), `throttle` (waits) and `transport` (calls).
  */
 @Module({})
 export class UpstreamModule {
@@ -59,6 +65,7 @@ export class UpstreamModule {
     replicas,
     budget,
     observer,
+    tracing,
   }: UpstreamModuleOptions): DynamicModule {
     return {
       module: UpstreamModule,
@@ -66,7 +73,7 @@ export class UpstreamModule {
       providers: [
         {
           provide: TokenSource,
-          useFactory: (http: HttpService) => tokenSource(http, settings, observer),
+          useFactory: (http: HttpService) => tokenSource(http, settings, observer, tracing),
           inject: [HttpService],
         },
         {
@@ -123,9 +130,11 @@ export class UpstreamModule {
             const common = others
               ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
               : [];
-            const inner = [...common, keep(copies), retry, circuit.door, throttle.layer, circuit.watch];
-            const wayOut = stack(inner, authorize(tokens, send));
-            return new JobReads(visible(policy(coalesce(wayOut))), copies, settings.PATIENCE);
+            const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
+            const inner = [...common, keep(copies), retry, circuit.door, ...queue, circuit.watch];
+            const sent = tracing ? traceCalls(settings.ITWIN_API_URL, send) : send;
+            const whole = visible(policy(coalesce(stack(inner, authorize(tokens, sent)))));
+            return new JobReads(tracing ? tracePolls(tracing)(whole) : whole, copies, settings.PATIENCE);
           },
           inject: [
             HttpService,
@@ -147,7 +156,12 @@ function queueOf(throttle: Throttle) {
   return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }
 
-function tokenSource(http: HttpService, settings: Settings, observer: TokenObserver): TokenSource {
+function tokenSource(
+  http: HttpService,
+  settings: Settings,
+  observer: TokenObserver,
+  tracing: Tracing | undefined,
+): TokenSource {
   const options = {
     url: settings.ITWIN_TOKEN_URL,
     clientId: settings.ITWIN_CLIENT_ID,
@@ -156,5 +170,6 @@ function tokenSource(http: HttpService, settings: Settings, observer: TokenObser
     scope: settings.ITWIN_SCOPE,
     timeoutMs: settings.UPSTREAM_TIMEOUT,
   };
-  return new TokenSource(() => requestToken(http, options), observer);
+  const request = () => requestToken(http, options);
+  return new TokenSource(tracing ? traceTokens(tracing, options.url, request) : request, observer);
 }
