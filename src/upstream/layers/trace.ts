@@ -1,3 +1,4 @@
+import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { TracedCall, Tracing } from '../../tracing/tracing.ts';
 import type { Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
@@ -15,7 +16,7 @@ export function tracePolls(tracing: Tracing): Layer {
       trace.end();
       return found;
     } catch (error) {
-      trace.end(nameOf(error));
+      trace.end(error instanceof CallerGone ? undefined : nameOf(error));
       throw error;
     }
   };
@@ -48,7 +49,7 @@ export function traceCalls(apiUrl: string, send: Send): Send {
       return found;
     } catch (error) {
       if (error instanceof UpstreamFailure) endCall(call, error.call.trace, failureOf(error));
-      else call.end({ failure: 'cancelled' });
+      else call.end({ failure: error instanceof CallerGone ? 'cancelled' : nameOf(error) });
       throw error;
     }
   };
