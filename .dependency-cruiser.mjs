@@ -22,7 +22,8 @@ const upstreamFace = [
 ];
 
 /** Folders of src that a room may import from, or single files of them. */
-const upstreamMayKnow = ['^src/upstream/', '^src/budget/budget[.]ts$', '^src/errors/'];
+const tracingPort = '^src/tracing/tracing[.]ts$';
+const upstreamMayKnow = ['^src/upstream/', '^src/budget/budget[.]ts$', tracingPort, '^src/errors/'];
 /** src/config is here for jobs.module.ts: `config-for-wiring-only` keeps the others from it. */
 const jobsMayKnow = [
   '^src/config/',
@@ -32,6 +33,7 @@ const jobsMayKnow = [
   '^src/budget/budget[.]ts$',
   '^src/errors/',
   '^src/metrics/',
+  tracingPort,
   '^src/http/',
 ];
 const eventsMayKnow = ['^src/config/', '^src/events/', ...upstreamFace, '^src/callers/', '^src/errors/'];

@@ -15,6 +15,7 @@ import { Metrics } from './metrics/metrics.ts';
 import { MetricsModule } from './metrics/metrics.module.ts';
 import { observe } from './observe.ts';
 import { REPLICAS, SHARED_COPIES, StoreModule } from './store/store.module.ts';
+import type { Tracing } from './tracing/tracing.ts';
 import { UpstreamModule } from './upstream/upstream.module.ts';
 
 export interface AppOptions {
@@ -22,12 +23,14 @@ export interface AppOptions {
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   readonly metrics: Metrics;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Which rooms there are, and who is told what goes on in them. */
 @Module({})
 export class AppModule {
-  static register({ settings, log, lifecycle, metrics }: AppOptions): DynamicModule {
+  static register({ settings, log, lifecycle, metrics, tracing }: AppOptions): DynamicModule {
     const lifetimes = {
       finishedMs: settings.TERMINAL_TTL,
       activeMs: settings.ACTIVE_FRESH,
@@ -50,6 +53,7 @@ export class AppModule {
       replicas: REPLICAS,
       budget,
       observer,
+      tracing,
     });
     const callers = CallersModule.register(settings, log);
     return {

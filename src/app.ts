@@ -14,6 +14,7 @@ import { Streams } from './events/streams.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
+import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { Throttle } from './upstream/layers/throttle.ts';
 
@@ -25,18 +26,19 @@ export async function createApp(
   settings: Settings,
   log: Logger,
   lifecycle: Lifecycle,
+  tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
   const metrics = new Metrics();
   const adapter = new FastifyAdapter({ ...serverOptions(), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.register({ settings, log, lifecycle, metrics }),
+    AppModule.register({ settings, log, lifecycle, metrics, tracing }),
     adapter,
     { bodyParser: false, bufferLogs: true, abortOnError: false },
   );
   app.useLogger(app.get(NestLogger));
   const fastify = adapter.getInstance();
   addServerHooks(fastify, lifecycle);
-  recordReads(fastify, metrics, log);
+  recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   const admit = (authorization: string | undefined) => authenticator.authenticate(authorization);
   for (const path of [`${JOBS_PATH}/:id`, '/console/events']) allowOnlyReads(fastify, path, admit);

@@ -6,6 +6,8 @@ import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
 import { environment, loadSettings, type Settings, SettingsError } from './config/settings.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
+import type { Tracing } from './tracing/tracing.ts';
+import { JOBS_PATH } from './upstream/itwin-api.ts';
 
 /** sysexits.h: the configuration is at fault. */
 const EX_CONFIG = 78;
@@ -27,9 +29,10 @@ async function start(onSignals: OnSignals): Promise<void> {
   const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
   const log = createLog(settings.LOG_LEVEL);
   const lifecycle = new Lifecycle();
-  const app = await createApp(settings, log, lifecycle);
+  const tracing = await tracingBy(settings, log);
+  const app = await createApp(settings, log, lifecycle, tracing);
   const started = app.listen(settings.PORT, settings.HOST);
-  const end = ending(app, started, settings, lifecycle, log);
+  const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
     end(signal).catch((error: unknown) => {
       log.fatal({ err: error }, 'could not end in order');
@@ -39,6 +42,14 @@ async function start(onSignals: OnSignals): Promise<void> {
   await started;
   lifecycle.serve();
   log.info({ url: await app.getUrl() }, 'listening');
+}
+
+/** Nothing of OpenTelemetry is so much as loaded unless it is wanted. */
+async function tracingBy(settings: Settings, log: Logger): Promise<Tracing | undefined> {
+  const endpoint = settings.OTEL_EXPORTER_OTLP_ENDPOINT;
+  if (endpoint === '') return undefined;
+  const { openTelemetry } = await import('./tracing/open-telemetry.ts');
+  return openTelemetry(endpoint, `${JOBS_PATH}/{id}`, log);
 }
 
 function faultsOfCallersFile(path: string, mayBeMissing: boolean): string[] {
@@ -51,13 +62,19 @@ function faultsOfCallersFile(path: string, mayBeMissing: boolean): string[] {
   }
 }
 
+/** What is to be ended. */
+interface Running {
+  readonly app: NestFastifyApplication;
+  readonly started: Promise<unknown>;
+  readonly tracing: Tracing | undefined;
+}
+
 /**
  * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
  * then those under way are finished. SIGINT, somebody at a terminal, does without the while.
  */
 function ending(
-  app: NestFastifyApplication,
-  started: Promise<unknown>,
+  { app, started, tracing }: Running,
   settings: Settings,
   lifecycle: Lifecycle,
   log: Logger,
@@ -74,6 +91,7 @@ function ending(
       app.getHttpServer().closeAllConnections();
     }, longestReadMs).unref();
     await app.close();
+    await tracing?.end();
     log.info('ended');
     // A connection that is being made, to a Redis that hangs say, would keep the process for as long as it takes.
     process.exit(0);

@@ -18,6 +18,13 @@ const url = (...protocols: string[]): z.ZodType<string, string> =>
 const baseUrl = url('https:', 'http:')
   .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or credentials')
   .transform((text) => text.replace(/\/+$/, ''));
+/** Such a URL, or none. */
+const baseUrlOrNone = z
+  .string()
+  .refine((text) => text === '' || baseUrl.safeParse(text).success, {
+    error: 'must be a URL that begins with https:// or http://, without query, fragment or credentials',
+  })
+  .transform((text) => text.replace(/\/+$/, ''));
 /** A URL that is believed what it says: nobody on the way may be able to say something else. Empty: none. */
 const protectedUrl = z.string().refine((text) => text === '' || isProtected(URL.parse(text)), {
   error: 'must be a URL that begins with https:// (http:// on a loopback address alone), without credentials',
@@ -221,6 +228,11 @@ export const variables = {
     form: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       error: 'must be fatal, error, warn, info, debug, trace or silent',
     }),
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    default: '',
+    about: 'Base URL of the OTLP/HTTP collector that traces are handed to. Empty: no tracing.',
+    form: baseUrlOrNone,
   },
 } satisfies Record<string, Variable<unknown>>;
 

@@ -26,7 +26,10 @@ export class EnvelopeFilter implements ExceptionFilter {
     if (thrown instanceof CallerGone) return;
     const answer = toAnswer(thrown);
     if (answer.unexpected)
-      this.log.error({ err: thrown, correlationId: reply.request.id }, 'unexpected error');
+      this.log.error(
+        { err: thrown, correlationId: reply.request.id, ...reply.request.trace?.ids },
+        'unexpected error',
+      );
     if (reply.sent || reply.raw.destroyed) return;
     // As bytes: to a string Fastify would add a charset, which JSON has none of.
     void reply.status(answer.status).headers(answer.headers).send(Buffer.from(answer.body));

@@ -46,6 +46,7 @@ export class JobsController {
         correlationId: request.id,
         wants: wantsOf(request.headers['cache-control']),
         ...(patienceMs !== undefined && { patienceMs }),
+        ...(request.trace && { trace: request.trace }),
         signal: untilGone(reply),
       })
       .catch((error: unknown) => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { ReadTrace, Tracing } from '../tracing/tracing.ts';
 import type { Found, UpstreamTrace } from '../upstream/exchange.ts';
 import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import { UpstreamFailure } from '../upstream/upstream-failure.ts';
@@ -10,14 +11,22 @@ declare module 'fastify' {
     /** The job that is asked for: set only when it is a UUID, so that it may stand in a log. */
     jobId?: string;
     found?: Found;
+    /** Present when there is tracing. */
+    trace?: ReadTrace;
   }
 }
 
-/** Counts every read of a job when it ends, answered or not, and logs those that went upstream or failed. */
-export function recordReads(fastify: FastifyInstance, metrics: Metrics, log: Logger): void {
+/** Counts and traces every read of a job when it ends, answered or not, and logs those that went upstream or failed. */
+export function recordReads(
+  fastify: FastifyInstance,
+  metrics: Metrics,
+  log: Logger,
+  tracing?: Tracing,
+): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && request.routeOptions.url === `${JOBS_PATH}/:id`) {
+      if (tracing) request.trace = tracing.read(request.method, request.headers);
       // Also comes when the caller goes away, which Fastify's own hook does not tell of.
       reply.raw.once('close', () => {
         record(request, reply, metrics, log);
@@ -33,6 +42,7 @@ function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, 
   const caller = request.caller?.name ?? '';
   metrics.jobReads.inc({ outcome, status: String(status), caller });
   metrics.jobReadSeconds.observe(reply.elapsedTime / 1000);
+  endTrace(request, status, outcome);
   if (status < 400 && request.found?.source !== 'upstream') return;
   const upstream = traceOf(request);
   log[status >= 500 ? 'warn' : 'info'](
@@ -43,10 +53,21 @@ function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, 
       outcome,
       ms: Math.round(reply.elapsedTime),
       correlationId: request.id,
+      ...request.trace?.ids,
       ...(upstream && { upstream }),
     },
     'read',
   );
+}
+
+function endTrace({ trace, caller, id, jobId }: FastifyRequest, status: number, outcome: string): void {
+  trace?.end({
+    status: status === CLIENT_CLOSED_REQUEST ? undefined : status,
+    outcome,
+    caller: caller?.name ?? '',
+    correlationId: id,
+    jobId,
+  });
 }
 
 /** Nobody was there to take the answer. The number is nginx's: the standards have none. */

@@ -1,4 +1,5 @@
 import type { Copy, JobCopy } from './copy.ts';
+import type { Trace } from '../tracing/tracing.ts';
 import type { Party } from './party.ts';
 
 /** The caller on whose behalf a read is made, as far as the layers care. */
@@ -30,6 +31,8 @@ export interface Read {
   readonly patienceMs: number;
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** The trace that it is part of, when there is tracing. */
+  readonly trace?: Trace | undefined;
 }
 
 /** Is told how far a trip has come, here or at another replica. */
@@ -61,6 +64,8 @@ export interface Flight extends Trip {
   readonly onSent: () => void;
   /** Told when the call has been written to its connection. */
   readonly onWritten?: () => void;
+  /** Further header fields of its call. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Whether another replica has said since that the job is finished. */
   readonly heardOfEnd?: () => boolean;
   /** Told of each call that was made for it and failed, whatever comes of the read. */
@@ -97,6 +102,9 @@ export interface Found {
 
 /** Answers a read, or throws a `GatewayError`. */
 export type Exchange<R extends Read = Read> = (read: R) => Promise<Found>;
+
+/** Sends one call with a bearer token. */
+export type Send = (read: Flight, token: string) => Promise<Found>;
 
 /** One concern, put around the next exchange. */
 export type Layer<R extends Read = Read> = (next: Exchange<R>) => Exchange<R>;

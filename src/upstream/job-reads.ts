@@ -1,4 +1,5 @@
 import type { Copies, CopyListener } from './copies.ts';
+import type { Trace } from '../tracing/tracing.ts';
 import type { Exchange, Found, Reader, Wants } from './exchange.ts';
 
 /** What a caller asks for. */
@@ -11,6 +12,8 @@ export interface JobRead {
   readonly wants?: Wants;
   /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
   readonly patienceMs?: number;
+  /** The trace that it is part of. */
+  readonly trace?: Trace;
   /** Aborts when the caller goes away. */
   readonly signal: AbortSignal;
 }
@@ -40,6 +43,7 @@ export class JobReads {
     correlationId,
     wants = WHATEVER,
     patienceMs = Infinity,
+    trace,
     signal,
   }: JobRead): Promise<Found> {
     return this.exchange({
@@ -48,6 +52,7 @@ export class JobReads {
       correlationId,
       signal,
       wants,
+      ...(trace && { trace }),
       askedAt: performance.now(),
       patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),
     });

@@ -55,12 +55,17 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: Tran
 function send(
   http: HttpService,
   url: string,
-  { correlationId, onWritten }: Flight,
+  { correlationId, headers, onWritten }: Flight,
   token: string,
   signal: AbortSignal,
 ): Promise<AxiosResponse<Readable>> {
   return http.axiosRef.get<Readable>(url, {
-    headers: { authorization: `Bearer ${token}`, accept: MEDIA_TYPE, 'x-correlation-id': correlationId },
+    headers: {
+      ...headers,
+      authorization: `Bearer ${token}`,
+      accept: MEDIA_TYPE,
+      'x-correlation-id': correlationId,
+    },
     responseType: 'stream',
     ...(onWritten && { transport: telling(onWritten) }),
     signal,

@@ -4,6 +4,7 @@ import { type Budget, BUDGET } from '../budget/budget.ts';
 import { httpClient } from '../http/client.ts';
 import type { Replicas } from '../store/replicas.ts';
 import type { Settings } from '../config/settings.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { ClientSecret } from './client-secret.ts';
 import { Copies, type SharedCopies } from './copies.ts';
 import { stack } from './exchange.ts';
@@ -17,6 +18,7 @@ import { keep } from './layers/keep.ts';
 import { lease } from './layers/lease.ts';
 import { refresh } from './layers/refresh.ts';
 import { Throttle } from './layers/throttle.ts';
+import { traceCalls, tracePolls, traceTokens, traceWaits } from './layers/trace.ts';
 import { visible } from './layers/visible.ts';
 import { requestToken } from './token-endpoint.ts';
 import { type TokenObserver, TokenSource } from './token-source.ts';
@@ -32,6 +34,8 @@ export interface UpstreamModuleOptions {
   readonly replicas: symbol;
   readonly budget: DynamicModule;
   readonly observer: UpstreamObserver;
+  /** Absent: nothing is traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
@@ -50,6 +54,8 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
  *                         stale or  here       of all  said           closed?           end
  *                         none
  *                         └─ copies: this process' memory, then Redis
+ *
+ * With tracing, what is told of stands around `visible` (polls), `throttle` (waits) and `transport` (calls).
  */
 @Module({})
 export class UpstreamModule {
@@ -61,6 +67,7 @@ export class UpstreamModule {
     replicas,
     budget,
     observer,
+    tracing,
   }: UpstreamModuleOptions): DynamicModule {
     return {
       module: UpstreamModule,
@@ -68,7 +75,7 @@ export class UpstreamModule {
       providers: [
         {
           provide: TokenSource,
-          useFactory: (http: HttpService) => tokenSource(http, settings, observer),
+          useFactory: (http: HttpService) => tokenSource(http, settings, observer, tracing),
           inject: [HttpService],
         },
         {
@@ -126,9 +133,11 @@ export class UpstreamModule {
             const common = others
               ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
               : [];
-            const inner = [...common, keep(copies), retry, circuit.door, throttle.layer, circuit.watch];
-            const wayOut = stack(inner, authorize(tokens, send));
-            return new JobReads(visible(policy(coalesce(wayOut))), copies, settings.PATIENCE);
+            const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
+            const inner = [...common, keep(copies), retry, circuit.door, ...queue, circuit.watch];
+            const sent = tracing ? traceCalls(settings.ITWIN_API_URL, send) : send;
+            const whole = visible(policy(coalesce(stack(inner, authorize(tokens, sent)))));
+            return new JobReads(tracing ? tracePolls(tracing)(whole) : whole, copies, settings.PATIENCE);
           },
           inject: [
             HttpService,
@@ -154,6 +163,7 @@ function tokenSource(
   http: HttpService,
   settings: Settings,
   observer: UpstreamObserver,
+  tracing: Tracing | undefined,
 ): TokenSource & OnModuleDestroy {
   const secret = new ClientSecret(settings.ITWIN_CLIENT_SECRET, settings.files.ITWIN_CLIENT_SECRET);
   const options = {
@@ -164,7 +174,8 @@ function tokenSource(
     timeoutMs: settings.UPSTREAM_TIMEOUT,
   };
   const request = async () => requestToken(http, { ...options, clientSecret: await secret.read() });
-  const tokens = new TokenSource(request, observer);
+  const traced = tracing ? traceTokens(tracing, options.url, request) : request;
+  const tokens = new TokenSource(traced, observer);
   const onModuleDestroy = secret.watch(() => {
     observer.secretChanged();
     tokens.renew();

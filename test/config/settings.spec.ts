@@ -132,6 +132,22 @@ describe('the settings', () => {
     ]);
   });
 
+  it('take the base URL of a collector, without credentials, or none', () => {
+    const endpoint = (OTEL_EXPORTER_OTLP_ENDPOINT: string) =>
+      loadSettings({ ...required, CALLERS_FILE: 'a', OTEL_EXPORTER_OTLP_ENDPOINT })
+        .OTEL_EXPORTER_OTLP_ENDPOINT;
+    expect(['', 'http://collector:4318/', 'https://a/otlp'].map(endpoint)).toEqual([
+      '',
+      'http://collector:4318',
+      'https://a/otlp',
+    ]);
+    for (const url of ['collector:4318', 'grpc://a', 'http://me:pass-word@a', 'http://a?key=pass-word']) {
+      expect(faultsOf({ ...required, OTEL_EXPORTER_OTLP_ENDPOINT: url })).toEqual([
+        'OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL that begins with https:// or http://, without query, fragment or credentials',
+      ]);
+    }
+  });
+
   it('read id and secret from mounted files, without the line end', () => {
     const folder = mkdtempSync(join(tmpdir(), 'settings-'));
     const path = join(folder, 'secret');

@@ -7,6 +7,9 @@ import { readText } from './read-text.ts';
 import { draw } from './settings.ts';
 import type { DoubleSettings, TokenFault } from './settings.ts';
 
+/** How every token begins: where one turns up that should not, it is known for what it is. */
+export const TOKEN_MARK = 'token-of-the-double-';
+
 /** How a client said who it is: by HTTP Basic, in the body, or not at all. */
 export type ClientAuth = 'basic' | 'body' | 'none';
 
@@ -64,7 +67,7 @@ export class TokenEndpoint {
     if (form.get('grant_type') !== 'client_credentials') return refusal(400, 'unsupported_grant_type');
     if (form.get('scope') !== 'itwin-platform') return refusal(400, 'invalid_scope');
     const lifetime = this.#settings.tokenLifetimeSeconds;
-    const token = randomUUID();
+    const token = `${TOKEN_MARK}${randomUUID()}`;
     this.#expiries.set(token, performance.now() + lifetime * 1000);
     const body = JSON.stringify({ access_token: token, token_type: 'Bearer', expires_in: lifetime });
     return plain({ status: 200, body, headers: { 'cache-control': 'no-store' } });

@@ -1,11 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { get } from 'node:http';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { TOKEN_MARK } from '../simulator/tokens.ts';
+import { endSearch, KEY_MARK, searchAnswers, Secrets } from './secrets.ts';
 
+/** A shorter part of a token is one that many have, in characters. */
+const LEAST_PART = 20;
+/** The metrics of a gateway that is stopped are waited for so long, in milliseconds: it may hang, or be ending. */
+const METRICS_WAIT_MS = 1000;
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
 
 export interface TestCaller {
@@ -17,7 +24,7 @@ export interface TestCaller {
 }
 
 export function testCaller(name: string, iTwins: readonly string[] = ['*']): TestCaller {
-  return { name, key: randomBytes(24).toString('base64url'), iTwins };
+  return { name, key: `${KEY_MARK}${randomBytes(24).toString('base64url')}`, iTwins };
 }
 
 export function testOperator(name: string): TestCaller {
@@ -75,8 +82,8 @@ export class Gateway {
   url = '';
   /** All that the process wrote. */
   output = '';
-  /** What must not be in it, beside what it was started with; of a token none of its parts. */
-  readonly secrets = new Set<string>();
+  /** What must come out nowhere: not in `output`, in no answer and no event, in no metric and no trace. */
+  readonly secrets = new Secrets();
   readonly #options: GatewayOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), 'gateway-'));
   readonly #process: ChildProcess;
@@ -88,6 +95,7 @@ export class Gateway {
     this.callers = options.callers ?? [testCaller('tester')];
     this.callersPath = join(this.#folder, 'callers.json');
     writeFileSync(this.callersPath, callersFile(this.callers));
+    this.#know();
     const { command, env, ...own } = options.program ?? {
       command: [process.execPath, MAIN],
       cwd: this.#folder,
@@ -113,13 +121,14 @@ export class Gateway {
     Gateway.latest = gateway;
     const { url } = await gateway.logged((line) => line.msg === 'listening');
     gateway.url = String(url);
+    searchAnswers(gateway.url, gateway.secrets);
     return gateway;
   }
 
-  /** The Authorization header of a caller. */
+  /** The Authorization header of a caller. Of a token none of its parts may come out. */
   bearer(caller: TestCaller | undefined = this.callers[0]): string {
     const key = caller?.key ?? '';
-    for (const part of key.split('.')) if (part.length >= 20) this.secrets.add(part);
+    this.secrets.add(...key.split('.').filter((part) => part.length >= LEAST_PART));
     return `Bearer ${key}`;
   }
 
@@ -148,12 +157,16 @@ export class Gateway {
     return this.#exit;
   }
 
-  /** Ends it in order, and sees to it that no secret was written. */
+  /** Ends it in order, and sees to it that no secret has come out. */
   async stop(): Promise<number | null> {
+    await this.#readMetrics();
     if (this.#process.exitCode === null) this.#process.kill('SIGTERM');
     const status = await this.#exit;
     rmSync(this.#folder, { recursive: true, force: true });
-    this.#expectNoSecrets();
+    this.#know();
+    this.secrets.search('the log', this.output);
+    endSearch(this.secrets);
+    this.secrets.expectNoLeak();
     return status;
   }
 
@@ -187,24 +200,30 @@ export class Gateway {
     this.#waiting.clear();
   }
 
-  /** Those of Redis. */
-  #passwords(): string[] {
-    const { REDIS_URL = '', ...env } = this.#options.env ?? {};
-    const given = Object.keys(env).filter((name) => /^REDIS_.*PASSWORD$/.test(name));
-    const inUrl = URL.parse(REDIS_URL)?.password ?? '';
-    return [inUrl, ...given.map((name) => env[name] ?? '')].filter((password) => password !== '');
+  /** What it was started with, and what upstream has been sent. Tokens and keys are known by their marks as well. */
+  #know(): void {
+    const { double, env = {} } = this.#options;
+    const { clientId, clientSecret } = double.settings;
+    const basic = Buffer.from(`${clientId}:${clientSecret}`).toString('base64');
+    this.secrets.add(clientSecret, basic);
+    this.secrets.add(...this.callers.map(({ key }) => key).filter((key) => !key.startsWith(KEY_MARK)));
+    this.secrets.add(
+      ...double.calls.map(({ token }) => token).filter((token) => !token.startsWith(TOKEN_MARK)),
+    );
+    for (const [name, value] of Object.entries(env)) {
+      if (/(PASSWORD|SECRET)$/.test(name)) this.secrets.add(value);
+      this.secrets.add(URL.parse(value)?.password ?? '');
+    }
   }
 
-  #expectNoSecrets(): void {
-    const tokens = this.#options.double.calls.map(({ token }) => token).filter((token) => token.length > 0);
-    const secrets = [
-      this.#options.double.settings.clientSecret,
-      ...this.callers.map(({ key }) => key),
-      ...new Set(tokens),
-      ...this.secrets,
-      ...this.#passwords(),
-    ];
-    const leaked = secrets.some((secret) => this.output.includes(secret));
-    if (leaked) throw new Error('the gateway has written a secret');
+  /** As the last thing that is read of it: what it says is searched on its way here, as all of its answers are. */
+  async #readMetrics(): Promise<void> {
+    if (this.url === '' || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const request = get(`${this.url}/metrics`, { agent: false, timeout: METRICS_WAIT_MS }, (response) => {
+      response.resume().once('close', resolve);
+    });
+    request.once('timeout', () => request.destroy()).once('error', resolve);
+    await promise;
   }
 }

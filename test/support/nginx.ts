@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { freePort, untilListening } from './ports.ts';
 import { atEnd, temporaryFolder } from './rig.ts';
+import { searchAnswersThrough } from './secrets.ts';
 
 /** An nginx before a server, as an ingress is: with what it does by default, its buffering above all. @returns its URL */
 export async function startNginx(url: string): Promise<string> {
@@ -34,5 +35,6 @@ export async function startNginx(url: string): Promise<string> {
     await exited;
   });
   await untilListening(port);
+  searchAnswersThrough(`http://127.0.0.1:${port}`, url);
   return `http://127.0.0.1:${port}`;
 }

@@ -1,4 +1,4 @@
-import type { Exchange, Flight, Found } from '../exchange.ts';
+import type { Exchange, Flight, Send } from '../exchange.ts';
 import { type FailedCall, UpstreamFailure } from '../upstream-failure.ts';
 
 /** Where bearer tokens come from. */
@@ -10,9 +10,6 @@ export interface Tokens {
   /** Upstream refused it: it is not handed out again. */
   refused(token: string): void;
 }
-
-/** Sends one call with a bearer token. */
-export type Send = (read: Flight, token: string) => Promise<Found>;
 
 /** Puts the gateway's own token on the call, and takes back one that upstream does not know any more. */
 export function authorize(tokens: Tokens, send: Send): Exchange<Flight> {

@@ -6,6 +6,7 @@ import { traced, UpstreamFailure } from '../upstream-failure.ts';
 
 /** One read under way, and those who wait for it. */
 class SharedFlight {
+  trace: Trip['trace'];
   readonly #party = new Party();
   readonly #cancel = new AbortController();
   #result: Promise<Found> | undefined;
@@ -20,6 +21,7 @@ class SharedFlight {
 
   /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
   start(next: Exchange<Flight>, trip: Trip): void {
+    this.trace = trip.trace;
     const flight: Flight = {
       ...trip,
       party: this.#party,
@@ -90,6 +92,7 @@ export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
     const { jobId } = trip;
     const underWay = flights.get(jobId);
     if (underWay?.suits(trip)) {
+      if (underWay.trace) trip.trace?.joins(underWay.trace);
       const found = await underWay.wait(trip);
       return { ...found, collapsed: found.source === 'upstream' };
     }
