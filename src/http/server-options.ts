@@ -1,6 +1,7 @@
 import type { FastifyHttpOptions, FastifyReply, RawServerDefault } from 'fastify';
 import { toAnswer } from '../errors/answer.ts';
 import { correlationId } from './correlation-id.ts';
+import { fieldsOfEveryAnswer } from './every-answer.ts';
 
 /** Longest head of a request, its URL included, in bytes. */
 const LARGEST_HEAD = 16 * 1024;
@@ -23,7 +24,7 @@ export function serverOptions() {
       const { status, headers, body } = toAnswer(error);
       void reply
         .status(status)
-        .headers({ ...headers, 'x-correlation-id': request.id })
+        .headers({ ...headers, ...fieldsOfEveryAnswer(request.id) })
         .send(Buffer.from(body));
     },
     // Whoever still has a connection while the server closes is served; idle connections are closed.
