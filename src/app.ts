@@ -18,7 +18,10 @@ import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { Throttle } from './upstream/layers/throttle.ts';
 
 /** Where nobody is asked for a key. */
-const OPEN_PATHS = ['/health/live', '/health/ready', '/metrics', '/console', '/console/:file'];
+const OPEN_PATHS = [
+  ...['/health/live', '/health/ready', '/metrics'],
+  ...['/openapi.json', '/docs', '/docs/:file', '/console', '/console/:file'],
+];
 
 /** Puts the gateway together: everything but listening. */
 export async function createApp(
