@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Logger as NestLogger } from 'nestjs-pino';
@@ -6,8 +7,10 @@ import { AppModule } from './app.module.ts';
 import { type Budget, BUDGET } from './budget/budget.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
-import type { Settings } from './config/settings.ts';
+import { longestReadMs, type Settings } from './config/settings.ts';
+import { allowOrigins } from './http/cors.ts';
 import { allowOnlyReads } from './http/method-not-allowed.ts';
+import { limitConnections } from './http/most-connections.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
 import { Streams } from './events/streams.ts';
@@ -23,6 +26,9 @@ const OPEN_PATHS = [
   ...['/openapi.json', '/docs', '/docs/:file', '/console', '/console/:file'],
 ];
 
+/** What is answered to callers, and the description of it: pages of other origins may read it where that is set. */
+const FOR_OTHER_ORIGINS = [`${JOBS_PATH}/:id`, `${JOBS_PATH}/events`, '/openapi.json'];
+
 /** Puts the gateway together: everything but listening. */
 export async function createApp(
   settings: Settings,
@@ -30,7 +36,7 @@ export async function createApp(
   lifecycle: Lifecycle,
 ): Promise<NestFastifyApplication> {
   const metrics = new Metrics();
-  const adapter = new FastifyAdapter({ ...serverOptions(), skipMiddie: true });
+  const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.register({ settings, log, lifecycle, metrics }),
     adapter,
@@ -39,6 +45,8 @@ export async function createApp(
   app.useLogger(app.get(NestLogger));
   const fastify = adapter.getInstance();
   addServerHooks(fastify, lifecycle);
+  limitConnections(adapter.getHttpServer<Server>(), settings.MAX_CONNECTIONS, log);
+  allowOrigins(fastify, settings.CORS_ORIGINS, FOR_OTHER_ORIGINS);
   recordReads(fastify, metrics, log);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   for (const path of [`${JOBS_PATH}/:id`, '/console/events']) {

@@ -3,7 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { createApp } from './app.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
-import { environment, loadSettings, type Settings, SettingsError } from './config/settings.ts';
+import { environment, loadSettings, longestReadMs, type Settings, SettingsError } from './config/settings.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
 
@@ -68,11 +68,9 @@ function ending(
     log.info({ signal }, 'draining');
     if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
     await started;
-    // A read's waiting, a token, the call and a second and third try; who has no answer by then will not take one.
-    const longestReadMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
     setTimeout(() => {
       app.getHttpServer().closeAllConnections();
-    }, longestReadMs).unref();
+    }, longestReadMs(settings)).unref();
     await app.close();
     log.info('ended');
     // A connection that is being made, to a Redis that hangs say, would keep the process for as long as it takes.

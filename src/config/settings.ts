@@ -67,6 +67,14 @@ export function loadSettings(env: Environment, checks: Checks = {}): Settings {
   return settings;
 }
 
+/**
+ * The longest that a read may last, in milliseconds: its waiting, a token, the call and a second and third try. Who has no
+ * answer by then will not take one.
+ */
+export function longestReadMs({ PATIENCE, UPSTREAM_TIMEOUT }: Settings): number {
+  return PATIENCE + 4 * UPSTREAM_TIMEOUT;
+}
+
 function withFiles(env: Environment, faults: string[]): Record<string, string | undefined> {
   const given: Record<string, string | undefined> = {};
   for (const name of Object.keys(variables)) given[name] = env[name] === '' ? undefined : env[name];
@@ -86,7 +94,7 @@ function withFiles(env: Environment, faults: string[]): Record<string, string | 
 }
 
 function faultsBetween(settings: Settings): string[] {
-  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings)];
+  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings), ...faultsOfOpenWeb(settings)];
 }
 
 /** Each replica's part of each limit is a call at least: with more replicas than calls they would send too many. */
@@ -99,6 +107,12 @@ function faultsOfReplicas({ REPLICAS, UPSTREAM_LIMITS }: Partial<Settings>): str
 function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
   if (AUTH !== 'off' || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes') return [];
   return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
+}
+
+/** Where nobody is asked for a key, a browser inside is all that a page on the web would need. */
+function faultsOfOpenWeb({ AUTH, CORS_ORIGINS }: Partial<Settings>): string[] {
+  if (AUTH !== 'off' || !CORS_ORIGINS?.includes('*')) return [];
+  return ['CORS_ORIGINS: must name the origins where AUTH is off'];
 }
 
 function isLoopback(host: string | undefined): boolean {

@@ -48,6 +48,14 @@ export const addresses: z.ZodType<readonly Address[], string> = z.string().trans
   return z.NEVER;
 });
 
+/** `https://a.example,https://b.example:8443` → the origins, or `*` alone; an empty text is none. */
+export const origins: z.ZodType<readonly string[], string> = z.string().transform((text, context) => {
+  const parts = text === '' ? [] : text.split(',').map((part) => part.trim());
+  if (text === '*' || parts.every(isOrigin)) return parts;
+  context.addIssue('must be * or origins such as https://dashboard.example, as browsers write them');
+  return z.NEVER;
+});
+
 /** How many calls are allowed in any window of a length. `name` is the window as it was written: `1m`. */
 export interface QuotaLimit {
   readonly name: string;
@@ -80,6 +88,12 @@ export const quotaLimits: z.ZodType<readonly QuotaLimit[], string> = z.string().
 
 function parseDuration(text: string): number | undefined {
   return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;
+}
+
+/** As browsers write it: no path, no default port, in lower case. A host with a star would match nothing. */
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes('*');
 }
 
 function parseAddress(text: string): Address | undefined {

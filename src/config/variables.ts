@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { redisUrl } from './redis-rules.ts';
-import { addresses, duration, quotaLimits, size, wholeNumber } from './units.ts';
+import { addresses, duration, origins, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -26,6 +26,17 @@ export const variables = {
     default: '3000',
     about: 'Port to listen on; 0 takes a free one.',
     form: wholeNumber(0, 65_535),
+  },
+  MAX_CONNECTIONS: {
+    default: '10000',
+    about: 'Most connections open at a time; further ones are closed at once.',
+    form: wholeNumber(1, 1_000_000),
+  },
+  CORS_ORIGINS: {
+    default: '',
+    about:
+      'Origins whose pages may read jobs in a browser, as https://host,https://host; * for all. Empty: none.',
+    form: origins,
   },
   ITWIN_API_URL: {
     default: 'https://api.bentley.com',
@@ -90,6 +101,11 @@ export const variables = {
   CALLER_STREAMS: {
     default: '1000',
     about: 'Most event streams that one caller may have open at this process.',
+    form: wholeNumber(1, 100_000),
+  },
+  CALLER_QUEUE: {
+    default: '1000',
+    about: 'Most upstream reads of one caller waiting; its further ones are answered 429.',
     form: wholeNumber(1, 100_000),
   },
   REFRESH_WAIT: {

@@ -21,9 +21,15 @@ export class Line<T extends Ticket> {
   /** First reads that have gone since the last refresh. */
   #firstsGone = 0;
 
-  /** @param limit most tickets that may wait */
-  constructor(private readonly limit: number) {
-    this.#firsts = new FairLine(limit);
+  /**
+   * @param limit most tickets that may wait
+   * @param perCaller most first reads of one caller that may
+   */
+  constructor(
+    private readonly limit: number,
+    perCaller = limit,
+  ) {
+    this.#firsts = new FairLine(limit, perCaller);
   }
 
   get size(): number {
@@ -31,7 +37,8 @@ export class Line<T extends Ticket> {
   }
 
   /**
-   * Takes a place in line. When it is full a refresh gives way, for there is a copy; then the caller with most waiting does.
+   * Takes a place in line. A caller that has as many as it may gets none. When the line is full a refresh gives way, for there
+   * is a copy; then the caller with most waiting does.
    * @returns the ticket that has lost its place; it may be this one
    */
   enter(ticket: T): T | undefined {
@@ -41,6 +48,7 @@ export class Line<T extends Ticket> {
       this.#refreshes.add(ticket, ticket.again ? -Infinity : ticket.refreshes);
       return undefined;
     }
+    if (!this.#firsts.hasRoomFor(ticket)) return ticket;
     const youngest = isFull ? this.#refreshes.takeYoungest() : undefined;
     return this.#firsts.enter(ticket) ?? youngest;
   }
