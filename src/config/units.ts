@@ -11,6 +11,17 @@ export function wholeNumber(least: number, most: number): z.ZodType<number, stri
   });
 }
 
+/** What another form takes, or an empty text for nothing. */
+export function orNothing<T>(form: z.ZodType<T, string>): z.ZodType<T | undefined, string> {
+  return z.string().transform((text, context) => {
+    if (text === '') return undefined;
+    const parsed = form.safeParse(text);
+    if (parsed.success) return parsed.data;
+    for (const { message } of parsed.error.issues) context.addIssue(message);
+    return z.NEVER;
+  });
+}
+
 /** `500ms`, `5s`, `10m`, `2h`, `30d` → milliseconds, within bounds (written the same way). */
 export function duration(least: StringValue, most: StringValue): z.ZodType<number, string> {
   return z.string().transform((text, context) => {

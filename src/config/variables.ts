@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { redisUrl } from './redis-rules.ts';
-import { addresses, duration, origins, quotaLimits, size, wholeNumber } from './units.ts';
+import { addresses, duration, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -104,9 +104,10 @@ export const variables = {
     form: wholeNumber(1, 100_000),
   },
   CALLER_QUEUE: {
-    default: '1000',
-    about: 'Most upstream reads of one caller waiting; its further ones are answered 429.',
-    form: wholeNumber(1, 100_000),
+    default: '',
+    about:
+      'Most upstream reads of one caller waiting; its further ones are answered 429. Empty: as QUEUE_LIMIT.',
+    form: orNothing(wholeNumber(1, 100_000)),
   },
   REFRESH_WAIT: {
     default: '1s',

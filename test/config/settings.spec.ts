@@ -88,6 +88,14 @@ describe('the settings', () => {
     expect(faultsOf({ ...required, AUTH: 'off', AUTH_OFF_BEHIND_TRUSTED_NETWORK: 'yes' })).toEqual([]);
   });
 
+  it('bound the queue of a caller as they bound the queue, unless that is said', () => {
+    expect(loadSettings(required).CALLER_QUEUE).toBeUndefined();
+    expect(loadSettings({ ...required, CALLER_QUEUE: '7' }).CALLER_QUEUE).toBe(7);
+    expect(faultsOf({ ...required, CALLER_QUEUE: 'x' })).toEqual([
+      'CALLER_QUEUE: must be a whole number from 1 to 100000',
+    ]);
+  });
+
   it('take origins as browsers write them, and no others', () => {
     const originsOf = (text: string) => loadSettings({ ...required, CORS_ORIGINS: text }).CORS_ORIGINS;
     expect(originsOf('')).toEqual([]);
