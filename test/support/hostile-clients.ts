@@ -2,8 +2,8 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * `node hostile-clients.ts {url} {job path}`: a process of its own, so that what it does disturbs the server alone. Slow senders keep so many connections
- * open with requests that come a byte at a time; a header bomb sends one head after the other that is larger than any may be.
+ * `node hostile-clients.ts {url} {job path}`: a process of its own, so that what it does disturbs the server alone. Slow
+ * senders hold connections with requests that come a byte at a time; a header bomb sends heads that are larger than any may be.
  */
 const [url = '', path = ''] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
