@@ -10,6 +10,7 @@ const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
 const entries = [
   ...['main', 'callers/new-caller', 'store/forget', 'health/check'].map((name) => `^src/${name}[.]ts$`),
   '^src/console/page/main[.]js$',
+  '^src/openapi/page/main[.]js$',
 ];
 
 /** What of src/upstream the jobs may know. */
@@ -41,11 +42,15 @@ const eventsMayKnow = ['^src/config/', '^src/events/', ...upstreamFace, '^src/ca
 /** The console is shown what it needs by the wiring; of the rest it knows what a state is made of, and whom to let in. */
 const consoleMayKnow = [
   '^src/console/',
+  '^src/pages/',
   '^src/metrics/metrics[.]ts$',
   '^src/budget/budget[.]ts$',
   '^src/callers/',
   '^src/errors/',
 ];
+
+/** The description is made of the forms that the code goes by, and of nothing that runs. */
+const openapiMayKnow = ['^src/openapi/', '^src/pages/', '^src/errors/', '^src/upstream/copy[.]ts$'];
 
 /** A rule that is broken by every import that matches. */
 const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to });
@@ -120,16 +125,28 @@ export default {
       { path: '^src/', pathNot: consoleMayKnow },
     ),
     forbid(
+      'openapi-describes',
+      'The description is made of the forms that the code goes by; it runs nothing.',
+      { path: '^src/openapi/', pathNot: spec },
+      { path: '^src/', pathNot: openapiMayKnow },
+    ),
+    forbid(
+      'pages-for-all',
+      'How pages are served knows none of them.',
+      { path: '^src/pages/', pathNot: spec },
+      { path: '^src/', pathNot: ['^src/pages/', '^src/errors/'] },
+    ),
+    forbid(
       'page-in-the-browser',
-      'The page has its own files and uPlot; it imports nothing of the server, and the server nothing of it.',
-      { path: '^src/console/page/' },
-      { path: '', pathNot: ['^src/console/page/', 'node_modules/uplot/'] },
+      'A page has its own files (the console also uPlot); it imports nothing of the server, and the server nothing of it.',
+      { path: '^src/([^/]+)/page/' },
+      { path: '', pathNot: ['^src/$1/page/', 'node_modules/uplot/'] },
     ),
     forbid(
       'server-not-to-page',
-      'The page runs in browsers: the server reads it as text.',
-      { path: '^src/', pathNot: '^src/console/page/' },
-      { path: '^src/console/page/' },
+      'Pages run in browsers: the server reads them as text.',
+      { path: '^src/', pathNot: '^src/[^/]+/page/' },
+      { path: '^src/[^/]+/page/' },
     ),
     forbid(
       'events-to-faces',

@@ -23,7 +23,7 @@ const everywhere = {
 };
 
 /** What runs in the browser. */
-const PAGE = 'src/console/page/**/*.js';
+const PAGE = 'src/*/page/**/*.js';
 
 const inSource = { 'no-console': 'error' };
 

@@ -14,6 +14,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { MetricsModule } from './metrics/metrics.module.ts';
 import { observe } from './observe.ts';
+import { OpenApiModule } from './openapi/openapi.module.ts';
 import { REPLICAS, SHARED_COPIES, StoreModule } from './store/store.module.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { UpstreamModule } from './upstream/upstream.module.ts';
@@ -69,6 +70,7 @@ export class AppModule {
         JobsModule.register(settings, [callers, upstream, budget]),
         EventsModule.register(settings, [callers, upstream]),
         HealthModule.register(settings, lifecycle, [upstream, budget, store]),
+        OpenApiModule.register(),
         ConsoleModule.register({ settings, lifecycle, metrics }, [callers, upstream, budget, store]),
       ],
       providers: [{ provide: APP_FILTER, useFactory: () => new EnvelopeFilter(log) }],

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Logger as NestLogger } from 'nestjs-pino';
@@ -6,8 +7,10 @@ import { AppModule } from './app.module.ts';
 import { type Budget, BUDGET } from './budget/budget.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
-import type { Settings } from './config/settings.ts';
+import { longestReadMs, type Settings } from './config/settings.ts';
+import { allowOrigins } from './http/cors.ts';
 import { allowOnlyReads } from './http/method-not-allowed.ts';
+import { limitConnections } from './http/most-connections.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
 import { Streams } from './events/streams.ts';
@@ -19,7 +22,13 @@ import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { Throttle } from './upstream/layers/throttle.ts';
 
 /** Where nobody is asked for a key. */
-const OPEN_PATHS = ['/health/live', '/health/ready', '/metrics', '/console', '/console/:file'];
+const OPEN_PATHS = [
+  ...['/health/live', '/health/ready', '/metrics'],
+  ...['/openapi.json', '/docs', '/docs/:file', '/console', '/console/:file'],
+];
+
+/** What is answered to callers, and the description of it: pages of other origins may read it where that is set. */
+const FOR_OTHER_ORIGINS = [`${JOBS_PATH}/:id`, `${JOBS_PATH}/events`, '/openapi.json'];
 
 /** Puts the gateway together: everything but listening. */
 export async function createApp(
@@ -29,7 +38,7 @@ export async function createApp(
   tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
   const metrics = new Metrics();
-  const adapter = new FastifyAdapter({ ...serverOptions(), skipMiddie: true });
+  const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.register({ settings, log, lifecycle, metrics, tracing }),
     adapter,
@@ -38,6 +47,8 @@ export async function createApp(
   app.useLogger(app.get(NestLogger));
   const fastify = adapter.getInstance();
   addServerHooks(fastify, lifecycle);
+  limitConnections(adapter.getHttpServer<Server>(), settings.MAX_CONNECTIONS, log);
+  allowOrigins(fastify, settings.CORS_ORIGINS, FOR_OTHER_ORIGINS);
   recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   const admit = (authorization: string | undefined) => authenticator.authenticate(authorization);

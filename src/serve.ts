@@ -3,7 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { createApp } from './app.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
-import { environment, loadSettings, type Settings, SettingsError } from './config/settings.ts';
+import { environment, loadSettings, longestReadMs, type Settings, SettingsError } from './config/settings.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
 import type { Tracing } from './tracing/tracing.ts';
@@ -85,11 +85,9 @@ function ending(
     log.info({ signal }, 'draining');
     if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
     await started;
-    // A read's waiting, a token, the call and a second and third try; who has no answer by then will not take one.
-    const longestReadMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
     setTimeout(() => {
       app.getHttpServer().closeAllConnections();
-    }, longestReadMs).unref();
+    }, longestReadMs(settings)).unref();
     await app.close();
     await tracing?.end();
     log.info('ended');

@@ -65,6 +65,14 @@ export function loadSettings(env: Environment, checks: Checks = {}): Settings {
   return settings;
 }
 
+/**
+ * The longest that a read may last, in milliseconds: its waiting, a token, the call and a second and third try. Who has no
+ * answer by then will not take one.
+ */
+export function longestReadMs({ PATIENCE, UPSTREAM_TIMEOUT }: Settings): number {
+  return PATIENCE + 4 * UPSTREAM_TIMEOUT;
+}
+
 function withFiles(env: Environment, faults: string[]): Record<string, string | undefined> {
   const given: Record<string, string | undefined> = {};
   for (const name of Object.keys(variables)) given[name] = env[name] === '' ? undefined : env[name];
@@ -89,7 +97,12 @@ function filesOf(env: Environment): Settings['files'] {
 }
 
 function faultsBetween(settings: Settings): string[] {
-  return [...faultsOfReplicas(settings), ...faultsOfOpenDoor(settings), ...faultsOfTokens(settings)];
+  return [
+    ...faultsOfReplicas(settings),
+    ...faultsOfOpenDoor(settings),
+    ...faultsOfOpenWeb(settings),
+    ...faultsOfTokens(settings),
+  ];
 }
 
 /** Each replica's part of each limit is a call at least: with more replicas than calls they would send too many. */
@@ -116,6 +129,12 @@ function faultsOfTokens({ AUTH, ...settings }: Partial<Settings>): string[] {
   if (AUTH?.includes('jwt') !== true) return [];
   const missing = (['JWT_ISSUER', 'JWT_AUDIENCE'] as const).filter((name) => settings[name] === '');
   return missing.map((name) => `${name}: is required with AUTH=${AUTH}`);
+}
+
+/** Where nobody is asked for a key, a browser inside is all that a page on the web would need. */
+function faultsOfOpenWeb({ AUTH, CORS_ORIGINS }: Partial<Settings>): string[] {
+  if (AUTH !== 'off' || !CORS_ORIGINS?.includes('*')) return [];
+  return ['CORS_ORIGINS: must name the origins where AUTH is off'];
 }
 
 /** Node would go without a proxy whose address it does not understand: said, not done. */

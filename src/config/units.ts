@@ -12,6 +12,17 @@ export function wholeNumber(least: number, most: number): z.ZodType<number, stri
   });
 }
 
+/** What another form takes, or an empty text for nothing. */
+export function orNothing<T>(form: z.ZodType<T, string>): z.ZodType<T | undefined, string> {
+  return z.string().transform((text, context) => {
+    if (text === '') return undefined;
+    const parsed = form.safeParse(text);
+    if (parsed.success) return parsed.data;
+    for (const { message } of parsed.error.issues) context.addIssue(message);
+    return z.NEVER;
+  });
+}
+
 /** `500ms`, `5s`, `10m`, `2h`, `30d` → milliseconds, within bounds (written the same way). */
 export function duration(least: StringValue, most: StringValue): z.ZodType<number, string> {
   return z.string().transform((text, context) => {
@@ -46,6 +57,14 @@ export const addresses: z.ZodType<readonly Address[], string> = z.string().trans
   const valid = parts.map(parseAddress).filter((address) => address !== undefined);
   if (valid.length === parts.length) return valid;
   context.addIssue('must be addresses such as redis-1:6379,[::1]:6380');
+  return z.NEVER;
+});
+
+/** `https://a.example,https://b.example:8443` → the origins, or `*` alone; an empty text is none. */
+export const origins: z.ZodType<readonly string[], string> = z.string().transform((text, context) => {
+  const parts = text === '' ? [] : text.split(',').map((part) => part.trim());
+  if (text === '*' || parts.every(isOrigin)) return parts;
+  context.addIssue('must be * or origins such as https://dashboard.example, as browsers write them');
   return z.NEVER;
 });
 
@@ -87,6 +106,12 @@ export function isLoopback(host: string | undefined): boolean {
 
 function parseDuration(text: string): number | undefined {
   return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;
+}
+
+/** As browsers write it: no path, no default port, in lower case. A host with a star would match nothing. */
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes('*');
 }
 
 function parseAddress(text: string): Address | undefined {

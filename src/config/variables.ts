@@ -1,6 +1,15 @@
 import { z } from 'zod';
 import { redisUrl } from './redis-rules.ts';
-import { addresses, duration, isLoopback, quotaLimits, size, wholeNumber } from './units.ts';
+import {
+  addresses,
+  duration,
+  isLoopback,
+  origins,
+  orNothing,
+  quotaLimits,
+  size,
+  wholeNumber,
+} from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -42,6 +51,17 @@ export const variables = {
     default: '3000',
     about: 'Port to listen on; 0 takes a free one.',
     form: wholeNumber(0, 65_535),
+  },
+  MAX_CONNECTIONS: {
+    default: '10000',
+    about: 'Most connections open at a time; further ones are closed at once.',
+    form: wholeNumber(1, 1_000_000),
+  },
+  CORS_ORIGINS: {
+    default: '',
+    about:
+      'Origins whose pages may read jobs in a browser, as https://host,https://host; * for all. Empty: none.',
+    form: origins,
   },
   ITWIN_API_URL: {
     default: 'https://api.bentley.com',
@@ -107,6 +127,12 @@ export const variables = {
     default: '1000',
     about: 'Most event streams that one caller may have open at this process.',
     form: wholeNumber(1, 100_000),
+  },
+  CALLER_QUEUE: {
+    default: '',
+    about:
+      'Most upstream reads of one caller waiting; its further ones are answered 429. Empty: as QUEUE_LIMIT.',
+    form: orNothing(wholeNumber(1, 100_000)),
   },
   REFRESH_WAIT: {
     default: '1s',

@@ -3,30 +3,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticator } from '../callers/caller.ts';
 import { AUTHENTICATOR, CallerGuard } from '../callers/caller.guard.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
-import { PAGE, type PageFile } from './page-files.ts';
+import { PAGE, type PageFile } from '../pages/page-file.ts';
+import { sendPage } from '../pages/send-page.ts';
 import { StateStreams } from './state-streams.ts';
 
 export const PAGE_FILES = Symbol('PageFiles');
-
-/** The page holds a caller's key: nothing of anyone else's may run in it, frame it or learn its address. */
-const PAGE_HEADERS = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  // Kept, but asked for again: after a deployment the page and its parts are of one version.
-  'cache-control': 'no-cache',
-};
 
 /** Unbuffered by proxies, kept by nobody. */
 const STREAM_HEADERS = {
   'content-type': 'text/event-stream',
   'cache-control': 'no-store',
   'x-accel-buffering': 'no',
-  'x-content-type-options': 'nosniff',
 };
 
 /** The live view of the gateway: a page for whoever has a key, and the state behind it for operators. */
@@ -63,11 +50,7 @@ export class ConsoleController {
 
   @Get(':file')
   file(@Param('file') name: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
-    const file = this.files.get(name);
-    if (!file) throw GatewayError.of('NotFound');
-    void reply.headers({ ...PAGE_HEADERS, etag: file.etag });
-    if (request.headers['if-none-match'] === file.etag) void reply.status(304).send();
-    else void reply.header('content-type', file.contentType).send(file.body);
+    sendPage(this.files.get(name), request, reply);
   }
 
   #admit({ caller }: FastifyRequest): void {

@@ -1,4 +1,5 @@
-import { type ErrorBody, type ErrorCode, GatewayError } from './gateway-error.ts';
+import type { ErrorBody } from './envelope.ts';
+import { alsoAs, type ErrorCode, GatewayError } from './gateway-error.ts';
 
 /** An error as it goes over the wire. */
 export interface ErrorAnswer {
@@ -39,7 +40,7 @@ function fromFramework(thrown: unknown): GatewayError {
   const code = codeOf(status);
   return code === undefined
     ? GatewayError.of('InternalServerError')
-    : GatewayError.of(code, statusToKeep(status));
+    : GatewayError.of(code, alsoAs[code]?.includes(status) ? { status } : {});
 }
 
 /** Nest has it in a method, Fastify in a field. */
@@ -63,8 +64,4 @@ function codeOf(status: number): ErrorCode | undefined {
     default:
       return status >= 400 && status < 500 ? 'InvalidRequest' : undefined;
   }
-}
-
-function statusToKeep(status: number): { status: number } | undefined {
-  return status === 414 || status === 431 ? { status } : undefined;
 }

@@ -1,8 +1,10 @@
+import type { ErrorBody } from './envelope.ts';
+
 /**
  * The closed set of errors that the gateway makes itself, each with its status and what it says when nothing more
  * fitting is known (contract section 4).
  */
-const table = {
+export const errorTable = {
   InvalidRequest: [400, 'The request is invalid.'],
   HeaderNotFound: [401, 'Header Authorization was not found in the request. Access denied.'],
   Unauthorized: [401, 'Access denied due to an invalid credential.'],
@@ -22,19 +24,14 @@ const table = {
   UpstreamTimeout: [504, 'The API did not answer in time.'],
 } as const satisfies Record<string, readonly [status: number, message: string]>;
 
-export type ErrorCode = keyof typeof table;
+export type ErrorCode = keyof typeof errorTable;
 
-/** One entry of `error` or of its `details`. */
-export interface ErrorBody {
-  readonly code: string;
-  readonly message: string;
-  readonly target?: string;
-  readonly details?: readonly Omit<ErrorBody, 'details'>[];
-}
+/** Other statuses of the same kind, with the same code. */
+export const alsoAs: { readonly [code in ErrorCode]?: readonly number[] } = { RequestTooLarge: [414, 431] };
 
 /** What may be said beside the code. */
 export interface ErrorOptions {
-  /** Another status of the same kind: 414 and 431 are `RequestTooLarge` as well. */
+  /** Another status of the same kind, of `alsoAs`. */
   readonly status?: number;
   readonly message?: string;
   /** What of the request is at fault. */
@@ -63,7 +60,7 @@ export class GatewayError extends Error {
   }
 
   static of(code: ErrorCode, options: ErrorOptions = {}): GatewayError {
-    const [status, message] = table[code];
+    const [status, message] = errorTable[code];
     const body = {
       code,
       message: options.message ?? message,
@@ -75,8 +72,8 @@ export class GatewayError extends Error {
 
 /** The statuses of upstream that keep upstream's own words, and what is said where those cannot be read. */
 export const relayed = {
-  400: { code: 'InvalidRequest', message: table.InvalidRequest[1] },
-  403: { code: 'InsufficientPermissions', message: table.InsufficientPermissions[1] },
+  400: { code: 'InvalidRequest', message: errorTable.InvalidRequest[1] },
+  403: { code: 'InsufficientPermissions', message: errorTable.InsufficientPermissions[1] },
   409: { code: 'Conflict', message: 'The request conflicts with the state of the job.' },
   422: { code: 'InvalidContextCaptureRequest', message: 'The request cannot be processed.' },
 } as const satisfies Record<number, ErrorBody>;

@@ -4,6 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import { toAnswer } from '../errors/answer.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { correlationId } from './correlation-id.ts';
+import { fieldsOfEveryAnswer } from './every-answer.ts';
 
 /** The open connections, and the last request of each that became one. */
 export class Connections {
@@ -59,7 +60,7 @@ function write(socket: Socket, error: GatewayError, id: string): void {
   const fields = {
     ...headers,
     'content-length': String(Buffer.byteLength(body)),
-    'x-correlation-id': id,
+    ...fieldsOfEveryAnswer(id),
     connection: 'close',
   };
   const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);

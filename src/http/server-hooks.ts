@@ -5,6 +5,7 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import { Connections } from './connections.ts';
 import { correlationId } from './correlation-id.ts';
+import { fieldsOfEveryAnswer } from './every-answer.ts';
 
 /** No route takes a body; a request that announces one longer than this, in bytes, is refused for it. */
 const LARGEST_BODY = 64 * 1024;
@@ -16,7 +17,7 @@ const LONGEST_URL = 8 * 1024;
 /** What every request meets first, whatever its route. */
 export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): void {
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-correlation-id', request.id);
+    void reply.headers(fieldsOfEveryAnswer(request.id));
     const fault = faultOf(request);
     // Where one request ends and the next begins is not to be trusted any more.
     if (fault?.status === 400) void reply.header('connection', 'close');

@@ -1,6 +1,7 @@
 import type { FastifyHttpOptions, FastifyReply, RawServerDefault } from 'fastify';
 import { toAnswer } from '../errors/answer.ts';
 import { correlationId } from './correlation-id.ts';
+import { fieldsOfEveryAnswer } from './every-answer.ts';
 
 /** Longest head of a request, its URL included, in bytes. */
 const LARGEST_HEAD = 16 * 1024;
@@ -12,8 +13,14 @@ const CHECK_EVERY_MS = 1000;
 /** How long an idle connection is kept: longer than the minute that ingresses keep theirs, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** How the HTTP server behaves before any route is reached. */
-export function serverOptions() {
+/** How much longer than the longest read a connection may be without a byte either way, in milliseconds. */
+const SILENCE_MS = 15_000;
+
+/**
+ * How the HTTP server behaves before any route is reached.
+ * @param longestReadMs how long a request may be without an answer, in milliseconds
+ */
+export function serverOptions(longestReadMs: number) {
   return {
     logger: false,
     genReqId: (request) => correlationId(request.headers['x-correlation-id']),
@@ -23,13 +30,15 @@ export function serverOptions() {
       const { status, headers, body } = toAnswer(error);
       void reply
         .status(status)
-        .headers({ ...headers, 'x-correlation-id': request.id })
+        .headers({ ...headers, ...fieldsOfEveryAnswer(request.id) })
         .send(Buffer.from(body));
     },
     // Whoever still has a connection while the server closes is served; idle connections are closed.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // Of an answer that nobody reads as well.
+    connectionTimeout: longestReadMs + SILENCE_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: LARGEST_HEAD },
     http: {

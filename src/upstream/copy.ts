@@ -31,7 +31,7 @@ export function isFinishedJob(copy: Copy): boolean {
 }
 
 /** All that is read of a document; everything else passes through untouched. */
-const document = z.object({
+export const jobDocument = z.object({
   job: z.looseObject({ state: z.unknown().optional(), iTwinId: z.unknown().optional() }),
 });
 
@@ -45,7 +45,7 @@ export function parseJob(body: Buffer, contentType: string, readAt: number): Job
   } catch {
     return undefined;
   }
-  const parsed = document.safeParse(json);
+  const parsed = jobDocument.safeParse(json);
   if (!parsed.success) return undefined;
   const { state, iTwinId } = parsed.data.job;
   return {

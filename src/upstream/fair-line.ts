@@ -21,11 +21,22 @@ export class FairLine<T extends Ticket> {
   readonly #lines = new Map<string, CallerLine<T>>();
   readonly #places = new Map<T, Set<string>>();
 
-  /** @param limit most tickets that may wait */
-  constructor(private readonly limit: number) {}
+  /**
+   * @param limit most tickets that may wait
+   * @param perCaller most that may wait for one caller alone
+   */
+  constructor(
+    private readonly limit: number,
+    private readonly perCaller = limit,
+  ) {}
 
   get size(): number {
     return this.#places.size;
+  }
+
+  /** Whether one of those who wait for it has room in its own line. */
+  hasRoomFor({ callers, again }: T): boolean {
+    return again || [...callers].some((caller) => this.#waitingOf(caller) < this.perCaller);
   }
 
   /**

@@ -26,10 +26,16 @@ export class Line<T extends Ticket> {
   #firstsGone = 0;
   #isStrictsTurn = false;
 
-  /** @param limit most tickets that may wait */
-  constructor(private readonly limit: number) {
-    this.#firsts = new FairLine(limit);
-    this.#stricts = new FairLine(limit);
+  /**
+   * @param limit most tickets that may wait
+   * @param perCaller most of one caller that may in each line
+   */
+  constructor(
+    private readonly limit: number,
+    perCaller = limit,
+  ) {
+    this.#firsts = new FairLine(limit, perCaller);
+    this.#stricts = new FairLine(limit, perCaller);
   }
 
   get size(): number {
@@ -41,13 +47,15 @@ export class Line<T extends Ticket> {
   }
 
   /**
-   * Takes a place in line. When all are full a refresh gives way, for there is a copy; then the caller with most waiting does.
+   * Takes a place in line. A caller that has as many as it may gets none. When all are full a refresh gives way, for there
+   * is a copy; then the caller with most waiting does.
    * @returns the ticket that has lost its place; it may be this one
    */
   enter(ticket: T): T | undefined {
     const isFull = this.size >= this.limit && !ticket.again;
     const line = this.#lineOf(ticket);
     if (line) {
+      if (!line.hasRoomFor(ticket)) return ticket;
       const gaveWay = isFull ? this.#giveWayTo(ticket) : undefined;
       return line.enter(ticket, !isFull || gaveWay !== undefined) ?? gaveWay;
     }

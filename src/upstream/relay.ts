@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type ErrorBody, relayed, type RelayedStatus } from '../errors/gateway-error.ts';
+import type { ErrorBody } from '../errors/envelope.ts';
+import { relayed, type RelayedStatus } from '../errors/gateway-error.ts';
 
 const LONGEST_MESSAGE = 2000;
 const LONGEST_TARGET = 500;

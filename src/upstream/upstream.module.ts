@@ -89,6 +89,7 @@ export class UpstreamModule {
             new Throttle(quota, {
               concurrency: settings.UPSTREAM_CONCURRENCY,
               queueLimit: settings.QUEUE_LIMIT,
+              callerLimit: settings.CALLER_QUEUE ?? settings.QUEUE_LIMIT,
               // A token request and the call itself, each bounded on its own, and a moment.
               callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
               ready: async () => {

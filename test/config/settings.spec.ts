@@ -148,6 +148,39 @@ describe('the settings', () => {
     }
   });
 
+  it('bound the queue of a caller as they bound the queue, unless that is said', () => {
+    expect(loadSettings(required).CALLER_QUEUE).toBeUndefined();
+    expect(loadSettings({ ...required, CALLER_QUEUE: '7' }).CALLER_QUEUE).toBe(7);
+    expect(faultsOf({ ...required, CALLER_QUEUE: 'x' })).toEqual([
+      'CALLER_QUEUE: must be a whole number from 1 to 100000',
+    ]);
+  });
+
+  it('take origins as browsers write them, and no others', () => {
+    const originsOf = (text: string) => loadSettings({ ...required, CORS_ORIGINS: text }).CORS_ORIGINS;
+    expect(originsOf('')).toEqual([]);
+    expect(originsOf('*')).toEqual(['*']);
+    expect(originsOf('https://a.example, http://b:8080')).toEqual(['https://a.example', 'http://b:8080']);
+    for (const wrong of [
+      'https://a.example/',
+      'https://A.example',
+      'https://a.example:443',
+      'a.example',
+      'null',
+    ])
+      expect(faultsOf({ ...required, CORS_ORIGINS: wrong })).toHaveLength(1);
+    for (const wrong of ['https://*.example', '*,https://a.example', 'https://a.example,', 'file:///a'])
+      expect(faultsOf({ ...required, CORS_ORIGINS: wrong })).toHaveLength(1);
+  });
+
+  it('refuse to open the jobs to all pages of the web where nobody is asked for a key', () => {
+    const off = { ...required, AUTH: 'off', HOST: '127.0.0.1' };
+    expect(faultsOf({ ...off, CORS_ORIGINS: '*' })).toEqual([
+      'CORS_ORIGINS: must name the origins where AUTH is off',
+    ]);
+    expect(faultsOf({ ...off, CORS_ORIGINS: 'https://a.example' })).toEqual([]);
+  });
+
   it('read id and secret from mounted files, without the line end', () => {
     const folder = mkdtempSync(join(tmpdir(), 'settings-'));
     const path = join(folder, 'secret');

@@ -24,6 +24,7 @@ const HEADERS = [
     'content-length',
     'cache-control',
     'x-correlation-id',
+    'x-content-type-options',
     'date',
     'connection',
     'keep-alive',
@@ -55,6 +56,7 @@ export function expectError(answer: AnyAnswer, status: number, code: string, mes
 export function expectErrorHeaders({ status, headers }: Pick<AnyAnswer, 'status' | 'headers'>): void {
   expect(headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': 'no-store' });
   expect(headers['x-correlation-id']).toMatch(/^[\x20-\x7e]{1,128}$/);
+  expect(headers['x-content-type-options']).toBe('nosniff');
   expect(headers['www-authenticate']).toBe(status === 401 ? 'Bearer' : undefined);
   expect(headers['allow']).toBe(status === 405 ? 'GET, HEAD' : undefined);
   if (status === 429 || status === 503) expect(headers['retry-after']).toMatch(/^[1-9]\d*$/);

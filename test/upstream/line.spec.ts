@@ -63,6 +63,27 @@ describe('the line before upstream', () => {
     expect(taken(line)).toBe('a c');
   });
 
+  it('has room for so many of one caller, whoever has been upstream before and refreshes aside', () => {
+    const line = new Line<Named>(20, 2);
+    const late = first('late');
+    for (const ticket of [refresh('R', 1), first('a'), first('b'), first('other', 'other')])
+      expect(line.enter(ticket)).toBeUndefined();
+    expect(line.enter(late)).toBe(late);
+    expect(line.enter({ ...first('again'), again: true })).toBeUndefined();
+    expect(line.enter({ ...first('shared'), callers: ['caller', 'other'] })).toBeUndefined();
+    expect(line.enter(refresh('S', 2))).toBeUndefined();
+    expect(line.next()?.name).toBe('again');
+    expect(line.size).toBe(6);
+  });
+
+  it('turns nobody else away for one whose caller has as many as it may', () => {
+    const line = new Line<Named>(3, 2);
+    for (const ticket of [refresh('R', 1), first('a'), first('b')]) line.enter(ticket);
+    const late = first('late');
+    expect(line.enter(late)).toBe(late);
+    expect(line.size).toBe(3);
+  });
+
   it('knows how many go before each that waits, and before one that would come', () => {
     const tickets = [
       ...['a', 'b', 'c', 'd', 'e'].map((name) => first(name)),

@@ -20,6 +20,8 @@ export interface ThrottleOptions {
   readonly concurrency: number;
   /** Most reads waiting. */
   readonly queueLimit: number;
+  /** Most of those for one caller. */
+  readonly callerLimit: number;
   /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
   readonly callMs: number;
   /** Resolves when a call could be sent at once (upstream lives, a token is at hand): nothing is counted that cannot be sent. */
@@ -66,7 +68,7 @@ export class Throttle {
     private readonly budget: Budget,
     private readonly options: ThrottleOptions,
   ) {
-    this.#line = new Line(options.queueLimit);
+    this.#line = new Line(options.queueLimit, options.callerLimit);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
     // A slot's life: its asking, another's call and a token request that are waited for before, and the call.
     this.#expiration = LONGEST_ASKING_MS + 3 * options.callMs;

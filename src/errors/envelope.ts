@@ -1,0 +1,18 @@
+import { z } from 'zod';
+
+const entry = z.object({
+  code: z.string().meta({ description: 'One of the codes of this page, or one of upstream’s own.' }),
+  message: z.string().meta({ description: 'For people to read.' }),
+  target: z.string().exactOptional().meta({ description: 'What of the request is at fault.' }),
+});
+
+/** The form of every error (contract section 4), and of the API's own. */
+export const envelope = z.object({
+  error: entry.extend({ details: z.array(entry).exactOptional() }),
+});
+
+/** One entry of `details`. */
+type ErrorDetail = Readonly<z.output<typeof entry>>;
+
+/** What an error says. */
+export type ErrorBody = ErrorDetail & { readonly details?: readonly ErrorDetail[] };

@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify';
+
+/**
+ * Contract section 2, and what clients of the API's family send beside it: they name a content type on GET.
+ */
+const REQUEST_FIELDS = [
+  ...['Authorization', 'X-Correlation-Id', 'If-None-Match', 'Cache-Control', 'Prefer', 'Last-Event-ID'],
+  'Content-Type',
+];
+/** Contract section 3. `Cache-Control` and `Content-Type` may be read anyway. */
+const RESPONSE_FIELDS = [
+  ...['ETag', 'Age', 'Cache-Status', 'RateLimit-Policy', 'RateLimit', 'Retry-After', 'X-Correlation-Id'],
+  'WWW-Authenticate',
+];
+/** How long a browser need not ask again, in seconds. */
+const MAX_AGE = 3600;
+
+/**
+ * Lets pages of other origins read what is answered to callers. No cookies are ever allowed: a caller says who it is.
+ * @param origins exact ones, or `*` alone; none: no page of another origin reads anything
+ * @param paths what they may read, as routed. Not what is answered without a key: a page on the web is not to read the
+ *   metrics through the browser of somebody inside.
+ */
+export function allowOrigins(
+  fastify: FastifyInstance,
+  origins: readonly string[],
+  paths: readonly string[],
+): void {
+  if (origins.length === 0) return;
+  const isForAll = origins.includes('*');
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const { method, headers, routeOptions } = request;
+    const { origin } = headers;
+    if (!paths.includes(routeOptions.url ?? '')) {
+      done();
+      return;
+    }
+    // The answer to one origin must not be kept for another.
+    if (!isForAll) void reply.header('vary', 'Origin');
+    if (origin === undefined || !(isForAll || origins.includes(origin))) {
+      done();
+      return;
+    }
+    void reply.header('access-control-allow-origin', isForAll ? '*' : origin);
+    void reply.header('access-control-expose-headers', RESPONSE_FIELDS.join(', '));
+    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
+      done();
+      return;
+    }
+    // A preflight carries no key: it is answered before anybody asks for one.
+    void reply
+      .status(204)
+      .headers({
+        'access-control-allow-methods': 'GET, HEAD',
+        'access-control-allow-headers': REQUEST_FIELDS.join(', '),
+        'access-control-max-age': String(MAX_AGE),
+      })
+      .send();
+  });
+}
