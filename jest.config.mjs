@@ -10,6 +10,7 @@ export default {
   // Several processes under load, measured, and those that need Chromium: they run on their own (their jest.config.mjs).
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/faults/', '<rootDir>/test/browser/'],
   reporters: ['default', '<rootDir>/test/setup/closing-line-reporter.mjs'],
+  setupFilesAfterEnv: ['<rootDir>/test/setup/retry.mjs'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '\\.ts$': [

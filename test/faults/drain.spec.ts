@@ -7,6 +7,7 @@ import { jobIds, readJob } from '../support/reads.ts';
 import { startGateway } from '../support/rig.ts';
 import { readiness } from '../support/readiness.ts';
 import { until } from '../support/until.ts';
+import { Watcher } from '../support/watcher.ts';
 
 /** How often an ingress looks which replicas are ready. */
 const LOOK_MS = 100;
@@ -43,7 +44,27 @@ class Ingress {
   }
 }
 
-it('a rolling restart of three replicas under load loses no read: readiness, SIGTERM, drain, exit 0', async () => {
+/** Follows jobs to their end over as many streams as that takes, as an EventSource does. */
+async function follow(
+  ingress: Ingress,
+  jobIds: readonly string[],
+  turn: number,
+): Promise<{ streams: number; states: Set<string> }> {
+  const states = new Set<string>();
+  for (let streams = 1; streams < 20; streams++) {
+    const gateway = ingress.gateways[turn % ingress.gateways.length]!;
+    const watcher = await Watcher.open(gateway, jobIds).catch(() => undefined);
+    if (watcher?.status === 200) await until('it ends', () => watcher.isClosed, 60_000);
+    for (const { event, data } of watcher?.events ?? []) {
+      if (event === 'job') states.add((JSON.parse(data) as { job: { state: string } }).job.state);
+      if (event === 'end') return { streams, states };
+    }
+    await delay(watcher?.retryMs ?? 500);
+  }
+  throw new Error('the streams do not come to an end');
+}
+
+it('a rolling restart of three replicas under load loses no read and streams resume: readiness, SIGTERM, drain, exit 0', async () => {
   const env = { DRAIN_DELAY: '1s', ACTIVE_FRESH: '1s' };
   const deployment = await deploy({ limits: '200/2s', env });
   const { double, redis } = deployment;
@@ -51,6 +72,8 @@ it('a rolling restart of three replicas under load loses no read: readiness, SIG
   const cachedIds = jobIds(20);
   for (const gateway of deployment.gateways) await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
   const load = new Load(ingress, { cached: 150, cold: 60, cachedIds });
+  const watched = await Promise.all([1, 2, 3].map(() => double.addJob({ state: 'active' })));
+  const following = Array.from({ length: 30 }, (_, turn) => follow(ingress, watched, turn));
   await delay(1000);
   for (const old of deployment.gateways) {
     const settings = {
@@ -67,10 +90,17 @@ it('a rolling restart of three replicas under load loses no read: readiness, SIG
     expect(await old.exited).toBe(0);
     ingress.known = ingress.known.filter((gateway) => gateway !== old);
   }
-  await delay(1000);
+  await Promise.all(watched.map((id) => double.setState(id, 'success')));
+  const followed = await Promise.all(following);
   await load.stop();
   await ingress.stop();
-  process.stdout.write(`rolling restart: ${JSON.stringify(counts(load.samples))}\n`);
+  const resumed = followed.filter(({ streams }) => streams > 1).length;
+  process.stdout.write(
+    `rolling restart: ${JSON.stringify(counts(load.samples))}, ${resumed} of 30 streams resumed\n`,
+  );
+  // Each replica was restarted: every stream was closed once at the least.
+  expect(resumed).toBe(30);
+  expect(followed.every(({ states }) => states.has('success'))).toBe(true);
   expect(counts(load.samples)).toEqual({ 200: load.samples.length });
   expect(await double.refused()).toBe(0);
 }, 120_000);

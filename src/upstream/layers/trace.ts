@@ -9,7 +9,8 @@ import { UpstreamFailure } from '../upstream-failure.ts';
 /** A read that is part of no trace is the gateway's own: it begins one. */
 export function tracePolls(tracing: Tracing): Layer {
   return (next) => async (read) => {
-    if (read.trace) return next(read);
+    // A look at what is held goes nowhere.
+    if (read.trace || read.wants.onlyIfCached) return next(read);
     const trace = tracing.poll(read.jobId);
     try {
       const found = await next({ ...read, trace });
