@@ -13,8 +13,10 @@ import { until } from '../support/until.ts';
 import { converse, open } from '../support/wire.ts';
 
 const HOSTILE = join(import.meta.dirname, '../support/hostile-clients.ts');
-const ROUNDS = 5;
-const ROUND_MS = 4000;
+const ROUNDS = 7;
+const ROUND_MS = 3000;
+/** So much a busy machine adds by itself to a 99th percentile of few milliseconds. */
+const NOISE_MS = 5;
 /** Between two reads of a kind. */
 const READ_EVERY_MS = 10;
 
@@ -42,6 +44,10 @@ function p99(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0;
 }
 
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
+}
+
 interface Counts {
   readonly slow: number;
   readonly bombs: number;
@@ -60,13 +66,8 @@ class Hostile {
     atEnd(async () => child.kill('SIGKILL'));
   }
 
-  /** Stopped, it sends nothing and its connections stay. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
-    this.#process.kill(signal);
-  }
-
   async end(): Promise<void> {
-    this.signal('SIGKILL');
+    this.#process.kill('SIGKILL');
     await once(this.#process, 'exit');
   }
 }
@@ -78,6 +79,7 @@ describe('slow senders and a header bomb', () => {
     const gateway = await startGateway({ double, callers: [testCaller('good')] });
     const held = await double.addJob({ state: 'success' });
     await readFor(gateway, held, 2000);
+    /** The 99th percentile of each round. */
     const without: Record<Kind, number[]> = { held: [], called: [] };
     const beside: Record<Kind, number[]> = { held: [], called: [] };
     const totals = { slow: 0, bombs: 0 };
@@ -91,16 +93,18 @@ describe('slow senders and a header bomb', () => {
       totals.bombs += hostile.counts.bombs;
       await hostile.end();
       for (const kind of ['held', 'called'] as const) {
-        without[kind].push(...alone[kind]);
-        beside[kind].push(...disturbed[kind]);
+        without[kind].push(p99(alone[kind]));
+        beside[kind].push(p99(disturbed[kind]));
       }
+      // The ends of its connections are not to be met by those who read alone.
+      await readFor(gateway, held, 1000);
     }
     for (const kind of ['held', 'called'] as const) {
-      const [quiet, loud] = [p99(without[kind]), p99(beside[kind])];
+      const [quiet, loud] = [median(without[kind]), median(beside[kind])];
       process.stdout.write(
         `${kind}: p99 ${quiet.toFixed(1)} ms alone, ${loud.toFixed(1)} ms beside ${totals.slow} slow requests and ${totals.bombs} header bombs (${(loud / quiet).toFixed(2)} ×)\n`,
       );
-      expect(loud).toBeLessThanOrEqual(2 * quiet);
+      expect(loud).toBeLessThanOrEqual(Math.max(2 * quiet, quiet + NOISE_MS));
     }
     expect(totals.bombs).toBeGreaterThan(ROUNDS * 50);
   }, 120_000);
