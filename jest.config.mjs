@@ -3,6 +3,8 @@ export default {
   testEnvironment: 'node',
   // Long enough for a busy machine: what must be quick is measured by the test itself.
   testTimeout: 30_000,
+  // They wait more than they work: two at a time also where there are two cores, which jest would leave one of.
+  maxWorkers: 2,
   // A test that fails may leave a server behind: the run ends all the same.
   forceExit: true,
   roots: ['<rootDir>/src', '<rootDir>/test'],

@@ -122,7 +122,15 @@ describe('a call', () => {
       'content-length',
       'x-correlation-id',
     ];
-    const ofTheServer = ['date', 'connection', 'keep-alive', 'ratelimit', 'ratelimit-policy', 'vary'];
+    const ofTheServer = [
+      'date',
+      'connection',
+      'keep-alive',
+      'ratelimit',
+      'ratelimit-policy',
+      'vary',
+      'x-content-type-options',
+    ];
     expect(Object.keys(seen.headers).filter((name) => ![...known, ...ofTheServer].includes(name))).toEqual(
       [],
     );
