@@ -1,15 +1,6 @@
 import { z } from 'zod';
-import { redisUrl } from './redis-rules.ts';
-import {
-  addresses,
-  duration,
-  isLoopback,
-  origins,
-  orNothing,
-  quotaLimits,
-  size,
-  wholeNumber,
-} from './units.ts';
+import { redisVariables } from './redis-variables.ts';
+import { duration, isLoopback, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -159,47 +150,7 @@ export const variables = {
     about: "This process's own copies, in bytes of job documents.",
     form: size(2 ** 20, 2 ** 34),
   },
-  REDIS_URL: {
-    default: '',
-    about: 'Shared store, redis:// or rediss://. None of the three ways to Redis given: memory only.',
-    form: redisUrl,
-  },
-  REDIS_SENTINELS: {
-    default: '',
-    about: 'The second way: sentinels, as host:port,host:port, that know where the master is.',
-    form: addresses,
-  },
-  REDIS_SENTINEL_NAME: {
-    default: '',
-    about: 'The name that the sentinels know the master by.',
-    form: anything,
-  },
-  REDIS_CLUSTER: {
-    default: '',
-    about: 'The third way: some nodes of a Redis Cluster, as host:port,host:port.',
-    form: addresses,
-  },
-  REDIS_USERNAME: {
-    default: '',
-    about: 'The ACL user, unless REDIS_URL says it. Empty: the default user.',
-    form: anything,
-  },
-  REDIS_PASSWORD: {
-    default: '',
-    about: 'Its password, unless REDIS_URL says it; REDIS_PASSWORD_FILE reads it from a file instead.',
-    form: anything,
-  },
-  REDIS_SENTINEL_PASSWORD: {
-    default: '',
-    about: 'The password of the sentinels; REDIS_SENTINEL_PASSWORD_FILE reads it from a file instead.',
-    form: anything,
-  },
-  REDIS_TLS: {
-    default: 'no',
-    about:
-      'yes: TLS to the sentinels and their nodes, or to those of the cluster. A REDIS_URL says rediss://.',
-    form: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
-  },
+  ...redisVariables,
   REPLICAS: {
     default: '1',
     about:

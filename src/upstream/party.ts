@@ -114,6 +114,7 @@ function leftOf({ leftMs, since, timer }: Patience, now: number): number {
   return leftMs - (timer ? now - since : 0);
 }
 
-function tooMany(retryAfterMs: number): GatewayError {
+/** What is told who would have to wait longer than it is ready to. */
+export function tooMany(retryAfterMs: number): GatewayError {
   return GatewayError.of('TooManyRequests', { retryAfterMs });
 }

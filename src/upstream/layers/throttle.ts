@@ -1,9 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import Bottleneck from 'bottleneck';
 import type { Budget, Permit } from '../../budget/budget.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
 import { Line, type Ticket } from '../line.ts';
+import { tooMany } from '../party.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /**
@@ -41,7 +43,8 @@ interface Waiting extends Ticket {
 
 /** A read that may be sent. */
 interface Going {
-  readonly ticket: Waiting;
+  /** None when the last one has left meanwhile. */
+  readonly ticket: Waiting | undefined;
   readonly permit: Permit;
 }
 
@@ -145,9 +148,9 @@ export class Throttle {
     this.#turns = turn;
     const going = await turn;
     this.#asking--;
-    if (going) {
+    if (going?.ticket) {
       this.#underWay++;
-      await this.#call(going);
+      await this.#call(going.ticket, going.permit);
       this.#underWay--;
     }
     this.#takeSlots();
@@ -160,20 +163,15 @@ export class Throttle {
         await this.#ready();
         if (this.#line.size === 0) break;
         const answer = await this.budget.ask(this.#line.size);
-        if (typeof answer !== 'number') return this.#letGo(answer);
+        if (typeof answer !== 'number') return { ticket: this.#line.next(), permit: answer };
         if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
-        await sleep(Math.min(answer, LONGEST_ASKING_MS));
+        await delay(Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
       }
     } catch (error) {
       // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
       for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
     }
     return undefined;
-  }
-
-  #letGo(permit: Permit): Going | undefined {
-    const ticket = this.#line.next();
-    return ticket && { ticket, permit };
   }
 
   async #ready(): Promise<void> {
@@ -186,7 +184,7 @@ export class Throttle {
   }
 
   /** Never rejects: what comes of it is the ticket's. */
-  async #call({ ticket: { read, next, since, resolve, reject }, permit }: Going): Promise<void> {
+  async #call({ read, next, since, resolve, reject }: Waiting, permit: Permit): Promise<void> {
     read.party.leaveLine();
     read.onSent();
     this.options.onSlot?.(performance.now() - since);
@@ -247,14 +245,4 @@ export class Throttle {
     if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
     return tooMany(this.forecastMs(read));
   }
-}
-
-function tooMany(retryAfterMs: number): GatewayError {
-  return GatewayError.of('TooManyRequests', { retryAfterMs });
-}
-
-function sleep(forMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, Math.ceil(forMs));
-  });
 }
