@@ -94,6 +94,7 @@ export class LocalBudget implements Budget {
   }
 
   close(forMs: number): void {
+    if (forMs <= 0) return;
     const { gate } = this.#options;
     gate.close(this.clock(), forMs);
     for (const window of this.#windows) window.closeUntil(gate.closedUntil);
