@@ -8,6 +8,8 @@ const SCOPE = 'itwin-platform';
 /** Signatures that are looked at: by a public key alone. A token does not choose how it is judged. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 /** By how much the issuer's clock may differ, in seconds. */
+/** How long a token is believed before it is verified again, in milliseconds: a key that was withdrawn has signed for nobody after that. */
+const VERIFIED_FOR_MS = 10 * 60_000;
 const LEEWAY_SECONDS = 5;
 /** Tokens of a client that no entry names share a name, and so their part of the queue. */
 const COMMON_NAME = 'jwt';
@@ -36,7 +38,8 @@ export class AccessTokens implements Credentials {
   async admit(token: string): Promise<Admission | undefined> {
     try {
       const claims = await this.#verify(token);
-      return { caller: this.#callerOf(claims), until: (Number(claims.exp) + LEEWAY_SECONDS) * 1000 };
+      const endsAt = (Number(claims.exp) + LEEWAY_SECONDS) * 1000;
+      return { caller: this.#callerOf(claims), until: Math.min(endsAt, Date.now() + VERIFIED_FOR_MS) };
     } catch (error) {
       if (error instanceof GatewayError) throw error;
       this.options.onRefused?.(reasonOf(error));

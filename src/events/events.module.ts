@@ -22,6 +22,7 @@ export class EventsModule implements BeforeApplicationShutdown {
           useFactory: (reads: JobReads, authenticator: Authenticator) =>
             new Streams(new Watches(reads, settings.ACTIVE_FRESH), authenticator, {
               perCaller: settings.CALLER_STREAMS,
+              inAll: Math.ceil(settings.MAX_CONNECTIONS / 2),
             }),
           inject: [JobReads, AUTHENTICATOR],
         },

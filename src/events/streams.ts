@@ -7,6 +7,8 @@ import type { Watches } from './watches.ts';
 export interface StreamsOptions {
   /** Most streams that one caller may have. */
   readonly perCaller: number;
+  /** Most streams in all: connections have to be left for reads, and for those who look whether the process lives. */
+  readonly inAll?: number;
   /** How often a comment keeps streams open, in milliseconds. */
   readonly heartbeatMs?: number;
 }
@@ -26,14 +28,16 @@ export class Streams {
   readonly #open = new Map<EventStream, Holder>();
   readonly #timers: readonly NodeJS.Timeout[];
   readonly #perCaller: number;
+  readonly #inAll: number;
   #closing = false;
 
   constructor(
     private readonly watches: Pick<Watches, 'watch'>,
     private readonly authenticator: Authenticator,
-    { perCaller, heartbeatMs = HEARTBEAT_MS }: StreamsOptions,
+    { perCaller, inAll = Infinity, heartbeatMs = HEARTBEAT_MS }: StreamsOptions,
   ) {
     this.#perCaller = perCaller;
+    this.#inAll = inAll;
     const every = (ms: number, run: () => void): NodeJS.Timeout => setInterval(run, ms).unref();
     this.#timers = [
       every(heartbeatMs, () => {
@@ -49,8 +53,11 @@ export class Streams {
     return this.#open.size;
   }
 
-  /** @throws {GatewayError} `TooManyRequests` when the caller has as many as it may */
+  /** @throws {GatewayError} `TooManyRequests` when the caller has as many as it may, `ServiceUnavailable` when all have */
   admit(caller: Caller): void {
+    if (this.#open.size >= this.#inAll) {
+      throw GatewayError.of('ServiceUnavailable', { retryAfterMs: HEARTBEAT_MS });
+    }
     let own = 0;
     for (const holder of this.#open.values()) if (holder.caller === caller.name) own++;
     if (own < this.#perCaller) return;

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { GatewayError } from '../errors/gateway-error.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ReadTrace, Tracing } from '../tracing/tracing.ts';
 import type { Found, UpstreamTrace } from '../upstream/exchange.ts';
@@ -73,8 +74,10 @@ function endTrace({ trace, caller, id, jobId }: FastifyRequest, status: number, 
 /** Nobody was there to take the answer. The number is nginx's: the standards have none. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-function outcomeOf({ found }: FastifyRequest, status: number): string {
+function outcomeOf({ found, failure }: FastifyRequest, status: number): string {
   if (status === CLIENT_CLOSED_REQUEST) return 'gone';
+  // A caller that wanted a copy or nothing has what it asked for.
+  if (failure instanceof GatewayError && failure.body.code === 'NotCached') return 'not-cached';
   if (status === 429) return 'refused';
   if (status >= 400) return 'error';
   if (!found) return 'error';

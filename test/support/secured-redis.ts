@@ -9,7 +9,7 @@ const ADMIN_PASSWORD = 'password-of-the-admin';
 export const GATEWAY_LOGIN = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'password-of-the-gateway' };
 /** All that the gateway needs, as the README says it. */
 const GATEWAY_RIGHTS =
-  '~itwin-jobs:* &itwin-jobs:* +@read +@write +@scripting +@connection +@pubsub +info +time +cluster|slots +cluster|info';
+  '~itwin-jobs:* &itwin-jobs:* +@read +@write +@scripting +@connection +@pubsub -@dangerous +info +time +cluster|slots +cluster|info';
 
 /** What the servers of a test have in common: TLS and nothing else, passwords, a folder each for what Redis must write. */
 export class SecuredRedis {
