@@ -7,11 +7,11 @@ import type { CallerEntry } from './callers-file.ts';
 const SCOPE = 'itwin-platform';
 /** Signatures that are looked at: by a public key alone. A token does not choose how it is judged. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
-/** By how much the issuer's clock may differ, in seconds. */
 /** How long a token is believed before it is verified again, in milliseconds: a key that was withdrawn has signed for nobody after that. */
 const VERIFIED_FOR_MS = 10 * 60_000;
+/** By how much the issuer's clock may differ, in seconds. */
 const LEEWAY_SECONDS = 5;
-/** Tokens of a client that no entry names share a name, and so their part of the queue. */
+/** Tokens of clients that no entry names share a metric label: there may be any number of them. */
 const COMMON_NAME = 'jwt';
 
 export interface AccessTokensOptions {
@@ -65,9 +65,11 @@ export class AccessTokens implements Credentials {
   #callerOf(claims: JWTPayload): Caller {
     const client = claims['client_id'];
     const entry = typeof client === 'string' ? this.#entries.get(client) : undefined;
+    // The issuer has made sure of the client: each has its own part of the queue.
+    const line = entry?.name ?? (typeof client === 'string' ? `${COMMON_NAME}:${client}` : COMMON_NAME);
     const claim = claims[this.options.iTwinsClaim];
     const iTwins = claim === undefined ? (entry?.iTwins ?? []) : listed(claim);
-    return caller(entry?.name ?? COMMON_NAME, iTwins, entry?.operator);
+    return caller(entry?.name ?? COMMON_NAME, iTwins, entry?.operator, line);
   }
 }
 

@@ -2,20 +2,26 @@ import type { CallerEntry } from './callers-file.ts';
 
 /** Someone who may call the gateway (contract section 6). */
 export interface Caller {
-  /** From the callers file, or one for all others: a line in the queue and a metric label, never what a caller chooses. */
+  /** From the callers file, or one for all others: a metric label, never what a caller chooses. */
   readonly name: string;
+  /** Whose reads share a line in the queue, and whose streams are counted together. */
+  readonly line: string;
   /** Whether it may see the operators' part of the console. */
   readonly operator: boolean;
   /** Whether it may see a job of this iTwin. A job without one is for those who may see all. */
   maySee(iTwinId: string | undefined): boolean;
 }
 
-/** @param iTwins ids in any letter case; `*` stands for all of them */
-export function caller(name: string, iTwins: readonly string[], operator = false): Caller {
+/**
+ * @param iTwins ids in any letter case; `*` stands for all of them
+ * @param line default: its name
+ */
+export function caller(name: string, iTwins: readonly string[], operator = false, line = name): Caller {
   const granted = new Set(iTwins.map((iTwin) => iTwin.toLowerCase()));
   const all = granted.has('*');
   return {
     name,
+    line,
     operator,
     maySee: (iTwinId) => all || (iTwinId !== undefined && granted.has(iTwinId.toLowerCase())),
   };

@@ -77,7 +77,7 @@ export class JobPoll {
     return this.reads.read({
       jobId: this.jobId,
       // Who may see it is judged for each watcher.
-      caller: { name: this.caller, maySee: () => true },
+      caller: { line: this.caller, maySee: () => true },
       correlationId: randomUUID(),
       ...(wants && { wants }),
       signal: this.#gone.signal,

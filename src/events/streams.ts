@@ -19,6 +19,7 @@ const GRANT_MS = 1000;
 
 /** Who has a stream, and by which credential. */
 interface Holder {
+  /** Its line: that of those who are counted together. */
   readonly caller: string;
   readonly authorization: string | undefined;
 }
@@ -59,7 +60,7 @@ export class Streams {
       throw GatewayError.of('ServiceUnavailable', { retryAfterMs: HEARTBEAT_MS });
     }
     let own = 0;
-    for (const holder of this.#open.values()) if (holder.caller === caller.name) own++;
+    for (const holder of this.#open.values()) if (holder.caller === caller.line) own++;
     if (own < this.#perCaller) return;
     const message = 'The caller has as many event streams as it may have.';
     throw GatewayError.of('TooManyRequests', { message, retryAfterMs: HEARTBEAT_MS });
@@ -75,7 +76,7 @@ export class Streams {
     // Gone while it was let in: nothing would ever tell of its end.
     if (response.destroyed) return;
     const stream = new EventStream(response, caller);
-    this.#open.set(stream, { caller: caller.name, authorization });
+    this.#open.set(stream, { caller: caller.line, authorization });
     response.once('close', () => {
       this.#open.delete(stream);
       stream.stop();

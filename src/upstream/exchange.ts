@@ -4,8 +4,8 @@ import type { Party } from './party.ts';
 
 /** The caller on whose behalf a read is made, as far as the layers care. */
 export interface Reader {
-  /** Its name in the callers file: the name of its line in the queue. */
-  readonly name: string;
+  /** Whose reads share a line in the queue. */
+  readonly line: string;
   /** Whether it may see a job of this iTwin (contract section 6). */
   maySee(iTwinId: string | undefined): boolean;
 }

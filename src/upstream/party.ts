@@ -2,7 +2,7 @@ import { GatewayError } from '../errors/gateway-error.ts';
 
 /** One caller's wait for the answer. */
 export interface Waiter {
-  /** The caller's name. */
+  /** Whose line it stands in. */
   readonly caller: string;
   /** How long it is ready to wait for slots, all told, in milliseconds. */
   readonly patienceMs: number;

@@ -108,6 +108,16 @@ describe('what a token may read', () => {
     expect(await sees({ client_id: 'other' })).toEqual(['other', true, false, true, false]);
   });
 
+  it('waits in a line of its own for each client, which is that of its entry if it has one', async () => {
+    const lineOf = async (client_id?: unknown): Promise<unknown> =>
+      (await admit({ client_id }, [all]))?.caller.line;
+    expect(await lineOf('client-of-dashboard')).toBe('dashboard');
+    // What no entry can be named.
+    expect(await lineOf('dashboard')).toBe('jwt:dashboard');
+    expect(await lineOf('another')).toBe('jwt:another');
+    expect([await lineOf(), await lineOf(null)]).toEqual(['jwt', 'jwt']);
+  });
+
   it('is nothing if neither says it, or the claim is none of those that are understood', async () => {
     const nothing = ['jwt', false, false, false, false];
     for (const client_id of [undefined, 'unknown', 'dashboard', ['other'], null, 1]) {

@@ -73,6 +73,19 @@ describe('a token of the issuer', () => {
     }
   });
 
+  it('does not wait behind the reads of another client, though no entry names either', async () => {
+    const patient = { PATIENCE: '1m', UPSTREAM_CONCURRENCY: '1', UPSTREAM_LIMITS: '20/1s' };
+    const busy = await startGateway({ double, env: { ...issuer.env, ...patient } });
+    const flood = await issuer.token('limited');
+    const floods = Array.from({ length: 60 }, () => read(flood, randomUUID(), busy));
+    await until('the flood waits', async () => (await metric(busy, 'gateway_queue_depth')) > 20);
+    const before = double.count;
+    const jobId = randomUUID();
+    await read(await issuer.token('unnamed'), jobId, busy);
+    expect(double.calls.findIndex((call) => call.jobId === jobId) - before).toBeLessThan(10);
+    await Promise.all(floods);
+  });
+
   it('may say its scopes in an array, as the platform does', async () => {
     expect((await read(await issuer.sign({ client_id: 'named' }))).status).toBe(200);
   });

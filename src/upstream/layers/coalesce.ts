@@ -50,7 +50,7 @@ class SharedFlight {
   /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
   async wait({ caller, patienceMs, signal }: Trip, begin?: () => void): Promise<Found> {
     const ended = Promise.withResolvers<never>();
-    const waiter: Waiter = { caller: caller.name, patienceMs, refuse: ended.reject };
+    const waiter: Waiter = { caller: caller.line, patienceMs, refuse: ended.reject };
     const gone = (): void => {
       ended.reject(new CallerGone());
     };
