@@ -83,12 +83,13 @@ it('a rolling restart of three replicas under load loses no read and streams res
       UPSTREAM_LIMITS: '200/2s',
       ...env,
     };
+    // As the manifest has it (no surge): the new one is started when the old one is told to end.
+    old.signal('SIGTERM');
     const next = await startGateway({ double, callers: old.callers, env: settings });
     ingress.known.push(next);
-    await until('the new one is sent reads', () => ingress.gateways.includes(next));
-    old.signal('SIGTERM');
     expect(await old.exited).toBe(0);
     ingress.known = ingress.known.filter((gateway) => gateway !== old);
+    await until('the new one is sent reads', () => ingress.gateways.includes(next));
   }
   await Promise.all(watched.map((id) => double.setState(id, 'success')));
   const followed = await Promise.all(following);
