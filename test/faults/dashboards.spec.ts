@@ -1,52 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
+import { ageMs, Dashboards, type DashboardSample } from '../support/dashboards.ts';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { Seen } from '../support/reads.ts';
 import { until } from '../support/until.ts';
 
 const JOBS = 40;
 const FLOOR_MS = 5000;
 const ROUND_MS = 10_000;
 const REFRESH_WAIT_MS = 1000;
-
-interface Sample extends Seen {
-  readonly jobId: string;
-  /** When the answer came, in milliseconds since 1970. */
-  readonly at: number;
-}
-
-/** Clients that each read one of the jobs every second. */
-class Dashboards {
-  readonly samples: Sample[] = [];
-  #running = true;
-  readonly #done: Promise<unknown>;
-
-  constructor(read: ReturnType<typeof reader>, jobIds: readonly string[], clients: number) {
-    this.#done = Promise.all(
-      Array.from({ length: clients }, async (_, client) => {
-        await delay((client * 1000) / clients);
-        for (let turn = client; this.#running; turn += 7) {
-          const due = performance.now() + 1000;
-          const jobId = jobIds[turn % jobIds.length]!;
-          const seen = await read(jobId);
-          this.samples.push({ ...seen, jobId, at: performance.timeOrigin + performance.now() });
-          await delay(Math.max(0, due - performance.now()));
-        }
-      }),
-    );
-  }
-
-  async stop(): Promise<void> {
-    this.#running = false;
-    await this.#done;
-  }
-}
-
-/** By the time that the double has put into the body. */
-function ageMs({ at, body }: Sample): number {
-  return at - (JSON.parse(body.toString()) as { job: { stampedMs: number } }).job.stampedMs;
-}
 
 function percentile(numbers: readonly number[], percent: number): number {
   const sorted = numbers.toSorted((a, b) => a - b);
@@ -61,7 +23,7 @@ async function jobsOf({ double }: Deployment): Promise<string[]> {
 describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
   '$clients dashboards of 40 running jobs under 40/10s',
   ({ clients }) => {
-    let samples: Sample[] = [];
+    let samples: DashboardSample[] = [];
     let calls = 0;
     let seconds = 0;
     let refused = 0;

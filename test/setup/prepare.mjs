@@ -5,6 +5,7 @@
  *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves
  *   node test/setup/prepare.mjs --nginx       and nginx, which the runs with faults put before gateways
  *   node test/setup/prepare.mjs --kubectl     and kubectl, which one test file renders the manifests with: without it that file alone fails
+ *   node test/setup/prepare.mjs --bench       and wrk, which makes the load of the benchmarks; nginx and Varnish, which they compare with, where these can be had
  *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
@@ -72,12 +73,26 @@ const REDIS = {
 };
 const NGINX = { look: 'nginx -v', name: 'nginx', homebrew: 'nginx', what: 'nginx' };
 
+const WRK = { look: 'which wrk', name: 'wrk', homebrew: 'wrk', what: 'wrk' };
+
+/** The benchmarks leave out whom they cannot compare with. */
+function askForCaches() {
+  for (const [look, name] of [
+    ['nginx -v', 'nginx'],
+    ['varnishd -V', 'varnish'],
+  ]) {
+    if (runs(look)) continue;
+    install(name);
+    if (!runs(look)) console.error(`${name} could not be installed: the benchmarks go without it.`);
+  }
+}
+
 function requireServer({ look, name, homebrew, what }) {
   if (runs(look)) return;
   install(name);
   if (runs(look)) return;
   throw new Fault(
-    `${name} is needed by the tests and could not be installed: install ${what} so that ${name} is on the PATH ` +
+    `${name} is needed and could not be installed: install ${what} so that ${name} is on the PATH ` +
       `(Debian, Ubuntu: "sudo apt-get install ${name}"; macOS: "brew install ${homebrew}").`,
   );
 }
@@ -141,6 +156,10 @@ try {
   requireNode();
   if (process.argv.includes('--redis')) requireServer(REDIS);
   if (process.argv.includes('--nginx')) requireServer(NGINX);
+  if (process.argv.includes('--bench')) {
+    requireServer(WRK);
+    askForCaches();
+  }
   if (process.argv.includes('--kubectl')) askForKubectl();
   if (process.argv.includes('--chromium')) requireChromium();
 } catch (error) {

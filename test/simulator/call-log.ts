@@ -9,6 +9,8 @@ export interface Call {
   readonly status: Outcome;
   /** Its token was good and the limits let it through; a fault may still have met it. */
   readonly admitted: boolean;
+  /** How long the limits would have refused it, in milliseconds; absent when they let it through. */
+  readonly refusedForMs?: number;
   readonly correlationId: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
@@ -26,9 +28,9 @@ export class CallLog {
     return this.#refused;
   }
 
-  add(call: Call, refusedByLimits: boolean): void {
+  add(call: Call): void {
     this.calls.push(call);
-    if (refusedByLimits) this.#refused += 1;
+    if (call.refusedForMs !== undefined) this.#refused += 1;
     const due = this.#waiters.filter(({ count }) => count <= this.calls.length);
     this.#waiters = this.#waiters.filter(({ count }) => count > this.calls.length);
     for (const { resolve } of due) resolve();

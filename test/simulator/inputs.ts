@@ -101,7 +101,7 @@ const SETTINGS: Readonly<Record<keyof DoubleSettings, Rule>> = {
     says: `{kind, …}, the kind ${oneOf(...Object.keys(TOKEN_FAULTS)).says}`,
   }),
   limits,
-  windowKind: oneOf('fixed', 'sliding'),
+  windowKind: oneOf('fixed', 'sliding', 'bucket'),
   retryAfterForm: oneOf('seconds', 'date', 'absent'),
   latencyMs: latency,
   unknownJobs: oneOf('not-found', 'make'),

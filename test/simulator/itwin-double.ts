@@ -185,10 +185,10 @@ export class ITwinDouble {
     const waitMs = known ? tryAcquireAll(this.#limiters, at) : null;
     const admitted = known && waitMs === null;
     const reaction = admitted ? this.#read(jobId) : this.#turnAway(waitMs);
-    this.#log.add(
-      { at, jobId, status: reaction.outcome, admitted, correlationId, headers, token },
-      waitMs !== null,
-    );
+    this.#log.add({
+      ...{ at, jobId, status: reaction.outcome, admitted, correlationId, headers, token },
+      ...(waitMs !== null && { refusedForMs: waitMs }),
+    });
     const delayMs = (admitted ? draw(this.#settings.latencyMs) : 0) + (reaction.delayMs ?? 0);
     const answer = (): void => after(response, delayMs, () => reaction.send(request, response));
     if (reaction.held) void this.#faults.cleared.then(answer);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { FixedWindow, SlidingWindow, parseLimits, tryAcquireAll } from './limiters.ts';
+import { FixedWindow, SlidingWindow, TokenBucket, parseLimits, tryAcquireAll } from './limiters.ts';
 
 describe('a fixed window', () => {
   it('admits its limit in each multiple of its length', () => {
@@ -20,6 +20,20 @@ describe('a sliding window', () => {
     const window = new SlidingWindow({ limit: 1, windowMs: 100 });
     for (let now = 0; now < 100; now++) window.tryAcquire(now);
     expect(window.tryAcquire(100)).toBeNull();
+  });
+});
+
+describe('a token bucket', () => {
+  it('admits its limit at once, and then one whenever a token has come back', () => {
+    const bucket = new TokenBucket({ limit: 2, windowMs: 100 });
+    const outcomes = [180, 190, 191, 230, 231, 280].map((now) => bucket.tryAcquire(now));
+    expect(outcomes).toEqual([null, null, 39, null, 49, null]);
+  });
+
+  it('holds no more than its limit, however long nothing comes', () => {
+    const bucket = new TokenBucket({ limit: 2, windowMs: 100 });
+    const outcomes = [10_000, 10_000, 10_000].map((now) => bucket.tryAcquire(now));
+    expect(outcomes).toEqual([null, null, 50]);
   });
 });
 

@@ -4,8 +4,11 @@ export interface Limit {
   readonly windowMs: number;
 }
 
-/** `fixed`: windows start at multiples of their length. `sliding`: any stretch of that length is a window. */
-export type WindowKind = 'fixed' | 'sliding';
+/**
+ * `fixed`: windows start at multiples of their length. `sliding`: any stretch of that length is a window. `bucket`: as many tokens as
+ * the limit, which come back evenly over a window.
+ */
+export type WindowKind = 'fixed' | 'sliding' | 'bucket';
 
 /** All times in milliseconds on one clock that does not go back. */
 export interface Limiter extends Limit {
@@ -75,6 +78,39 @@ export class SlidingWindow implements Limiter {
   }
 }
 
+/** A token bucket, full at first: lets up to twice the limit through in the first window after idling. */
+export class TokenBucket implements Limiter {
+  readonly limit: number;
+  readonly windowMs: number;
+  #tokens: number;
+  #countedAt = 0;
+
+  constructor({ limit, windowMs }: Limit) {
+    this.limit = limit;
+    this.windowMs = windowMs;
+    this.#tokens = limit;
+  }
+
+  check(nowMs: number): number | null {
+    const tokens = this.#tokensAt(nowMs);
+    return tokens >= 1 ? null : (1 - tokens) * (this.windowMs / this.limit);
+  }
+
+  count(nowMs: number): void {
+    this.#tokens = this.#tokensAt(nowMs) - 1;
+    this.#countedAt = nowMs;
+  }
+
+  tryAcquire(nowMs: number): number | null {
+    return tryAcquireAll([this], nowMs);
+  }
+
+  #tokensAt(nowMs: number): number {
+    const back = ((nowMs - this.#countedAt) * this.limit) / this.windowMs;
+    return Math.min(this.limit, this.#tokens + back);
+  }
+}
+
 /** Admitted only when all admit, and only then counted in all: a refused request counts in none. */
 export function tryAcquireAll(limiters: readonly Limiter[], nowMs: number): number | null {
   const waits = limiters.map((limiter) => limiter.check(nowMs)).filter((wait) => wait !== null);
@@ -83,9 +119,11 @@ export function tryAcquireAll(limiters: readonly Limiter[], nowMs: number): numb
   return null;
 }
 
+const LIMITERS = { fixed: FixedWindow, sliding: SlidingWindow, bucket: TokenBucket };
+
 /** Empty limiters for these limits. */
 export function limitersFor(limits: readonly Limit[], kind: WindowKind): Limiter[] {
-  return limits.map((limit) => (kind === 'fixed' ? new FixedWindow(limit) : new SlidingWindow(limit)));
+  return limits.map((limit) => new LIMITERS[kind](limit));
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -33,7 +33,8 @@ export class Consumer {
   }
 }
 
-async function tokenFrom({ tokenUrl, settings }: DoubleProcess): Promise<string> {
+/** A token of the platform, as whoever uses it without a gateway gets one. */
+export async function tokenFrom({ tokenUrl, settings }: DoubleProcess): Promise<string> {
   const answer = await fetch(tokenUrl, {
     method: 'POST',
     body: new URLSearchParams({

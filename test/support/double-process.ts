@@ -11,6 +11,7 @@ export interface ToldCall {
   readonly at: number;
   readonly jobId: string;
   readonly status: number | string;
+  readonly refusedForMs?: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Agent, get } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import type { Gateway, TestCaller } from './gateway.ts';
+import type { Watched } from './watcher.ts';
 
 /** What a caller saw. */
 export interface Seen {
@@ -20,7 +21,7 @@ export interface ReadOptions {
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 
 /** Reads a job through the gateway, as a caller does. */
-export function readJob(gateway: Gateway, jobId: string, options: ReadOptions = {}): Promise<Seen> {
+export function readJob(gateway: Watched, jobId: string, options: ReadOptions = {}): Promise<Seen> {
   const since = performance.now();
   const headers = { authorization: gateway.bearer(options.caller), ...options.headers };
   const { promise, resolve, reject } = Promise.withResolvers<Seen>();

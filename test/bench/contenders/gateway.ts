@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import type { DoubleProcess } from '../../support/double-process.ts';
+import { Gateway } from '../../support/gateway.ts';
+import { MEASURED, pinned } from '../lib/pinned.ts';
+import type { Contender } from './contender.ts';
+
+const MAIN = join(import.meta.dirname, '../../../dist/main.js');
+
+/** The gateway as it is run, on a core of its own: keys, metrics, the log. */
+export async function startGateway(
+  double: DoubleProcess,
+  env: Readonly<Record<string, string>> = {},
+  core = MEASURED,
+): Promise<Contender & { readonly gateway: Gateway }> {
+  const gateway = await Gateway.start({
+    double,
+    env,
+    program: { command: pinned(core, [process.execPath, MAIN]), cwd: import.meta.dirname, env: pathOnly() },
+  });
+  return {
+    name: 'gateway',
+    gateway,
+    url: gateway.url,
+    pid: gateway.pid,
+    stop: async () => {
+      await gateway.stop();
+    },
+  };
+}
+
+function pathOnly(): Record<string, string> {
+  return { PATH: process.env['PATH'] ?? '' };
+}

@@ -1,0 +1,51 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DoubleProcess } from '../../support/double-process.ts';
+import { RedisServer } from '../../support/redis.ts';
+
+/** What a section starts ends with it, last first, whatever comes of it. */
+export class Resources {
+  readonly #ends: (() => Promise<unknown>)[] = [];
+
+  use<T extends { stop(): Promise<unknown> }>(started: T): T {
+    this.#ends.push(() => started.stop());
+    return started;
+  }
+
+  /** A folder that is gone at the end, with what is in it. */
+  folder(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'gateway-bench-'));
+    // Varnish reads its file as another user.
+    chmodSync(folder, 0o755);
+    this.#ends.push(async () => {
+      rmSync(folder, { recursive: true, force: true });
+    });
+    return folder;
+  }
+
+  /** The iTwin double, in a process of its own. */
+  async double(env: Readonly<Record<string, string>> = {}, settings: object = {}): Promise<DoubleProcess> {
+    return this.use(await DoubleProcess.start(env, settings));
+  }
+
+  async redis(): Promise<RedisServer> {
+    const redis = await RedisServer.start();
+    this.#ends.push(() => redis.kill());
+    return redis;
+  }
+
+  async end(): Promise<void> {
+    for (let end = this.#ends.pop(); end; end = this.#ends.pop()) await end();
+  }
+}
+
+/** Runs something with resources that end with it. */
+export async function withResources<T>(run: (resources: Resources) => Promise<T>): Promise<T> {
+  const resources = new Resources();
+  try {
+    return await run(resources);
+  } finally {
+    await resources.end();
+  }
+}
