@@ -14,11 +14,13 @@ import { limitConnections } from './http/most-connections.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
 import { Streams } from './events/streams.ts';
+import { answerAtHand } from './jobs/at-hand.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
+import { JobReads } from './upstream/job-reads.ts';
 import { Throttle } from './upstream/layers/throttle.ts';
 
 /** Where nobody is asked for a key. */
@@ -51,6 +53,11 @@ export async function createApp(
   allowOrigins(fastify, settings.CORS_ORIGINS, FOR_OTHER_ORIGINS);
   recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
+  answerAtHand(fastify, {
+    authenticator,
+    reads: app.get(JobReads, { strict: false }),
+    activeFreshMs: settings.ACTIVE_FRESH,
+  });
   const admit = (authorization: string | undefined) => authenticator.authenticate(authorization);
   for (const path of [`${JOBS_PATH}/:id`, '/console/events']) allowOnlyReads(fastify, path, admit);
   allowOnlyReads(fastify, `${JOBS_PATH}/events`, admit, 'GET');

@@ -35,6 +35,8 @@ export interface Authenticator {
    * @param authorization the Authorization header as it came
    */
   authenticate(authorization: string | undefined): Caller | Promise<Caller>;
+  /** The same for a credential that proved good before; nobody for any other. */
+  remembered(authorization: string | undefined): Caller | undefined;
 }
 
 /** A caller, and until when its credential is good, in milliseconds since 1970. */
@@ -60,5 +62,5 @@ export interface Credentials {
  */
 export const everyone: Authenticator = (() => {
   const anyone = caller('anyone', ['*'], true);
-  return { authenticate: () => anyone };
+  return { authenticate: () => anyone, remembered: () => anyone };
 })();

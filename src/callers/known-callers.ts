@@ -34,11 +34,16 @@ export class KnownCallers implements Authenticator {
 
   authenticate(authorization: string | undefined): Caller | Promise<Caller> {
     if (authorization === undefined) throw GatewayError.of('HeaderNotFound');
-    const known = this.#remembered.get(authorization);
-    if (known && Date.now() < known.until) return known.caller;
+    const known = this.remembered(authorization);
+    if (known) return known;
     const credential = BEARER.exec(authorization)?.[1];
     if (credential === undefined) throw GatewayError.of('Unauthorized');
     return this.#admit(authorization, credential);
+  }
+
+  remembered(authorization = ''): Caller | undefined {
+    const known = this.#remembered.get(authorization);
+    return known && Date.now() < known.until ? known.caller : undefined;
   }
 
   async #admit(authorization: string, credential: string): Promise<Caller> {

@@ -43,8 +43,8 @@ export class ConsoleController {
   events(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     this.#admit(request);
     reply.hijack();
-    const { raw } = reply.headers(STREAM_HEADERS);
-    raw.writeHead(200, reply.getHeaders() as Record<string, string>);
+    const { raw } = reply;
+    raw.writeHead(200, { ...reply.commonFields(), ...STREAM_HEADERS });
     return this.streams.stream(raw, () => this.#isOperator(request.headers.authorization));
   }
 

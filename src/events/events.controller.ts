@@ -43,7 +43,7 @@ export class EventsController {
     const jobIds = jobIdsIn(ids);
     this.streams.admit(caller);
     reply.hijack();
-    reply.raw.writeHead(200, { ...reply.getHeaders(), ...HEADERS } as Record<string, string>);
+    reply.raw.writeHead(200, { ...reply.commonFields(), ...HEADERS });
     reply.raw.flushHeaders();
     this.streams.open(reply.raw, jobIds, caller, request.headers.authorization);
   }

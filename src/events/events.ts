@@ -9,7 +9,7 @@ import { oneLine } from './one-line.ts';
 const made = new WeakMap<JobCopy, Buffer>();
 
 export function jobEvent(copy: JobCopy): Buffer {
-  const event = made.get(copy) ?? Buffer.concat([Buffer.from('event: job\ndata: '), oneLine(copy.body), END]);
+  const event = made.get(copy) ?? Buffer.concat([JOB, oneLine(Buffer.from(copy.body, 'latin1')), END]);
   made.set(copy, event);
   return event;
 }
@@ -32,4 +32,5 @@ export function retryAfter(ms: number): Buffer {
   return Buffer.from(`retry: ${Math.round(ms)}\n\n`);
 }
 
+const JOB = Buffer.from('event: job\ndata: ');
 const END = Buffer.from('\n\n');

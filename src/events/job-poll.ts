@@ -80,7 +80,7 @@ export class JobPoll {
       caller: { line: this.caller, maySee: () => true },
       correlationId: randomUUID(),
       ...(wants && { wants }),
-      signal: this.#gone.signal,
+      gone: this.#gone,
     });
   }
 

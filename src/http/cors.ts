@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 
 /**
  * Contract section 2, and what clients of the API's family send beside it: they name a content type on GET.
@@ -28,21 +28,16 @@ export function allowOrigins(
 ): void {
   if (origins.length === 0) return;
   const isForAll = origins.includes('*');
-  fastify.addHook('onRequest', (request, reply, done) => {
-    const { method, headers, routeOptions } = request;
+  const allow: onRequestHookHandler = ({ method, headers }, reply, done) => {
     const { origin } = headers;
-    if (!paths.includes(routeOptions.url ?? '')) {
-      done();
-      return;
-    }
-    // The answer to one origin must not be kept for another.
-    if (!isForAll) void reply.header('vary', 'Origin');
+    // Set where every answer takes them from, whoever writes its head. The answer to one origin must not be kept for another.
+    if (!isForAll) reply.raw.setHeader('vary', 'Origin');
     if (origin === undefined || !(isForAll || origins.includes(origin))) {
       done();
       return;
     }
-    void reply.header('access-control-allow-origin', isForAll ? '*' : origin);
-    void reply.header('access-control-expose-headers', RESPONSE_FIELDS.join(', '));
+    reply.raw.setHeader('access-control-allow-origin', isForAll ? '*' : origin);
+    reply.raw.setHeader('access-control-expose-headers', RESPONSE_FIELDS.join(', '));
     if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) {
       done();
       return;
@@ -56,5 +51,8 @@ export function allowOrigins(
         'access-control-max-age': String(MAX_AGE),
       })
       .send();
+  };
+  fastify.addHook('onRoute', (route) => {
+    if (paths.includes(route.url)) route.onRequest = [allow, route.onRequest ?? []].flat();
   });
 }

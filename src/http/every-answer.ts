@@ -2,3 +2,8 @@
 export function fieldsOfEveryAnswer(correlationId: string): Readonly<Record<string, string>> {
   return { 'x-correlation-id': correlationId, 'x-content-type-options': 'nosniff' };
 }
+
+/** Adds them to a head of names and values in turn. */
+export function addFieldsOfEveryAnswer(head: string[], correlationId: string): void {
+  head.push('x-correlation-id', correlationId, 'x-content-type-options', 'nosniff');
+}

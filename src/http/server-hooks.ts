@@ -1,11 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import { Connections } from './connections.ts';
 import { correlationId } from './correlation-id.ts';
-import { fieldsOfEveryAnswer } from './every-answer.ts';
+import { addFieldsOfEveryAnswer, fieldsOfEveryAnswer } from './every-answer.ts';
+
+/** An answer that is there in one piece. */
+export interface WholeAnswer {
+  readonly status: number;
+  /** Its header fields, names and values in turn; with a body `content-length` is among them. */
+  readonly head: string[];
+  /** Bytes, one character each. */
+  readonly body: string | undefined;
+}
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /**
+     * Sends an answer past what Fastify has for those that are made on the way (`onSend`, serialisation): that would cost a hit
+     * more than all else that is done for it. What every answer carries is added.
+     */
+    sendWhole(answer: WholeAnswer): void;
+    /** What every answer carries, for those whose head Fastify does not write. */
+    commonFields(): Readonly<Record<string, string>>;
+  }
+}
 
 /** No route takes a body; a request that announces one longer than this, in bytes, is refused for it. */
 const LARGEST_BODY = 64 * 1024;
@@ -17,16 +38,26 @@ const LONGEST_URL = 8 * 1024;
 /** What every request meets first, whatever its route. */
 export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): void {
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(fieldsOfEveryAnswer(request.id));
     const fault = faultOf(request);
     // Where one request ends and the next begins is not to be trusted any more.
     if (fault?.status === 400) void reply.header('connection', 'close');
     done(fault);
   });
-  fastify.addHook('onSend', (_request, reply, _payload, done) => {
+  fastify.addHook('onSend', (request, reply, _payload, done) => {
+    void reply.headers(fieldsOfEveryAnswer(request.id));
     // The server closes soon: a caller that kept its connection would meet its end with a request on the way.
     if (lifecycle.phase === 'draining') void reply.header('connection', 'close');
     done();
+  });
+  fastify.decorateReply('commonFields', function (this: FastifyReply) {
+    return fieldsOfEveryAnswer(this.request.id);
+  });
+  fastify.decorateReply('sendWhole', function (this: FastifyReply, { status, head, body }) {
+    addFieldsOfEveryAnswer(head, this.request.id);
+    if (lifecycle.phase === 'draining') head.push('connection', 'close');
+    this.hijack();
+    this.raw.writeHead(status, head);
+    this.raw.end(body, 'latin1');
   });
   const connections = new Connections(fastify.server);
   handleSpecialRequests(fastify, connections);
@@ -44,11 +75,13 @@ function faultOf({ raw, headers, is404 }: FastifyRequest): GatewayError | undefi
   if (raw.httpVersion === '1.1' && headers.host === undefined) {
     return GatewayError.of('InvalidRequest', { message: 'The Host header is missing.' });
   }
-  if (!/^chunked$/i.test(headers['transfer-encoding'] ?? 'chunked')) {
+  const encoding = headers['transfer-encoding'];
+  if (encoding !== undefined && !/^chunked$/i.test(encoding)) {
     return GatewayError.of('InvalidRequest', { message: 'The Transfer-Encoding is not known.' });
   }
   if ((raw.url ?? '').length > LONGEST_URL) return GatewayError.of('RequestTooLarge', { status: 414 });
-  if (Number(headers['content-length'] ?? 0) > LARGEST_BODY) return GatewayError.of('RequestTooLarge');
+  const length = headers['content-length'];
+  if (length !== undefined && Number(length) > LARGEST_BODY) return GatewayError.of('RequestTooLarge');
   return is404 ? GatewayError.of('NotFound') : undefined;
 }
 

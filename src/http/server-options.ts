@@ -56,6 +56,7 @@ export function serverOptions(longestReadMs: number) {
  * sign that begins no escape standing for itself. The path is then one that nobody knows, not an error.
  */
 function routable(target: string): string {
+  if (target.startsWith('/') && !target.includes('%')) return target;
   const relative = target.replace(/^https?:\/\/[^/?#]*/i, '');
   const url = relative === target || relative.startsWith('/') ? relative : `/${relative}`;
   const query = url.indexOf('?');

@@ -1,49 +1,39 @@
-import { serializeList, Token } from 'structured-headers';
-import type { JobCopy } from '../upstream/copy.ts';
-import type { Found } from '../upstream/exchange.ts';
+import type { WholeAnswer } from '../http/server-hooks.ts';
+import type { Found, FoundJob } from '../upstream/exchange.ts';
 
 /** A finished job may be kept by its reader for so long, in milliseconds (contract section 3). */
 const FINISHED_GOOD_FOR_MS = 3_600_000;
 
-/** A job as it goes over the wire: 200, or 304 to a reader that has these bytes already. */
-export interface JobAnswer {
-  readonly status: 200 | 304;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer | undefined;
-}
-
 /**
- * @param copy the job that was found
+ * A job as it goes over the wire: 200, or 304 to a reader that has these bytes already.
  * @param activeFreshMs how long an unfinished job is fresh
  */
 export function answerJob(
-  found: Found,
-  copy: JobCopy,
+  found: FoundJob,
   activeFreshMs: number,
   ifNoneMatch: string | undefined,
-): JobAnswer {
+): WholeAnswer {
+  const { copy } = found;
   const ageMs = Math.max(0, performance.now() - copy.readAt);
-  const goodForMs = copy.finished ? FINISHED_GOOD_FOR_MS : activeFreshMs - ageMs;
+  const ttl = wholeSeconds(copy.finished ? FINISHED_GOOD_FOR_MS : activeFreshMs - ageMs);
   const age = wholeSeconds(ageMs);
-  const headers = {
-    etag: copy.etag,
-    age: String(age),
-    'cache-control': `private, max-age=${age + Math.max(0, wholeSeconds(goodForMs))}`,
-    'cache-status': cacheStatus(found, wholeSeconds(goodForMs)),
-  };
-  if (matches(ifNoneMatch, copy.etag)) return { status: 304, headers, body: undefined };
-  return { status: 200, headers: { ...headers, 'content-type': copy.contentType }, body: copy.body };
+  const { etag, contentType, body } = copy;
+  const maxAge = age + Math.max(0, ttl);
+  const head = ['etag', etag, 'age', String(age), 'cache-control', `private, max-age=${maxAge}`];
+  head.push('cache-status', cacheStatus(found, ttl));
+  if (matches(ifNoneMatch, etag)) return { status: 304, head, body: undefined };
+  head.push('content-type', contentType, 'content-length', String(body.length));
+  return { status: 200, head, body };
 }
 
-/** RFC 9211. A time to live is negative when the copy is stale. */
+/**
+ * RFC 9211. A time to live is negative when the copy is stale. All that stands in it is a token or a whole number: there is nothing
+ * that would have to be quoted.
+ */
 function cacheStatus({ source, forwarded, collapsed, stale }: Found, ttl: number): string {
-  const params = new Map<string, boolean | number | Token>();
-  if (forwarded) params.set('fwd', new Token(forwarded));
-  else params.set('hit', true);
-  if (collapsed) params.set('collapsed', true);
-  params.set('ttl', ttl);
-  if (source !== 'upstream') params.set('detail', new Token(stale ?? source));
-  return serializeList([[new Token('itwin-jobs-gateway'), params]]);
+  const how = forwarded ? `fwd=${forwarded}` : 'hit';
+  const detail = source === 'upstream' ? '' : `;detail=${stale ?? source}`;
+  return `itwin-jobs-gateway;${how}${collapsed ? ';collapsed' : ''};ttl=${ttl}${detail}`;
 }
 
 /** Weak comparison (RFC 9110 section 13.1.2): `W/` makes no difference. */

@@ -1,8 +1,10 @@
+import type { ServerResponse } from 'node:http';
 import { Controller, Get, Head, Inject, Param, Req, Res, UseGuards } from '@nestjs/common';
 import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CallerGuard } from '../callers/caller.guard.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import type { Gone } from '../upstream/exchange.ts';
 import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import { isJobId, JobReads } from '../upstream/job-reads.ts';
 import { answerJob } from './job-answer.ts';
@@ -33,49 +35,54 @@ export class JobsController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { caller } = request;
+    const { caller, headers } = request;
     if (!caller) throw new Error('the guard lets nobody in without a name');
     // An id that can be no job's is answered as one that is nobody's: no call is spent on it.
     if (!isJobId(id)) throw GatewayError.of('JobNotFound');
     request.jobId = id.toLowerCase();
-    const patienceMs = waitOf(request.headers['prefer']);
     const found = await this.reads
       .read({
         jobId: id,
         caller,
         correlationId: request.id,
-        wants: wantsOf(request.headers['cache-control']),
-        ...(patienceMs !== undefined && { patienceMs }),
-        ...(request.trace && { trace: request.trace }),
-        signal: untilGone(reply),
+        wants: wantsOf(headers['cache-control']),
+        patienceMs: waitOf(headers['prefer']),
+        trace: request.trace,
+        gone: new CallerGoing(reply.raw),
       })
       .catch((error: unknown) => {
         // Refused for lack of quota, the caller learns how it stands with that.
-        if (error instanceof GatewayError && error.status === 429) this.#tellQuota(reply);
+        if (error instanceof GatewayError && error.status === 429) void reply.headers(this.#quota());
         throw error;
       });
     request.found = found;
-    if (found.source === 'upstream') this.#tellQuota(reply);
-    if (found.copy.kind !== 'job') throw GatewayError.of('JobNotFound');
-    const { status, headers, body } = answerJob(
-      found,
-      found.copy,
-      this.activeFreshMs,
-      request.headers['if-none-match'],
-    );
-    await reply.status(status).headers(headers).send(body);
+    const answer = answerJob(found, this.activeFreshMs, headers['if-none-match']);
+    if (found.source === 'upstream') answer.head.push(...Object.entries(this.#quota()).flat());
+    reply.sendWhole(answer);
   }
 
-  #tellQuota(reply: FastifyReply): void {
-    void reply.headers(rateLimitFields(this.budget.state()));
+  #quota(): Record<string, string> {
+    return rateLimitFields(this.budget.state());
   }
 }
 
-/** Aborts when the caller's connection closes before its answer was sent. */
-function untilGone({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  raw.once('close', () => {
-    if (!raw.writableFinished) gone.abort();
-  });
-  return gone.signal;
+/** Its signal aborts when the caller's connection closes before its answer was sent. */
+class CallerGoing implements Gone {
+  #gone: AbortController | undefined;
+
+  constructor(private readonly response: ServerResponse) {}
+
+  get signal(): AbortSignal {
+    return (this.#gone ??= this.#watch()).signal;
+  }
+
+  #watch(): AbortController {
+    const gone = new AbortController();
+    const closed = (): void => {
+      if (!this.response.writableFinished) gone.abort();
+    };
+    if (this.response.destroyed) closed();
+    else this.response.once('close', closed);
+    return gone;
+  }
 }

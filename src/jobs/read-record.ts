@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Logger } from 'pino';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -24,16 +24,17 @@ export function recordReads(
   log: Logger,
   tracing?: Tracing,
 ): void {
-  fastify.addHook('onRequest', (request, reply, done) => {
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (isRead && request.routeOptions.url === `${JOBS_PATH}/:id`) {
-      if (tracing) request.trace = tracing.read(request.method, request.headers);
-      // Also comes when the caller goes away, which Fastify's own hook does not tell of.
-      reply.raw.once('close', () => {
-        record(request, reply, metrics, log);
-      });
-    }
+  const begin: onRequestHookHandler = (request, reply, done) => {
+    if (tracing) request.trace = tracing.read(request.method, request.headers);
+    // Also comes when the caller goes away, which Fastify's own hook does not tell of.
+    reply.raw.on('close', () => {
+      record(request, reply, metrics, log);
+    });
     done();
+  };
+  fastify.addHook('onRoute', (route) => {
+    if (route.url !== `${JOBS_PATH}/:id` || !['GET', 'HEAD'].includes(String(route.method))) return;
+    route.onRequest = [begin, route.onRequest ?? []].flat();
   });
 }
 
@@ -41,7 +42,7 @@ function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, 
   const status = reply.raw.writableFinished ? reply.statusCode : CLIENT_CLOSED_REQUEST;
   const outcome = outcomeOf(request, status);
   const caller = request.caller?.name ?? '';
-  metrics.jobReads.inc({ outcome, status: String(status), caller });
+  metrics.jobReads.count(outcome, status, caller);
   metrics.jobReadSeconds.observe(reply.elapsedTime / 1000);
   endTrace(request, status, outcome);
   if (status < 400 && request.found?.source !== 'upstream') return;

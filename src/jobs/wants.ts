@@ -5,9 +5,9 @@ const ELEMENT =
   /(?:^|,)[ \t]*([!#$%&'*+.^_`|~\w-]+)(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~\w-]+)))?[^,]*/g;
 
 /** The elements of a field that is a list of directives, by their names in lower case; of several of one name the first. */
-function elementsOf(field: string | undefined): Map<string, string> {
+function elementsOf(field: string): Map<string, string> {
   const elements = new Map<string, string>();
-  for (const [, name = '', quoted, plain] of (field ?? '').matchAll(ELEMENT)) {
+  for (const [, name = '', quoted, plain] of field.matchAll(ELEMENT)) {
     const key = name.toLowerCase();
     if (!elements.has(key)) elements.set(key, quoted ?? plain ?? '');
   }
@@ -31,5 +31,6 @@ const WHATEVER: Wants = { maxAgeMs: Infinity, onlyIfCached: false };
 
 /** `Prefer: wait=N` (RFC 7240 section 4.3), in milliseconds; nothing when no such preference is understood. */
 export function waitOf(prefer: string | string[] | undefined): number | undefined {
-  return seconds(elementsOf([prefer ?? []].flat().join(',')).get('wait'));
+  if (prefer === undefined) return undefined;
+  return seconds(elementsOf([prefer].flat().join(',')).get('wait'));
 }

@@ -1,3 +1,4 @@
+import { ReadCounter } from './read-counter.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Seconds: from a hit to the longest wait that patience allows. */
@@ -23,12 +24,7 @@ export interface Gauges {
 export class Metrics {
   readonly registry = new Registry();
 
-  readonly jobReads = new Counter({
-    name: 'gateway_job_reads_total',
-    help: 'Reads of jobs by callers, by what the answer came from, its status and the caller.',
-    labelNames: ['outcome', 'status', 'caller'] as const,
-    registers: [this.registry],
-  });
+  readonly jobReads = new ReadCounter(this.registry);
   readonly jobReadSeconds = new Histogram({
     name: 'gateway_job_read_seconds',
     help: 'How long reads of jobs took.',

@@ -25,7 +25,7 @@ export function encodeCopy(copy: Copy, lifetimeMs: number): Buffer {
   const { contentType, etag, body, finished } = copy;
   return Buffer.concat([
     line({ kind: finished ? 'finished' : 'unfinished', contentType, etag, lifetimeMs }),
-    body,
+    Buffer.from(body, 'latin1'),
   ]);
 }
 

@@ -5,8 +5,11 @@ import { isFinished } from './itwin-api.ts';
 /** A job document as upstream sent it, with what the gateway decides by. */
 export interface JobCopy {
   readonly kind: 'job';
-  /** Upstream's bytes. */
-  readonly body: Buffer;
+  /**
+   * Upstream's bytes, one character each (`latin1`): Node sends a string together with the head, a Buffer beside it, and the bytes
+   * of a store's answer are let go of.
+   */
+  readonly body: string;
   readonly contentType: string;
   /** Strong entity tag of the bytes, quoted (RFC 9110 section 8.8.3); equal on every replica. */
   readonly etag: string;
@@ -50,7 +53,7 @@ export function parseJob(body: Buffer, contentType: string, readAt: number): Job
   const { state, iTwinId } = parsed.data.job;
   return {
     kind: 'job',
-    body,
+    body: body.toString('latin1'),
     contentType,
     etag: entityTag(body),
     finished: typeof state === 'string' && isFinished(state),

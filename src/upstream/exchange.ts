@@ -18,6 +18,9 @@ export interface Wants {
   readonly onlyIfCached: boolean;
 }
 
+/** Its signal aborts when nobody waits for the answer any more. It is made when it is first asked for: a hit needs none. */
+export type Gone = Pick<AbortController, 'signal'>;
+
 /** One read of one job. */
 export interface Read {
   /** A UUID in lower case: safe in keys, URLs and log lines. */
@@ -29,8 +32,7 @@ export interface Read {
   readonly askedAt: number;
   /** How long it may wait for slots, all told, in milliseconds. */
   readonly patienceMs: number;
-  /** Aborts when nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
+  readonly gone: Gone;
   /** The trace that it is part of, when there is tracing. */
   readonly trace?: Trace | undefined;
 }
@@ -100,11 +102,17 @@ export interface Found {
   readonly upstream?: UpstreamTrace;
 }
 
+/** The answer to a read of a job that there is. */
+export type FoundJob = Found & { readonly copy: JobCopy };
+
 /** Answers a read, or throws a `GatewayError`. */
 export type Exchange<R extends Read = Read> = (read: R) => Promise<Found>;
 
 /** Sends one call with a bearer token. */
 export type Send = (read: Flight, token: string) => Promise<Found>;
+
+/** The outermost exchange: a job that its caller may see, or an error. */
+export type Face = (read: Read) => Promise<FoundJob>;
 
 /** One concern, put around the next exchange. */
 export type Layer<R extends Read = Read> = (next: Exchange<R>) => Exchange<R>;

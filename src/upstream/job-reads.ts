@@ -1,6 +1,9 @@
 import type { Copies, CopyListener } from './copies.ts';
 import type { Trace } from '../tracing/tracing.ts';
-import type { Exchange, Found, Reader, Wants } from './exchange.ts';
+import type { Face, FoundJob, Gone, Reader, Wants } from './exchange.ts';
+import type { Lifetimes } from './freshness.ts';
+import { hit, suits } from './layers/refresh.ts';
+import { sees } from './layers/visible.ts';
 
 /** What a caller asks for. */
 export interface JobRead {
@@ -11,11 +14,11 @@ export interface JobRead {
   /** Default: the gateway decides what is new enough. */
   readonly wants?: Wants;
   /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
-  readonly patienceMs?: number;
+  readonly patienceMs?: number | undefined;
   /** The trace that it is part of. */
-  readonly trace?: Trace;
-  /** Aborts when the caller goes away. */
-  readonly signal: AbortSignal;
+  readonly trace?: Trace | undefined;
+  /** Its signal aborts when the caller goes away. */
+  readonly gone: Gone;
 }
 
 /** Who would not wait at all waits for as long as a free slot takes to be had, in milliseconds. */
@@ -31,10 +34,22 @@ export function isJobId(id: string): boolean {
 export class JobReads {
   /** @param patienceMs longest wait for slots */
   constructor(
-    private readonly exchange: Exchange,
-    private readonly copies: Pick<Copies, 'watch'>,
+    private readonly exchange: Face,
+    private readonly copies: Pick<Copies, 'watch' | 'inMemory'>,
+    private readonly lifetimes: Lifetimes,
     private readonly patienceMs: number,
   ) {}
+
+  /**
+   * What `read` would answer without anything to wait for: a fresh copy of this process' own that the caller may see. Nothing
+   * when it takes more than a look to know.
+   * @param jobId in any letter case
+   */
+  atHand(jobId: string, caller: Reader, wants = WHATEVER): FoundJob | undefined {
+    const held = this.copies.inMemory(jobId.toLowerCase());
+    if (!held || !suits(held, { wants, askedAt: performance.now() }, this.lifetimes)) return undefined;
+    return sees(caller, hit(held));
+  }
 
   /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */
   read({
@@ -44,15 +59,15 @@ export class JobReads {
     wants = WHATEVER,
     patienceMs = Infinity,
     trace,
-    signal,
-  }: JobRead): Promise<Found> {
+    gone,
+  }: JobRead): Promise<FoundJob> {
     return this.exchange({
       jobId: jobId.toLowerCase(),
       caller,
       correlationId,
-      signal,
+      gone,
       wants,
-      ...(trace && { trace }),
+      trace,
       askedAt: performance.now(),
       patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),
     });

@@ -22,12 +22,12 @@ export interface TransportOptions {
 export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: TransportOptions) {
   return async (read: Flight, token: string): Promise<Found> => {
     const timeout = AbortSignal.timeout(timeoutMs);
-    const signal = AbortSignal.any([read.signal, timeout]);
+    const signal = AbortSignal.any([read.gone.signal, timeout]);
     const since = performance.now();
     const ended = (status: UpstreamTrace['status']): void => onCall?.(status, performance.now() - since);
     const response = await send(http, `${apiUrl}${JOBS_PATH}/${read.jobId}`, read, token, signal).catch(
       () => {
-        if (read.signal.aborted) {
+        if (read.gone.signal.aborted) {
           ended('cancelled');
           throw new CallerGone();
         }
@@ -39,7 +39,7 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: Tran
     const head = headOf(response);
     ended(head.status);
     const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
-      if (read.signal.aborted) throw new CallerGone();
+      if (read.gone.signal.aborted) throw new CallerGone();
       throw timeout.aborted ? timedOut() : cutShort(head, error);
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };

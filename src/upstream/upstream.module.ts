@@ -55,7 +55,7 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
  *                         none
  *                         └─ copies: this process' memory, then Redis
  *
- * With tracing, what is told of stands around `visible` (polls), `throttle` (waits) and `transport` (calls).
+ * What memory holds fresh is answered before all that (`JobReads.atHand`). With tracing, what is told of stands around `visible` (polls), `throttle` (waits) and `transport` (calls).
  */
 @Module({})
 export class UpstreamModule {
@@ -138,7 +138,8 @@ export class UpstreamModule {
             const inner = [...common, keep(copies), retry, circuit.door, ...queue, circuit.watch];
             const sent = tracing ? traceCalls(settings.ITWIN_API_URL, send) : send;
             const whole = visible(policy(coalesce(stack(inner, authorize(tokens, sent)))));
-            return new JobReads(tracing ? tracePolls(tracing)(whole) : whole, copies, settings.PATIENCE);
+            const exchange = tracing ? tracePolls(tracing)(whole) : whole;
+            return new JobReads(exchange, copies, lifetimes, settings.PATIENCE);
           },
           inject: [
             HttpService,

@@ -10,7 +10,37 @@ jest.setTimeout(30_000);
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '1s', NEGATIVE_TTL: '1s' } }));
 
+/** The same key in a header that nobody has sent before: who sends it has to prove anew who it is. */
+let spellings = 0;
+const unknownHeader = (): string => rig.gateway.bearer().replace(' ', ' '.repeat(2 + spellings++));
+
 const isHit = (seen: Seen): boolean => cacheStatus(seen)['hit'] === true;
+
+describe('a hit', () => {
+  it.each([
+    ['plainly', 200, {}],
+    ['with a bound that it keeps', 200, { 'cache-control': 'max-age=1000, only-if-cached' }],
+    ['by a reader that has it', 304, { 'if-none-match': 'W/"a", *' }],
+    ['with a correlation id', 200, { 'x-correlation-id': 'one of mine' }],
+  ])(
+    'asked for %s is answered alike from the first request of a credential on',
+    async (_, status, headers) => {
+      const { double, gateway } = rig;
+      const { id } = double.addJob({ state: 'success' });
+      const { headers: first } = await readJob(gateway, id);
+      if (status === 304) Object.assign(headers, { 'if-none-match': first['etag'] });
+      const authorization = unknownHeader();
+      const fixed = { 'x-correlation-id': 'fixed', ...headers, authorization };
+      const seen = await Promise.all([1, 2].map(() => readJob(gateway, id, { headers: fixed })));
+      const again = await readJob(gateway, id, { headers: fixed });
+      for (const { headers: of } of [...seen, again])
+        for (const field of ['date', 'age']) delete (of as object as Record<string, string>)[field];
+      expect(seen.map((one) => one.status)).toEqual([status, status]);
+      for (const one of seen) expect([one.headers, one.body]).toEqual([again.headers, again.body]);
+      expect(isHit(again)).toBe(true);
+    },
+  );
+});
 
 describe('the body', () => {
   const job = (rest: string): string => `{"job":{"state":"success","iTwinId":"a",${rest}}}`;

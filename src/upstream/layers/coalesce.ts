@@ -25,7 +25,7 @@ class SharedFlight {
     const flight: Flight = {
       ...trip,
       party: this.#party,
-      signal: this.#cancel.signal,
+      gone: this.#cancel,
       again: false,
       onWaiting: () => {
         this.#phase = 'waiting';
@@ -48,7 +48,7 @@ class SharedFlight {
   }
 
   /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
-  async wait({ caller, patienceMs, signal }: Trip, begin?: () => void): Promise<Found> {
+  async wait({ caller, patienceMs, gone: { signal } }: Trip, begin?: () => void): Promise<Found> {
     const ended = Promise.withResolvers<never>();
     const waiter: Waiter = { caller: caller.line, patienceMs, refuse: ended.reject };
     const gone = (): void => {
@@ -88,7 +88,7 @@ export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
   /** The latest flight of each job: the one with most of its way before it. */
   const flights = new Map<string, SharedFlight>();
   return async (trip) => {
-    if (trip.signal.aborted) throw new CallerGone();
+    if (trip.gone.signal.aborted) throw new CallerGone();
     const { jobId } = trip;
     const underWay = flights.get(jobId);
     if (underWay?.suits(trip)) {

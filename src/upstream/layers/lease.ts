@@ -127,7 +127,7 @@ async function follow(
   else onWaiting();
   if (!sent) read.progress?.expected(expectedMs);
   try {
-    return await news.outcome({ withinMs: endsInMs, signal: read.signal, onSent, onWaiting });
+    return await news.outcome({ withinMs: endsInMs, signal: read.gone.signal, onSent, onWaiting });
   } finally {
     read.party.leaveLine();
   }

@@ -26,9 +26,9 @@ export function refresh(options: RefreshOptions): (next: Exchange<Trip>) => Exch
     const refreshes = new Refreshes(options, next);
     return async (read) => {
       const own = options.copies.inMemory(read.jobId);
-      if (own && suits(own, read, options)) return hit(own);
+      if (own && suits(own, read, options.lifetimes)) return hit(own);
       const held = await options.copies.find(read.jobId);
-      if (held && suits(held, read, options)) return hit(held);
+      if (held && suits(held, read, options.lifetimes)) return hit(held);
       if (held?.copy.kind === 'job' && isTaken(held, read)) {
         if (read.wants.onlyIfCached) return { ...hit(held), stale: 'stale' };
         // A finished copy is always fresh: this is one of a job that runs.
@@ -40,17 +40,22 @@ export function refresh(options: RefreshOptions): (next: Exchange<Trip>) => Exch
   };
 }
 
-function hit({ copy, source }: Held): Found {
+/** What is held as the answer, as it is. */
+export function hit({ copy, source }: Held): Found {
   return { copy, source, collapsed: false };
 }
 
 /** Not older than its caller takes it. */
-function isTaken({ copy }: Held, { wants, askedAt }: Read): boolean {
+function isTaken({ copy }: Held, { wants, askedAt }: Asked): boolean {
   return copy.readAt + wants.maxAgeMs >= askedAt;
 }
 
-function suits(held: Held, read: Read, { lifetimes }: RefreshOptions): boolean {
-  return isFresh(held.copy, lifetimes) && isTaken(held, read);
+/** What of a read says which copies it takes. */
+type Asked = Pick<Read, 'wants' | 'askedAt'>;
+
+/** Whether what is held is the answer, without a look upstream. */
+export function suits(held: Held, asked: Asked, lifetimes: Lifetimes): boolean {
+  return isFresh(held.copy, lifetimes) && isTaken(held, asked);
 }
 
 /** No copy will do: there is none, or the caller takes none so old. If this fails it gets the error. */
@@ -86,7 +91,7 @@ class Refreshes {
     try {
       const waitMs = Math.min(this.options.waitMs, read.patienceMs);
       if (refresh.isLateFor(waitMs)) return { ...hit(held), stale: 'stale' };
-      const found = await refresh.within(waitMs, read.signal);
+      const found = await refresh.within(waitMs, read.gone.signal);
       if (!found) return { ...hit(held), forwarded: 'stale', stale: 'stale' };
       if (found.source !== 'upstream') return found;
       return { ...found, forwarded: 'stale', collapsed: found.collapsed || underWay !== undefined };
@@ -101,10 +106,10 @@ class Refreshes {
     const { jobId } = read;
     const { patienceMs, forecastMs } = this.options;
     if (forecastMs(known) > patienceMs) return undefined;
-    const signal = new AbortController().signal;
     const wants = { maxAgeMs: Infinity, onlyIfCached: false };
     const refresh = new RefreshUnderWay((progress) => {
-      const trip = { ...read, wants, known, strict: false, patienceMs, signal, progress };
+      const gone = new AbortController();
+      const trip = { ...read, wants, known, strict: false, patienceMs, gone, progress };
       return this.next(trip).finally(() => this.#underWay.delete(jobId));
     });
     this.#underWay.set(jobId, refresh);

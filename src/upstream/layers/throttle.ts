@@ -83,7 +83,7 @@ export class Throttle {
   }
 
   readonly layer: Layer<Flight> = (next) => async (read) => {
-    if (read.signal.aborted) throw new CallerGone();
+    if (read.gone.signal.aborted) throw new CallerGone();
     const waitMs = this.forecastMs(read);
     if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
     if (read.again) read.onWaiting();
@@ -113,7 +113,7 @@ export class Throttle {
     const turnedAway = this.#line.enter(ticket);
     turnedAway?.reject(tooMany(this.forecastMs(turnedAway.read)));
     if (turnedAway === ticket) return promise;
-    read.signal.addEventListener('abort', gone, { once: true });
+    read.gone.signal.addEventListener('abort', gone, { once: true });
     read.party.standInLine({
       forecastMs: () => this.#turnMs(this.#line.before(ticket)),
       refusal: () => this.refusal(read),
@@ -125,7 +125,7 @@ export class Throttle {
     try {
       return await promise;
     } finally {
-      read.signal.removeEventListener('abort', gone);
+      read.gone.signal.removeEventListener('abort', gone);
       read.party.leaveLine();
     }
   }
@@ -194,10 +194,11 @@ export class Throttle {
       const onWritten = (): void => {
         permit.sent();
       };
-      resolve(await next({ ...read, onWritten, signal: AbortSignal.any([read.signal, expired]) }));
+      const signal = AbortSignal.any([read.gone.signal, expired]);
+      resolve(await next({ ...read, onWritten, gone: { signal } }));
     } catch (error) {
       this.#heed(error);
-      reject(expired.aborted && !read.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
+      reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
       this.#meanCallMs += (performance.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }

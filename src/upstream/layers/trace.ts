@@ -1,13 +1,13 @@
 import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { TracedCall, Tracing } from '../../tracing/tracing.ts';
-import type { Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
+import type { Face, Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
 import { JOBS_PATH } from '../itwin-api.ts';
 import { type IssuedToken, TokenFailure } from '../token-endpoint.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** A read that is part of no trace is the gateway's own: it begins one. */
-export function tracePolls(tracing: Tracing): Layer {
+export function tracePolls(tracing: Tracing): (next: Face) => Face {
   return (next) => async (read) => {
     // A look at what is held goes nowhere.
     if (read.trace || read.wants.onlyIfCached) return next(read);
