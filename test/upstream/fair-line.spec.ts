@@ -95,6 +95,23 @@ describe('the fair line', () => {
     expect(order(line)).toEqual(expected.map(({ id }) => id));
   });
 
+  it('knows the order at every step, whoever comes, goes, comes again or joins another', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const line = new FairLine<Named>(1000);
+      const random = (below: number): number => (seed * 7919 + line.size * 104_729 + ++drawn * 31) % below;
+      let drawn = 0;
+      for (let step = 0; step < 60; step++) {
+        const caller = 'abcd'[random(4)]!;
+        if (random(5) === 0) line.next();
+        else if (random(7) === 0) line.leave([...line][0]!);
+        else if (seed > 10 && random(6) === 0) line.enter(ticket(`${step}`, [caller, 'e']));
+        else line.enter(ticket(`${step}`, [caller], random(6) === 0));
+        const expected = [...line];
+        expect(expected.map((one) => line.before(one))).toEqual(expected.map((_, index) => index));
+      }
+    }
+  });
+
   it('forgets callers of whom nobody waits', () => {
     const line = new FairLine<Named>(100);
     const waiting = ticket('a1', ['a']);
