@@ -32,4 +32,6 @@ EXPOSE 3000
 # Neither goes through a shell, so that signals reach the gateway itself; the base image's own entrypoint is a shell script.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 CMD ["node", "dist/health/check.js"]
 ENTRYPOINT ["node"]
-CMD ["dist/main.js"]
+# A small nursery, in MB: with V8's own, what reads leave behind is moved to where it is seldom collected, and the process takes
+# more than twice the memory for the same work.
+CMD ["--max-semi-space-size=4", "dist/main.js"]

@@ -10,6 +10,7 @@ class SharedFlight {
   readonly #party = new Party();
   readonly #cancel = new AbortController();
   #result: Promise<Found> | undefined;
+  #isOver = false;
   #failed: UpstreamTrace | undefined;
   /** A copy may still answer it; a call will be made; the call is on its way. */
   #phase: 'looking' | 'waiting' | 'sent' = 'looking';
@@ -38,7 +39,10 @@ class SharedFlight {
         this.#failed = trace;
       },
     };
-    this.#result = next(flight).finally(this.onEnd);
+    this.#result = next(flight).finally(() => {
+      this.#isOver = true;
+      this.onEnd();
+    });
   }
 
   /** Whether its answer is one for this trip: a strict one takes only what is called for after it came. */
@@ -71,8 +75,9 @@ class SharedFlight {
     }
   }
 
-  /** Nobody waits any more. Whoever comes next starts anew rather than join a read that is being cancelled. */
+  /** Nobody waits any more, though there is no answer yet. Whoever comes next starts anew rather than join a read that is being cancelled. */
   #abandon(): void {
+    if (this.#isOver) return;
     this.onEnd();
     this.#cancel.abort(new CallerGone());
     // Its end interests nobody now, but is an end all the same.

@@ -21,8 +21,8 @@ const FRESH_SECONDS = 5;
 /** The mean age when all jobs are read in turn, as often as the quota allows. */
 const FLOOR_MS = 5000;
 /** Until every job has been read a first time and the quota is even, in milliseconds. */
-const WARM_UP_MS = 25_000;
-const MEASURED_MS = 30_000;
+const WARM_UP_MS = 20_000;
+const MEASURED_MS = 20_000;
 
 interface Outcome {
   readonly reads: number;

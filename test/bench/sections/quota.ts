@@ -16,7 +16,7 @@ import { spread } from '../lib/statistics.ts';
 import type { Table } from '../lib/table.ts';
 
 const WINDOW_MS = 2000;
-const LIMIT = 400;
+const LIMIT = 500;
 const JOBS = 2000;
 /** What was on the wire when upstream refused, in milliseconds. */
 const ON_THE_WIRE_MS = 50;

@@ -2,8 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { DoubleProcess } from '../../support/double-process.ts';
+import { Redis } from 'ioredis';
 import { jobIds, readJob } from '../../support/reads.ts';
 import type { RedisServer } from '../../support/redis.ts';
+import { until } from '../../support/until.ts';
 import { startGateway } from '../contenders/gateway.ts';
 import { type Options, say } from '../lib/options.ts';
 import { residentBytes } from '../lib/pinned.ts';
@@ -78,16 +80,22 @@ export function scale(options: Options): Promise<Table[]> {
   });
 }
 
-/** Has every job read once, so that Redis holds it. */
+/** Reads one job, and puts what Redis then holds of it under the ids of all others too. */
 async function fill(double: DoubleProcess, redis: RedisServer, ids: readonly string[]): Promise<void> {
+  const [first = ''] = ids;
   await withResources(async (own) => {
     const { gateway } = own.use(await startGateway(double, { ...NO_LIMIT, REDIS_URL: redis.url }));
-    const rest = ids.values();
-    const readers = Array.from({ length: 100 }, async () => {
-      for (const id of rest) await readJob(gateway, id);
-    });
-    await Promise.all(readers);
+    await readJob(gateway, first);
   });
+  const client = new Redis(redis.url);
+  const [key = ''] = await client.keys(`*:job:${first}`);
+  const value = await client.getBuffer(key);
+  if (!value) throw new Error('Redis holds no copy of the job');
+  const leftMs = await client.pttl(key);
+  const pipeline = client.pipeline();
+  for (const id of ids) pipeline.set(key.replace(first, id), value, 'PX', leftMs);
+  await pipeline.exec();
+  client.disconnect();
 }
 
 async function measure(
@@ -103,12 +111,10 @@ async function measure(
     for (let index = 0; index < replicas; index++) {
       const since = performance.now();
       const core = index % Math.max(1, availableParallelism() - 1);
-      const gateway = await startGateway(
-        double,
-        { ...NO_LIMIT, REDIS_URL: redis.url, REPLICAS: String(replicas) },
-        core,
-      );
+      const env = { ...NO_LIMIT, REDIS_URL: redis.url, REPLICAS: String(replicas) };
+      const gateway = await startGateway(double, env, { core });
       started.push(own.use(gateway));
+      await untilReady(gateway.url);
       startS.push((performance.now() - since) / 1000);
     }
     const each = async (forSeconds: number): Promise<Loaded[]> =>
@@ -132,4 +138,8 @@ async function measure(
       residentMb: mean(started.map(({ pid }) => residentBytes(pid) / MB)),
     };
   });
+}
+
+async function untilReady(url: string): Promise<void> {
+  await until('it is ready', async () => (await fetch(`${url}/health/ready`)).status === 200);
 }
