@@ -40,7 +40,8 @@ export function size(least: number, most: number): z.ZodType<number, string> {
     const unit = { kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 }[match?.[2]?.toLowerCase() ?? ''];
     const value = Number(match?.[1]) * (unit ?? NaN);
     if (value >= least && value <= most) return value;
-    context.addIssue('must be a size such as 512kb, 64mb or 1gb, from 1mb to 16gb');
+    const [from, to] = [least, most].map((bytes) => `${Math.floor(bytes / 2 ** 20)}mb`);
+    context.addIssue(`must be a size such as 512kb, 64mb or 1gb, from ${from} to ${to}`);
     return z.NEVER;
   });
 }

@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
 import { redisVariables } from './redis-variables.ts';
 import { duration, isLoopback, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
@@ -147,8 +148,9 @@ export const variables = {
   },
   MEMORY_CACHE_SIZE: {
     default: '64mb',
-    about: "This process's own copies, in bytes of job documents.",
-    form: size(2 ** 20, 2 ** 34),
+    about:
+      "This process's own copies, in bytes of job documents; at most half of Node's heap (--max-old-space-size).",
+    form: size(2 ** 20, getHeapStatistics().heap_size_limit / 2),
   },
   ...redisVariables,
   REPLICAS: {

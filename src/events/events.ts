@@ -1,6 +1,6 @@
 import { toAnswer } from '../errors/answer.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
-import type { JobCopy } from '../upstream/copy.ts';
+import { bytesOf, type JobCopy } from '../upstream/copy.ts';
 import { oneLine } from './one-line.ts';
 
 /** Server-sent events (WHATWG HTML, section 9.2) of contract section 5, as bytes. */
@@ -9,7 +9,7 @@ import { oneLine } from './one-line.ts';
 const made = new WeakMap<JobCopy, Buffer>();
 
 export function jobEvent(copy: JobCopy): Buffer {
-  const event = made.get(copy) ?? Buffer.concat([JOB, oneLine(Buffer.from(copy.body, 'latin1')), END]);
+  const event = made.get(copy) ?? Buffer.concat([JOB, oneLine(bytesOf(copy.body)), END]);
   made.set(copy, event);
   return event;
 }

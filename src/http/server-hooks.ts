@@ -12,8 +12,8 @@ export interface WholeAnswer {
   readonly status: number;
   /** Its header fields, names and values in turn; with a body `content-length` is among them. */
   readonly head: string[];
-  /** Bytes, one character each. */
-  readonly body: string | undefined;
+  /** Bytes; in a string one character each. */
+  readonly body: string | Buffer | undefined;
 }
 
 declare module 'fastify' {
@@ -55,9 +55,11 @@ export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): 
   fastify.decorateReply('sendWhole', function (this: FastifyReply, { status, head, body }) {
     addFieldsOfEveryAnswer(head, this.request.id);
     if (lifecycle.phase === 'draining') head.push('connection', 'close');
-    this.hijack();
+    // Before Fastify is told: a head that Node refuses is an error as any other.
     this.raw.writeHead(status, head);
-    this.raw.end(body, 'latin1');
+    this.hijack();
+    if (typeof body === 'string') this.raw.end(body, 'latin1');
+    else this.raw.end(body);
   });
   const connections = new Connections(fastify.server);
   handleSpecialRequests(fastify, connections);

@@ -1,8 +1,8 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import type { Authenticator } from '../callers/caller.ts';
-import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import type { JobReads } from '../upstream/job-reads.ts';
 import { answerJob } from './job-answer.ts';
+import { onReads } from './on-reads.ts';
 import { wantsOf } from './wants.ts';
 
 export interface AtHandOptions {
@@ -31,11 +31,9 @@ export function answerAtHand(
       return;
     }
     request.caller = caller;
+    request.jobId = id.toLowerCase();
     request.found = found;
     reply.sendWhole(answerJob(found, activeFreshMs, headers['if-none-match']));
   };
-  fastify.addHook('onRoute', (route) => {
-    if (route.url !== `${JOBS_PATH}/:id` || !['GET', 'HEAD'].includes(String(route.method))) return;
-    route.onRequest = [route.onRequest ?? [], look].flat();
-  });
+  onReads(fastify, look);
 }

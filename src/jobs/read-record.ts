@@ -1,11 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ReadTrace, Tracing } from '../tracing/tracing.ts';
 import type { Found, UpstreamTrace } from '../upstream/exchange.ts';
-import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import { UpstreamFailure } from '../upstream/upstream-failure.ts';
+import { onReads } from './on-reads.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,17 +24,13 @@ export function recordReads(
   log: Logger,
   tracing?: Tracing,
 ): void {
-  const begin: onRequestHookHandler = (request, reply, done) => {
+  onReads(fastify, (request, reply, done) => {
     if (tracing) request.trace = tracing.read(request.method, request.headers);
     // Also comes when the caller goes away, which Fastify's own hook does not tell of.
     reply.raw.on('close', () => {
       record(request, reply, metrics, log);
     });
     done();
-  };
-  fastify.addHook('onRoute', (route) => {
-    if (route.url !== `${JOBS_PATH}/:id` || !['GET', 'HEAD'].includes(String(route.method))) return;
-    route.onRequest = [begin, route.onRequest ?? []].flat();
   });
 }
 

@@ -1,5 +1,5 @@
-import { ReadCounter } from './read-counter.ts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { ReadCounter } from './read-counter.ts';
 
 /** Seconds: from a hit to the longest wait that patience allows. */
 const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Copy, parseJob } from '../upstream/copy.ts';
+import { bytesOf, type Copy, parseJob } from '../upstream/copy.ts';
 
 /** What stands before the bytes of a document, on a line of its own. */
 const head = z.discriminatedUnion('kind', [
@@ -25,7 +25,7 @@ export function encodeCopy(copy: Copy, lifetimeMs: number): Buffer {
   const { contentType, etag, body, finished } = copy;
   return Buffer.concat([
     line({ kind: finished ? 'finished' : 'unfinished', contentType, etag, lifetimeMs }),
-    Buffer.from(body, 'latin1'),
+    bytesOf(body),
   ]);
 }
 

@@ -2,14 +2,20 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { isFinished } from './itwin-api.ts';
 
+/**
+ * Bytes; few of them as a string of one character each (`latin1`): Node sends that together with the head, a Buffer beside it. Many
+ * of them would be copied for each reader.
+ */
+export type Body = string | Buffer;
+
+/** Up to here a body is a string, in bytes: what Node writes without asking for memory. */
+const LONGEST_STRING = 16 * 1024;
+
 /** A job document as upstream sent it, with what the gateway decides by. */
 export interface JobCopy {
   readonly kind: 'job';
-  /**
-   * Upstream's bytes, one character each (`latin1`): Node sends a string together with the head, a Buffer beside it, and the bytes
-   * of a store's answer are let go of.
-   */
-  readonly body: string;
+  /** Upstream's bytes. */
+  readonly body: Body;
   readonly contentType: string;
   /** Strong entity tag of the bytes, quoted (RFC 9110 section 8.8.3); equal on every replica. */
   readonly etag: string;
@@ -53,13 +59,17 @@ export function parseJob(body: Buffer, contentType: string, readAt: number): Job
   const { state, iTwinId } = parsed.data.job;
   return {
     kind: 'job',
-    body: body.toString('latin1'),
+    body: body.length <= LONGEST_STRING ? body.toString('latin1') : body,
     contentType,
     etag: entityTag(body),
     finished: typeof state === 'string' && isFinished(state),
     iTwinId: typeof iTwinId === 'string' ? iTwinId.toLowerCase() : undefined,
     readAt,
   };
+}
+
+export function bytesOf(body: Body): Buffer {
+  return typeof body === 'string' ? Buffer.from(body, 'latin1') : body;
 }
 
 function entityTag(body: Buffer): string {

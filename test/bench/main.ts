@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { fillPage } from './lib/page.ts';
 import { machine } from './lib/machine.ts';
 import { FULL, say, SHORT } from './lib/options.ts';
+import { stayWithOthers } from './lib/pinned.ts';
 import { markdown } from './lib/table.ts';
 import { SECTIONS } from './sections.ts';
 
@@ -20,7 +21,14 @@ if (unknown.length > 0) {
   say(`There is no section ${unknown.join(', ')}: the sections are ${Object.keys(SECTIONS).join(', ')}.`);
   process.exit(2);
 }
+if (values.short && values.write) {
+  say('What the short form measures is not worth keeping: --write goes without --short.');
+  process.exit(2);
+}
 const names = positionals.length > 0 ? positionals : Object.keys(SECTIONS);
+
+stayWithOthers();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 for (const name of names) {
   const tables = await SECTIONS[name]!(values.short ? SHORT : FULL);

@@ -53,7 +53,9 @@ describe('the queue', () => {
       callers: [busy, other],
       env: { ...LONG, UPSTREAM_CONCURRENCY: '2', QUEUE_LIMIT: '20' },
     });
-    const flood = jobIds(30).map((id) => readJob(gateway, id, { caller: busy }));
+    const flood = jobIds(2).map((id) => readJob(gateway, id, { caller: busy }));
+    await double.arrived(2);
+    flood.push(...jobIds(28).map((id) => readJob(gateway, id, { caller: busy })));
     await untilRefused(gateway, 8);
     const others = jobIds(5).map((id) => readJob(gateway, id, { caller: other }));
     await untilRefused(gateway, 8 + 5);

@@ -50,7 +50,7 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-const bodyOf = (copy: Copy): string => (copy.kind === 'job' ? copy.body : 'missing');
+const bodyOf = (copy: Copy): string => (copy.kind === 'job' ? copy.body.toString() : 'missing');
 const body = (state: string): string => `{"job":{"state":"${state}"}}`;
 const job = (state: string, ageMs = 0): Copy =>
   parseJob(Buffer.from(body(state)), 'application/json', performance.now() - ageMs)!;

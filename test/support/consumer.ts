@@ -21,15 +21,19 @@ export class Consumer {
   }
 
   async #run(double: DoubleProcess, token: string, everyMs: number): Promise<void> {
+    const calls: Promise<unknown>[] = [];
     let due = performance.now();
     while (this.#running) {
       const [id = ''] = jobIds(1);
       this.ids.add(id);
       const headers = { authorization: `Bearer ${token}` };
-      await (await fetch(`${double.url}/contextcapture/jobs/${id}`, { headers })).arrayBuffer();
-      due = Math.max(due + everyMs, performance.now());
+      calls.push(
+        fetch(`${double.url}/contextcapture/jobs/${id}`, { headers }).then((answer) => answer.arrayBuffer()),
+      );
+      due += everyMs;
       await delay(Math.max(0, due - performance.now()));
     }
+    await Promise.all(calls);
   }
 }
 

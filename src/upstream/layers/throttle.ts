@@ -4,14 +4,12 @@ import type { Budget, Permit } from '../../budget/budget.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
+import { Bell } from '../bell.ts';
 import { Line, type Ticket } from '../line.ts';
 import { tooMany } from '../party.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/**
- * Longest that a slot is held for the budget's "go" before it is given back, in milliseconds: so that a slot's life is
- * bounded however long the budget says no.
- */
+/** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
 const LONGEST_ASKING_MS = 1000;
 
 /** How much the newest call counts in the mean of how long calls take. */
@@ -43,8 +41,7 @@ interface Waiting extends Ticket {
 
 /** A read that may be sent. */
 interface Going {
-  /** None when the last one has left meanwhile. */
-  readonly ticket: Waiting | undefined;
+  readonly ticket: Waiting | undefined; // None when the last one has left meanwhile.
   readonly permit: Permit;
 }
 
@@ -65,6 +62,7 @@ export class Throttle {
   #meanCallMs = 0;
   /** Resolves when the last asker has had its turn. */
   #turns: Promise<unknown> = Promise.resolve();
+  readonly #entered = new Bell();
   #gettingReady = false;
 
   constructor(
@@ -121,6 +119,7 @@ export class Throttle {
         this.#line.callersChanged(ticket);
       },
     });
+    this.#entered.ring();
     this.#takeSlots();
     try {
       return await promise;
@@ -130,10 +129,10 @@ export class Throttle {
     }
   }
 
-  /** As many askers as there are reads for, and slots. */
+  /** As many askers as there are reads for, and slots; one even for none: Bottleneck takes some 5 ms, which the next read is spared. */
   #takeSlots(): void {
-    const { concurrency } = this.options;
-    while (this.#asking < Math.min(this.#line.size, concurrency - this.#underWay)) {
+    const free = this.options.concurrency - this.#underWay;
+    while (this.#asking < Math.min(Math.max(1, this.#line.size), free)) {
       this.#asking++;
       this.#bottleneck
         .schedule({ expiration: this.#expiration }, () => this.#useSlot())
@@ -159,9 +158,11 @@ export class Throttle {
   /** Waits until a read may be sent, and takes the next in line. Never rejects. */
   async #nextToSend(until: number): Promise<Going | undefined> {
     try {
-      while (this.#line.size > 0 && performance.now() < until) {
-        await this.#ready();
+      while (performance.now() < until) {
+        if (this.#line.size === 0) await this.#entered.rung(until - performance.now());
         if (this.#line.size === 0) break;
+        await this.#ready();
+        if (this.#line.size === 0) continue;
         const answer = await this.budget.ask(this.#line.size);
         if (typeof answer !== 'number') return { ticket: this.#line.next(), permit: answer };
         if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);

@@ -20,14 +20,12 @@ export type QuotaClient = (task: QuotaTask) => Promise<number>;
 const CONCURRENCY = 10;
 const RETRIES = 3;
 
-/** axios-retry: its own backoff, which heeds Retry-After, and 429 among what is tried again (README, "Usage"). */
+/** axios-retry: its own backoff, and its own idea of what is tried again; both heed 429 and Retry-After (README, "Usage"). */
 export const withAxiosRetry: QuotaClient = (task) => {
   const api = client(task);
   axiosRetry(api, {
     retries: RETRIES,
     retryDelay: (count, error) => axiosRetry.exponentialDelay(count, error),
-    retryCondition: (error) =>
-      axiosRetry.isNetworkOrIdempotentRequestError(error) || error.response?.status === 429,
   });
   return failures(task, (jobId) => read(api, jobId));
 };

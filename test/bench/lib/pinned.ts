@@ -1,28 +1,42 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-/** The core for what is measured, and the one for all else: load, upstream, Redis. */
+/** The core for what is measured, and the one for all else: load, upstream, Redis, and what measures. */
 export const MEASURED = 0;
 export const OTHERS = 1;
 
-/** Whether processes can be kept on cores of their own here. */
-export const canPin = availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0;
+/** Whether processes can be kept on these cores here. */
+export const canPin = [MEASURED, OTHERS].every(
+  (core) => spawnSync('taskset', ['-c', String(core), 'true']).status === 0,
+);
+
+/** Keeps this process, and what it starts without another word, from the core for what is measured. */
+export function stayWithOthers(): void {
+  if (canPin) spawnSync('taskset', ['-c', '-p', String(OTHERS), String(process.pid)]);
+}
 
 /** A command that stays on one core, where the system allows that. */
 export function pinned(core: number, command: readonly string[]): string[] {
   return canPin ? ['taskset', '-c', String(core), ...command] : [...command];
 }
 
-/** Starts something that is measured, on its core. What it writes to stderr is shown. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Starts something that is measured, on its core. What it writes to stderr is shown. It ends with this process at the latest. */
 export function startPinned(command: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
   const [program = '', ...args] = pinned(MEASURED, command);
-  return spawn(program, args, {
+  const child = spawn(program, args, {
     env: { ...env, PATH: pathWithSbin() },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
 }
 
 /** Debian has servers where only root looks. */
@@ -45,22 +59,24 @@ export async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Linux counts processor time in hundredths of a second. */
-const TICK_MS = 10;
+/** Only Linux tells of other processes this way; elsewhere such figures are missing. */
+const knowsProcesses = existsSync('/proc/self/task');
 
-/** Processor time that a process and its children have had, in milliseconds (proc(5)). */
+/** Processor time that a process and its children have had, in milliseconds (the kernel's sched-stats.rst). */
 export function cpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const own = (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-  return own + childrenOf(pid).reduce((sum, child) => sum + cpuMs(child), 0);
+  if (!knowsProcesses) return NaN;
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const [nanoseconds = ''] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ');
+    return Number(nanoseconds) / 1e6;
+  });
+  return [...threads, ...childrenOf(pid).map(cpuMs)].reduce((sum, ms) => sum + ms, 0);
 }
 
-/** Resident memory of a process and its children, in bytes. */
+/** Resident memory of a process and its children, in bytes (proc(5)). */
 export function residentBytes(pid: number): number {
+  if (!knowsProcesses) return NaN;
   const kilobytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? 0;
-  const own = Number(kilobytes) * 1024;
-  return own + childrenOf(pid).reduce((sum, child) => sum + residentBytes(child), 0);
+  return childrenOf(pid).reduce((sum, child) => sum + residentBytes(child), Number(kilobytes) * 1024);
 }
 
 function childrenOf(pid: number): number[] {

@@ -35,8 +35,12 @@ export class Resources {
     return redis;
   }
 
+  /** All of them, even when one will not. */
   async end(): Promise<void> {
-    for (let end = this.#ends.pop(); end; end = this.#ends.pop()) await end();
+    const faults: unknown[] = [];
+    for (let end = this.#ends.pop(); end; end = this.#ends.pop())
+      await end().catch((fault: unknown) => faults.push(fault));
+    if (faults.length > 0) throw new AggregateError(faults, 'what was started has not ended in order');
   }
 }
 

@@ -47,8 +47,10 @@ function numberOf(cell: Cell): number {
   return typeof cell === 'number' ? cell : 0;
 }
 
-/** Three digits that say something; of larger numbers all before the point. */
+/** Whole numbers as they are; of others three digits that say something, of larger ones all before the point. */
 function rounded(number: number): string {
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(number) || 1)));
+  if (!Number.isFinite(number)) return '–';
+  if (Number.isInteger(number)) return String(number);
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(number))));
   return number.toFixed(Math.min(digits, 3));
 }

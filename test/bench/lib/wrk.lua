@@ -1,19 +1,13 @@
--- Reads one path, or those in a file at random; at the end one line of JSON.
-local paths = {}
-
+-- Reads one path, or those in a file at random; at the end one line of JSON. Requests are made before the load begins.
 function init(args)
-  if args[1] then
-    for line in io.lines(args[1]) do paths[#paths + 1] = line end
-    math.randomseed(os.time())
-  end
+  if not args[1] then return end
+  local requests = {}
+  for path in io.lines(args[1]) do requests[#requests + 1] = wrk.format(nil, path) end
+  math.randomseed(os.time())
+  function request() return requests[math.random(#requests)] end
 end
 
-function request()
-  if #paths == 0 then return wrk.format() end
-  return wrk.format(nil, paths[math.random(#paths)])
-end
-
-function done(summary, latency, requests)
+function done(summary, latency)
   local errors = summary.errors
   io.write(string.format('{"requests":%d,"tookUs":%d,"failed":%d,"p50Us":%d,"p99Us":%d}\n',
     summary.requests, summary.duration,

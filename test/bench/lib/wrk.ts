@@ -23,7 +23,7 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Connections, each with one request under way at a time. */
   readonly connections: number;
-  /** A file of paths that are read in turn, in place of the URL's own. */
+  /** A file of paths that are read at random, in place of the URL's own. */
   readonly paths?: string;
 }
 

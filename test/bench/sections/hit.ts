@@ -67,6 +67,7 @@ async function start(resources: Resources, double: DoubleProcess, jobId: string)
   const contenders: Contender[] = [
     gateway,
     resources.use(await startBare('bare node:http', 'bare-http.ts', samplePath)),
+    resources.use(await startBare('bare node:http, Buffer', 'bare-http.ts', samplePath, 'buffer')),
     resources.use(await startBare('bare Fastify', 'bare-fastify.ts', samplePath)),
     resources.use(await startBare('Nest on Fastify', 'bare-nest.ts', samplePath)),
   ];
@@ -100,19 +101,29 @@ async function measure(
 }
 
 function table(rounds: ReadonlyMap<Contender, readonly Round[]>): Table {
-  const [, bare = []] = [...rounds].find(([{ name }]) => name === 'bare node:http') ?? [];
+  const roundsOf = (wanted: string): readonly Round[] =>
+    [...rounds].find(([{ name }]) => name === wanted)?.[1] ?? [];
   const rows = [...rounds].map(([{ name }, of]) => {
     const column = (pick: (round: Round) => number) => spread(of.map(pick));
-    const ofBare = (pick: (round: Round) => number) =>
-      median(of.map((round, index) => pick(round) / pick(bare[index] ?? round)));
+    /** Round by round beside another's: the median of the ratios. */
+    const beside = (other: string, ratio: (own: Round, others: Round) => number) => {
+      const others = roundsOf(other);
+      return others.length === 0
+        ? undefined
+        : median(of.map((round, index) => ratio(round, others[index] ?? round)));
+    };
     return [
       name,
       column(({ perSecond }) => perSecond),
-      ofBare(({ perSecond }) => perSecond),
-      column(({ cpuUs }) => cpuUs),
+      beside('bare node:http', (own, bare) => own.perSecond / bare.perSecond),
       column(({ p50Ms }) => p50Ms),
       column(({ p99Ms }) => p99Ms),
-      ofBare(({ p99Ms }) => p99Ms),
+      beside('bare node:http', (own, bare) => own.p99Ms / bare.p99Ms),
+      column(({ cpuUs }) => cpuUs),
+      beside('nginx', (own, nginx) => nginx.cpuUs / own.cpuUs),
+      beside('Varnish', (own, varnish) => varnish.cpuUs / own.cpuUs),
+      // Below 1 the load is what gives first, not the server.
+      column(({ perSecond, cpuUs }) => (perSecond * cpuUs) / 1e6),
       of.reduce((sum, { failed }) => sum + failed, 0),
     ];
   });
@@ -122,10 +133,13 @@ function table(rounds: ReadonlyMap<Contender, readonly Round[]>): Table {
       'server',
       'reads/s',
       'of bare node:http',
-      'CPU a read, µs',
       'p50, ms',
       'p99, ms',
-      'p99 of bare node:http',
+      'p99, of bare node:http',
+      'CPU a read, µs',
+      'reads per CPU, of nginx',
+      'of Varnish',
+      'core busy',
       'failed',
     ],
     rows,

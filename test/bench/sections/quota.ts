@@ -1,7 +1,6 @@
 import { Consumer, tokenFrom } from '../../support/consumer.ts';
 import type { DoubleProcess, ToldCall } from '../../support/double-process.ts';
 import { jobIds, readJob } from '../../support/reads.ts';
-import { usedAfterFirstWindow } from '../../support/windows.ts';
 import { startGateway } from '../contenders/gateway.ts';
 import {
   type QuotaClient,
@@ -38,7 +37,6 @@ const CASES: readonly Case[] = [
 
 interface Outcome {
   readonly seconds: number;
-  /** The part of the limit (of what the other consumer leaves) that was used, from one window after the first call to the last. */
   readonly used: number;
   readonly refused: number;
   readonly failed: number;
@@ -93,8 +91,8 @@ function throughGateway(double: DoubleProcess, { jobIds: ids, limit }: QuotaTask
 }
 
 function measure({ kind, halfEaten }: Case, run: Run, jobs: number): Promise<Outcome> {
-  return withResources(async (own) => {
-    const double = await own.double(
+  return withResources(async (resources) => {
+    const double = await resources.double(
       { DOUBLE_LIMITS: `${LIMIT}/${WINDOW_MS}ms`, DOUBLE_WINDOW_KIND: kind, DOUBLE_UNKNOWN_JOBS: 'make' },
       { latencyMs: [5, 25] },
     );
@@ -108,20 +106,34 @@ function measure({ kind, halfEaten }: Case, run: Run, jobs: number): Promise<Out
       windowMs: WINDOW_MS,
     });
     await other?.stop();
-    const calls = (await double.told()).filter(({ jobId }) => !other?.ids.has(jobId));
-    return { ...outcomeOf(calls, halfEaten ? LIMIT / 2 : LIMIT), failed };
+    const told = await double.told();
+    const [own, others] = [false, true].map((isOther) =>
+      told.filter(({ jobId }) => (other?.ids.has(jobId) ?? false) === isOther),
+    );
+    return { ...outcomeOf(own ?? [], others ?? []), failed };
   });
 }
 
-function outcomeOf(calls: readonly ToldCall[], limit: number): Omit<Outcome, 'failed'> {
-  const answered = calls.filter(({ status }) => status === 200);
+function outcomeOf(calls: readonly ToldCall[], others: readonly ToldCall[]): Omit<Outcome, 'failed'> {
   const refusals = calls.filter(({ refusedForMs }) => refusedForMs !== undefined);
   return {
     seconds: ((calls.at(-1)?.at ?? 0) - (calls[0]?.at ?? 0)) / 1000,
-    used: usedAfterFirstWindow(answered, { limit, windowMs: WINDOW_MS }),
+    used: partUsed(calls, others),
     refused: refusals.length,
     whileClosed: sentWhileClosed(calls),
   };
+}
+
+/**
+ * The part that was used of what the others left of the limit, in the whole windows from one window after the first call on: a last
+ * window that is not whole says more of when the jobs ran out.
+ */
+function partUsed(calls: readonly ToldCall[], others: readonly ToldCall[]): number {
+  const from = (calls[0]?.at ?? 0) + WINDOW_MS;
+  const windows = Math.floor(((calls.at(-1)?.at ?? 0) - from) / WINDOW_MS);
+  const admitted = (of: readonly ToldCall[]): number =>
+    of.filter(({ at, status }) => status === 200 && at >= from && at < from + windows * WINDOW_MS).length;
+  return admitted(calls) / (windows * LIMIT - admitted(others));
 }
 
 /** Calls that came after a refusal and before the time that it named, those on the wire at that moment aside. */

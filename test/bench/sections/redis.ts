@@ -14,20 +14,20 @@ interface Use {
   readonly us: number;
 }
 
+/** Processor time of the whole process; the time of a script holds that of its commands. */
+const PROCESS = 'the whole process';
+
 /** What a read that goes upstream asks of Redis: each of its commands, by Redis' own count. */
 export async function redisUse(options: Options): Promise<Table[]> {
   const rounds: Map<string, Use>[] = [];
   for (let round = 0; round < options.rounds; round++) rounds.push(await measure(options.short ? 50 : READS));
-  const names = [...new Set(rounds.flatMap((round) => [...round.keys()]))].sort();
+  const names = [...new Set(rounds.flatMap((round) => [...round.keys()]))];
   const column = (pick: (round: Map<string, Use>) => number) => spread(rounds.map(pick));
   const rows = names.map((name) => [
     name,
     column((round) => round.get(name)?.calls ?? 0),
     column((round) => round.get(name)?.us ?? 0),
   ]);
-  const sum = (field: keyof Use) =>
-    column((round) => [...round.values()].reduce((all, use) => all + use[field], 0));
-  rows.push(['all', sum('calls'), sum('us')]);
   say(`redis: ${JSON.stringify(rows.at(-1))}`);
   return [{ name: 'redis', columns: ['command', 'a read', 'Redis busy, µs a read'], rows }];
 }
@@ -42,6 +42,7 @@ function measure(reads: number): Promise<Map<string, Use>> {
     const client = new Redis(server.url);
     own.use({ stop: async () => client.disconnect() });
     await client.config('RESETSTAT');
+    const before = await processorUs(client);
     for (const id of jobIds(reads)) await readJob(gateway, id);
     const stats = await client.info('commandstats');
     const uses = [...stats.matchAll(/^cmdstat_([\w|]+):calls=(\d+),usec=(\d+)/gm)]
@@ -51,6 +52,13 @@ function measure(reads: number): Promise<Map<string, Use>> {
         ([, name = '', calls, us]) =>
           [name, { calls: Number(calls) / reads, us: Number(us) / reads }] as const,
       );
-    return new Map(uses);
+    const us = ((await processorUs(client)) - before) / reads;
+    return new Map([...uses, [PROCESS, { calls: 0, us }]]);
   });
+}
+
+/** What Redis' process has had of the processor, in microseconds. */
+async function processorUs(client: Redis): Promise<number> {
+  const times = [...(await client.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)];
+  return times.reduce((sum, [, seconds]) => sum + 1e6 * Number(seconds), 0);
 }

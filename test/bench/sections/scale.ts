@@ -8,7 +8,7 @@ import type { RedisServer } from '../../support/redis.ts';
 import { until } from '../../support/until.ts';
 import { startGateway } from '../contenders/gateway.ts';
 import { type Options, say } from '../lib/options.ts';
-import { residentBytes } from '../lib/pinned.ts';
+import { MEASURED, OTHERS, residentBytes } from '../lib/pinned.ts';
 import { withResources } from '../lib/resources.ts';
 import { mean, spread } from '../lib/statistics.ts';
 import type { Table } from '../lib/table.ts';
@@ -17,6 +17,10 @@ import { load, type Loaded } from '../lib/wrk.ts';
 const REPLICAS = [1, 2, 4];
 const CACHED = [0, 10_000, 100_000];
 const MB = 2 ** 20;
+/** One replica each, as far as there are any: all but the one of the load. */
+const CORES = Array.from({ length: availableParallelism() }, (_, core) => core).filter(
+  (core) => core !== OTHERS,
+);
 /** All share one limit that is never met. */
 const NO_LIMIT = { UPSTREAM_LIMITS: '1000000/1s', UPSTREAM_CONCURRENCY: '100', QUEUE_LIMIT: '10000' };
 
@@ -24,6 +28,7 @@ interface Outcome {
   readonly startS: number;
   readonly perSecond: number;
   readonly p99Ms: number;
+  readonly failed: number;
   /** Of each replica, after the load. */
   readonly residentMb: number;
 }
@@ -58,6 +63,7 @@ export function scale(options: Options): Promise<Table[]> {
           column('startS'),
           column('perSecond'),
           column('p99Ms'),
+          column('failed'),
           column('residentMb'),
         ]);
         say(`scale: ${replicas} replicas, ${cached} jobs: ${JSON.stringify(outcomes.at(-1))}`);
@@ -72,6 +78,7 @@ export function scale(options: Options): Promise<Table[]> {
           'start to ready, s',
           'reads/s, all',
           'p99, ms',
+          'failed',
           'RSS of each, MB',
         ],
         rows,
@@ -110,7 +117,7 @@ async function measure(
     const startS: number[] = [];
     for (let index = 0; index < replicas; index++) {
       const since = performance.now();
-      const core = index % Math.max(1, availableParallelism() - 1);
+      const core = CORES[index % CORES.length] ?? MEASURED;
       const env = { ...NO_LIMIT, REDIS_URL: redis.url, REPLICAS: String(replicas) };
       const gateway = await startGateway(double, env, { core });
       started.push(own.use(gateway));
@@ -135,6 +142,7 @@ async function measure(
       startS: mean(startS),
       perSecond: loaded.reduce((sum, { perSecond }) => sum + perSecond, 0),
       p99Ms: Math.max(...loaded.map(({ p99Ms }) => p99Ms)),
+      failed: loaded.reduce((sum, { failed }) => sum + failed, 0),
       residentMb: mean(started.map(({ pid }) => residentBytes(pid) / MB)),
     };
   });
