@@ -30,16 +30,16 @@ export function encodeCopy(copy: Copy, lifetimeMs: number): Buffer {
 }
 
 /**
- * Bytes → the copy, or nothing when they are not what was stored: the entity tag doubles as a checksum.
+ * Bytes → the copy, or nothing when they are not what was stored for this job: the entity tag doubles as a checksum.
  * @param remainingMs what the store says is left of its lifetime: from there comes its age
  */
-export function decodeCopy(bytes: Buffer, remainingMs: number): Copy | undefined {
+export function decodeCopy(jobId: string, bytes: Buffer, remainingMs: number): Copy | undefined {
   const end = bytes.subarray(0, LONGEST_HEAD).indexOf(NEWLINE);
   const parsed = head.safeParse(parseJson(bytes.subarray(0, Math.max(0, end)).toString()));
   if (!parsed.success) return undefined;
   const readAt = performance.now() - Math.max(0, parsed.data.lifetimeMs - remainingMs);
   if (parsed.data.kind === 'missing') return { kind: 'missing', readAt };
-  const copy = parseJob(bytes.subarray(end + 1), parsed.data.contentType, readAt);
+  const copy = parseJob(jobId, bytes.subarray(end + 1), parsed.data.contentType, readAt);
   return copy?.etag === parsed.data.etag ? copy : undefined;
 }
 

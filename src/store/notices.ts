@@ -13,7 +13,12 @@ const notice = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('waiting') }),
   z.object({ kind: z.literal('free') }),
   z.object({ kind: z.literal('forgotten') }),
-  z.object({ kind: z.literal('stored'), finished: z.boolean(), missing: z.boolean() }),
+  z.object({
+    kind: z.literal('stored'),
+    finished: z.boolean(),
+    missing: z.boolean(),
+    etag: z.string().optional(),
+  }),
   z.object({
     kind: z.literal('failed'),
     status: z.number().int().min(400).max(599),

@@ -26,7 +26,7 @@ export function meetReplicas(
 ): Replicas {
   const channel = noticeChannel(keyPrefix);
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault, onAnswered });
-  const told: ((jobId: string, finished: boolean) => void)[] = [];
+  const told: Parameters<Announcements>[0][] = [];
   const forgetting: ((jobId: string) => void)[] = [];
   const ears = subscriber(redis);
   ears.subscribe(channel, (message) => {
@@ -36,7 +36,7 @@ export function meetReplicas(
     const isGone = said.kind === 'forgotten' || (said.kind === 'failed' && said.error.status === 403);
     if (isGone) for (const forget of forgetting) forget(jobId);
     if (said.kind === 'forgotten') return;
-    if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished);
+    if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished, said.etag);
     leases.heard(jobId, said);
   });
   return {

@@ -39,8 +39,12 @@ export class CachedCopies implements SharedCopies {
       return undefined;
     });
     if (stored?.remainingMs === undefined) return undefined;
-    const copy = decodeCopy(stored.bytes, stored.remainingMs);
-    if (!copy) this.options.onFault('decode');
+    const copy = decodeCopy(jobId, stored.bytes, stored.remainingMs);
+    if (!copy) {
+      this.options.onFault('decode');
+      // A value that begins like a finished job would keep later documents out for its whole life.
+      await this.drop(jobId);
+    }
     return copy && remainingMs(copy, this.options.lifetimes) > 0 ? copy : undefined;
   }
 

@@ -18,8 +18,10 @@ export interface SharedCopies {
   drop(jobId: string): Promise<void>;
 }
 
-/** Takes who is to be told of each job that another replica has read, and whether it found it finished. */
-export type Announcements = (tell: (jobId: string, finished: boolean) => void) => void;
+/** Takes who is to be told of each job that a replica has read, whether it found it finished, and the tag of the document. */
+export type Announcements = (
+  tell: (jobId: string, finished: boolean, etag: string | undefined) => void,
+) => void;
 
 export type CopyListener = (copy: Copy) => void;
 
@@ -52,10 +54,11 @@ export class Copies {
       maxSize: options.maxBytes,
       sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
     });
-    // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it.
-    options.onReadElsewhere?.((jobId, finished) => {
+    // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it, nor another
+    // document of the end, which a caller has had replaced.
+    options.onReadElsewhere?.((jobId, finished, etag) => {
       const held = this.#memory.peek(jobId);
-      if (finished && held && !isFinishedJob(held)) this.#memory.delete(jobId);
+      if (finished && held && !isSameEnd(held, etag)) this.#memory.delete(jobId);
       // A look that is under way may bring what was there before.
       this.#looking.delete(jobId);
       if (this.#watchers.has(jobId)) void this.find(jobId);
@@ -129,6 +132,11 @@ export class Copies {
     this.#memory.delete(jobId);
     await this.#options.shared?.drop(jobId);
   }
+}
+
+/** @param etag of the document that a replica has stored of a finished job; nothing: it did not say */
+function isSameEnd(held: Copy, etag: string | undefined): boolean {
+  return held.kind === 'job' && held.finished && (etag === undefined || held.etag === etag);
 }
 
 /** Time decides, but nothing that is not finished is newer than what is. */

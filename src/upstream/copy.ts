@@ -41,13 +41,21 @@ export function isFinishedJob(copy: Copy): boolean {
 
 /** All that is read of a document; everything else passes through untouched. */
 export const jobDocument = z.object({
-  job: z.looseObject({ state: z.unknown().optional(), iTwinId: z.unknown().optional() }),
+  job: z.looseObject({ id: z.string(), state: z.unknown().optional(), iTwinId: z.unknown().optional() }),
 });
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Makes a copy of a document, or nothing when the bytes hold no job. */
-export function parseJob(body: Buffer, contentType: string, readAt: number): JobCopy | undefined {
+/**
+ * Makes a copy of a document, or nothing when the bytes do not hold the job that was asked for.
+ * @param jobId in lower case; the document may write it in any letter case
+ */
+export function parseJob(
+  jobId: string,
+  body: Buffer,
+  contentType: string,
+  readAt: number,
+): JobCopy | undefined {
   let json: unknown;
   try {
     json = JSON.parse(utf8.decode(body));
@@ -56,7 +64,8 @@ export function parseJob(body: Buffer, contentType: string, readAt: number): Job
   }
   const parsed = jobDocument.safeParse(json);
   if (!parsed.success) return undefined;
-  const { state, iTwinId } = parsed.data.job;
+  const { id, state, iTwinId } = parsed.data.job;
+  if (id.toLowerCase() !== jobId) return undefined;
   return {
     kind: 'job',
     body: body.length <= LONGEST_STRING ? body.toString('latin1') : body,

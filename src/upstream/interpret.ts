@@ -17,11 +17,12 @@ export interface Reply {
   readonly body: Buffer;
 }
 
-/** What an answer says: a copy, or else a thrown {@link UpstreamFailure} (contract section 4). */
-export function interpret(reply: Reply, readAt: number): Copy {
+/** What an answer says of a job: a copy, or else a thrown {@link UpstreamFailure} (contract section 4). */
+export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
   const { status } = reply;
-  if (status >= 200 && status < 300) return jobIn(reply, readAt);
   switch (status) {
+    case 200:
+      return jobIn(jobId, reply, readAt);
     case 404:
       return { kind: 'missing', readAt };
     case 400:
@@ -42,7 +43,8 @@ export function interpret(reply: Reply, readAt: number): Copy {
     case 504:
       throw failed(reply, 'transient', 'UpstreamError');
     default:
-      throw failed(reply, 'final', 'UpstreamError');
+      // Another success is not a whole document: 206 is a part of one, 203 somebody else's version of one.
+      throw failed(reply, 'final', status < 300 ? 'InvalidUpstreamResponse' : 'UpstreamError');
   }
 }
 
@@ -51,8 +53,8 @@ export function traceOf({ status, correlationId }: Pick<Reply, 'status' | 'corre
   return correlationId === undefined ? { status } : { status, correlationId };
 }
 
-function jobIn(reply: Reply, readAt: number): Copy {
-  const copy = parseJob(reply.body, reply.contentType ?? 'application/json', readAt);
+function jobIn(jobId: string, reply: Reply, readAt: number): Copy {
+  const copy = parseJob(jobId, reply.body, reply.contentType ?? 'application/json', readAt);
   if (!copy) throw failed(reply, 'final', 'InvalidUpstreamResponse');
   return copy;
 }

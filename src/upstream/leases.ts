@@ -2,8 +2,16 @@ import type { GatewayError } from '../errors/gateway-error.ts';
 
 /** How a flight has ended. `free`: without an answer for others. */
 export type Outcome =
-  /** `missing`: there is no such job, which may be remembered for no time at all. */
-  | { readonly kind: 'stored'; readonly finished: boolean; readonly missing: boolean }
+  /**
+   * `missing`: there is no such job, which may be remembered for no time at all. `etag`: which document of a finished job
+   * was stored; nothing from a gateway that does not say.
+   */
+  | {
+      readonly kind: 'stored';
+      readonly finished: boolean;
+      readonly missing: boolean;
+      readonly etag?: string | undefined;
+    }
   | { readonly kind: 'failed'; readonly error: GatewayError }
   | { readonly kind: 'free' };
 

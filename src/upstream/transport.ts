@@ -44,7 +44,7 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: Tran
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
     return {
-      copy: interpret(reply, since),
+      copy: interpret(read.jobId, reply, since),
       source: 'upstream',
       collapsed: false,
       upstream: traceOf(reply),

@@ -51,9 +51,9 @@ afterEach(() => {
 });
 
 const bodyOf = (copy: Copy): string => (copy.kind === 'job' ? copy.body.toString() : 'missing');
-const body = (state: string): string => `{"job":{"state":"${state}"}}`;
+const body = (state: string): string => `{"job":{"id":"a-job","state":"${state}"}}`;
 const job = (state: string, ageMs = 0): Copy =>
-  parseJob(Buffer.from(body(state)), 'application/json', performance.now() - ageMs)!;
+  parseJob('a-job', Buffer.from(body(state)), 'application/json', performance.now() - ageMs)!;
 const tooMany = (retryAfterMs: number): GatewayError => GatewayError.of('TooManyRequests', { retryAfterMs });
 
 describe('the poll of a job', () => {

@@ -67,11 +67,12 @@ function open(response: Response): Response {
 }
 
 function tell(state: string): void {
-  const copy = parseJob(Buffer.from(`{"job":{"state":"${state}"}}`), 'application/json', performance.now())!;
+  const copy = parseJob('a-job', Buffer.from(document(state)), 'application/json', performance.now())!;
   for (const listener of listeners) listener({ copy });
 }
 
-const event = (state: string): string => `event: job\ndata: {"job":{"state":"${state}"}}\n\n`;
+const document = (state: string): string => `{"job":{"id":"a-job","state":"${state}"}}`;
+const event = (state: string): string => `event: job\ndata: ${document(state)}\n\n`;
 
 describe('a stream', () => {
   it('has a comment every 15 s, and is open as long as its reader takes it', () => {

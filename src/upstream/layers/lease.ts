@@ -87,10 +87,9 @@ async function lead(next: Exchange<Flight>, read: Flight, held: Lease, news: New
   };
   try {
     const found = await next({ ...read, onSent, onWaiting, heardOfEnd: () => news.finished });
-    const finished = isFinishedJob(found.copy);
-    const told = held.release({ kind: 'stored', finished, missing: found.copy.kind === 'missing' });
+    const told = held.release(storedOutcome(found.copy));
     // Whoever hears of the end from here must not find an earlier state elsewhere.
-    if (finished) await told;
+    if (isFinishedJob(found.copy)) await told;
     return found;
   } catch (error) {
     void held.release(outcomeOf(error));
@@ -101,8 +100,7 @@ async function lead(next: Exchange<Flight>, read: Flight, held: Lease, news: New
 /** Reads for this replica; of a job's end the others hear all the same. */
 async function goAlone(next: Exchange<Flight>, read: Flight, leases: Leases, news: News): Promise<Found> {
   const found = await next({ ...read, heardOfEnd: () => news.finished });
-  const finished = isFinishedJob(found.copy);
-  if (finished) await leases.tell(read.jobId, { kind: 'stored', finished, missing: false });
+  if (isFinishedJob(found.copy)) await leases.tell(read.jobId, storedOutcome(found.copy));
   return found;
 }
 
@@ -131,6 +129,11 @@ async function follow(
   } finally {
     read.party.leaveLine();
   }
+}
+
+function storedOutcome(copy: Copy): Outcome {
+  const missing = copy.kind === 'missing';
+  return { kind: 'stored', finished: isFinishedJob(copy), missing, etag: missing ? undefined : copy.etag };
 }
 
 /** What upstream said is the answer to all who waited; that this replica's own waiters had no patience concerns nobody else. */

@@ -44,7 +44,7 @@ async function addHitPath(bench: Bench): Promise<void> {
     await built<typeof import('../../../src/callers/known-callers.ts')>('callers/known-callers.js');
   const { KeyRing } = await built<typeof import('../../../src/callers/key-ring.ts')>('callers/key-ring.js');
   const body = jobDocument(JOB_ID, {}, [{ state: 'success', at: Date.now() }]);
-  const copy = parseJob(body, 'application/json', performance.now());
+  const copy = parseJob(JOB_ID, body, 'application/json', performance.now());
   if (!copy) throw new Error('the sample is no job');
   const lifetimes = { finishedMs: 3.6e6, activeMs: 5000, staleMs: 3.6e6, missingMs: 10_000 };
   const copies = new Copies({ lifetimes, maxBytes: 64 * 2 ** 20 });
@@ -58,7 +58,7 @@ async function addHitPath(bench: Bench): Promise<void> {
   await callers.authenticate(authorization);
   bench
     .add('a copy made of a document', () => {
-      parseJob(body, 'application/json', 0);
+      parseJob(JOB_ID, body, 'application/json', 0);
     })
     .add('a caller known by its header', () => {
       void callers.authenticate(authorization);
