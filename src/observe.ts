@@ -22,6 +22,12 @@ export function observe(
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure) log.error({ reason: failure.message }, 'no token');
     },
+    tokensRefused: () => {
+      log.error('upstream refuses every token');
+    },
+    tokensAccepted: () => {
+      log.info('upstream accepts a token again');
+    },
     secretChanged: () => {
       log.info('the client secret is another one: a token is asked for with it');
     },

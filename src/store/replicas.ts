@@ -1,3 +1,4 @@
+import type { GatewayError } from '../errors/gateway-error.ts';
 import type { Announcements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import { decodeNotice } from './notices.ts';
@@ -9,6 +10,8 @@ import { subscriber } from './subscriber.ts';
 export interface Replicas {
   readonly leases: Leases;
   readonly onRead: Announcements;
+  /** Takes who is to be told of each job for which upstream has failed to answer a replica. */
+  readonly onFailed: (tell: (jobId: string, error: GatewayError) => void) => void;
   /** Takes who is to be told of each job of which nothing is to be kept. */
   readonly onForgotten: (tell: (jobId: string) => void) => void;
   end(): void;
@@ -27,6 +30,7 @@ export function meetReplicas(
   const channel = noticeChannel(keyPrefix);
   const leases = new RedisLeases({ redis, keyPrefix, channel, onFault, onAnswered });
   const told: Parameters<Announcements>[0][] = [];
+  const failing: ((jobId: string, error: GatewayError) => void)[] = [];
   const forgetting: ((jobId: string) => void)[] = [];
   const ears = subscriber(redis);
   ears.subscribe(channel, (message) => {
@@ -37,12 +41,16 @@ export function meetReplicas(
     if (isGone) for (const forget of forgetting) forget(jobId);
     if (said.kind === 'forgotten') return;
     if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished, said.etag);
+    if (said.kind === 'failed') for (const tell of failing) tell(jobId, said.error);
     leases.heard(jobId, said);
   });
   return {
     leases,
     onRead: (tell) => {
       told.push(tell);
+    },
+    onFailed: (tell) => {
+      failing.push(tell);
     },
     onForgotten: (forget) => {
       forgetting.push(forget);

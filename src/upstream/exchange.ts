@@ -1,6 +1,7 @@
 import type { Copy, JobCopy } from './copy.ts';
 import type { Trace } from '../tracing/tracing.ts';
 import type { Party } from './party.ts';
+import type { TokenRefusal } from './token.ts';
 
 /** The caller on whose behalf a read is made, as far as the layers care. */
 export interface Reader {
@@ -60,6 +61,10 @@ export interface Flight extends Trip {
   readonly party: Party;
   /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
   readonly again: boolean;
+  /** Its job's last read failed: it gets one call. */
+  readonly hasFailed?: boolean;
+  /** Calls that upstream refused with a 401 before. */
+  readonly refusals?: readonly TokenRefusal[];
   /** Told when no copy will do, or when a call has failed: another will be made, here or at another replica. */
   readonly onWaiting: () => void;
   /** Told when a call for it goes out, here or at another replica. */

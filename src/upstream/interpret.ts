@@ -35,7 +35,7 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
       );
     case 401:
       // A new token does not help a client that upstream does not know (UnknownClient).
-      throw failed(reply, isUnknownClient(reply) ? 'final' : 'stale-token', 'UpstreamAuthenticationFailed');
+      throw failed(reply, isUnknownClient(reply) ? 'final' : 'token-refused', 'UpstreamAuthenticationFailed');
     case 429:
       throw failed(reply, 'rate-limited', 'TooManyRequests');
     case 502:

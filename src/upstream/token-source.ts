@@ -1,129 +1,240 @@
-import type { GatewayError } from '../errors/gateway-error.ts';
-import { type IssuedToken, TokenFailure } from './token-endpoint.ts';
-import type { Tokens } from './layers/authorize.ts';
+import { LRUCache } from 'lru-cache';
+import { type Clock, sleep, systemClock } from '../clock.ts';
+import { GatewayError } from '../errors/gateway-error.ts';
+import type { Tokens, TokenVerdict } from './layers/authorize.ts';
+import { Token, type TokenCall, type TokenRefusal } from './token.ts';
+import type { IssuedToken } from './token-endpoint.ts';
+import { type TokenRequestObserver, TokenRequests, type TokenRequestsOptions } from './token-requests.ts';
+import { refusalPauseMs, TokenTrial } from './token-trial.ts';
 
 /** A token is refreshed so long before its end, or a fifth of its life before if that is less. In milliseconds. */
 const REFRESH_AHEAD_MS = 60_000;
-/** After a failure nothing is asked for so long; doubled with each in a row, up to the longest. */
-const FIRST_COOLDOWN_MS = 1000;
-const LONGEST_COOLDOWN_MS = 30_000;
-/** The longest that the endpoint may ask for. */
-const LONGEST_RETRY_AFTER_MS = 3_600_000;
-/** So many tokens in a row that upstream refuses at once are a failure of their own: yet another will not help. */
-const REFUSED_IN_A_ROW = 2;
+/** A token that is said to live shorter is used for so long all the same, in milliseconds: else each call would need another. */
+const SHORTEST_LIFE_MS = 1000;
+/** Refusals of one job alone bring about another token once in so many milliseconds. */
+const REPLACED_EARLY_EVERY_MS = 60_000;
+/** When every token has been refused for so long, reads are refused at once instead of waiting for the next trial. */
+const LONGEST_DOUBT_MS = 5000;
+/** Most jobs that are remembered as refused on their own. */
+const MOST_REFUSED_JOBS = 10_000;
 
 export type TokenState = 'none yet' | 'good' | 'failing';
 
-/** Told of each request for a token, and why the failed ones failed. */
-export interface TokenObserver {
-  refreshed(failure?: TokenFailure): void;
+/** Told of each request for a token, and once when upstream refuses every token and once when it takes one again. */
+export interface TokenObserver extends TokenRequestObserver {
+  tokensRefused(): void;
+  tokensAccepted(): void;
 }
 
-interface Held {
-  readonly value: string;
-  readonly refreshAt: number;
-  readonly expiresAt: number;
+export interface TokenSourceOptions extends Pick<TokenRequestsOptions, 'request' | 'longestPauseMs'> {
+  readonly observer: TokenObserver;
+  readonly clock?: Clock;
 }
 
 /**
- * The gateway's own token. One request at a time, however many wait for it; a token near its end is replaced in the
- * background while it is still used. Failures are not kept, but cool down. The token never leaves the process.
+ * The gateway's own token, replaced in the background before its end. It never leaves the process. What a 401 means is judged
+ * by evidence:
+ * - A token that others are read with stays: the refusal is that job's own.
+ * - A new token is tried by one call at a time while the former serves, until upstream has accepted it once.
+ * - Without a former token, a young one that is refused is tried again after short growing pauses before it is replaced.
+ * - Refused to distinct jobs for LONGEST_DOUBT_MS, the credentials are at fault: reads are refused, but for one call a pause.
  */
 export class TokenSource implements Tokens {
-  #held: Held | undefined;
-  #pending: Promise<string> | undefined;
-  #failure: TokenFailure | undefined;
-  #failuresInARow = 0;
-  #refusedInARow = 0;
-  #coolsDownUntil = -Infinity;
+  readonly #options: TokenSourceOptions;
+  readonly #clock: Clock;
+  readonly #requests: TokenRequests;
+  readonly #trial = new TokenTrial();
+  #current: Token | undefined;
+  /** The one before, while upstream has not accepted the current one yet. */
+  #former: Token | undefined;
+  /** Since when every token that was tried has been refused to distinct jobs. */
+  #doubtedSince: number | undefined;
+  #isRefusing = false;
+  #replacedEarlyAt = -Infinity;
+  /** Jobs that are refused with tokens that others are read with → when they were refused last. */
+  readonly #refusedJobs = new LRUCache<string, number>({ max: MOST_REFUSED_JOBS });
 
-  constructor(
-    private readonly request: () => Promise<IssuedToken>,
-    private readonly observer: TokenObserver,
-  ) {}
-
-  /** @throws {GatewayError} `UpstreamAuthenticationFailed` or `ServiceUnavailable` */
-  async get(): Promise<string> {
-    const now = performance.now();
-    const held = this.#held;
-    if (held && now < held.expiresAt) {
-      // A failure shows when the token is really needed.
-      if (now >= held.refreshAt && now >= this.#coolsDownUntil) this.#refresh().catch(() => undefined);
-      return held.value;
-    }
-    if (this.#failure && now < this.#coolsDownUntil) throw this.#answer(this.#failure);
-    return this.#refresh();
-  }
-
-  accepted(): void {
-    this.#refusedInARow = 0;
-  }
-
-  /** Of many calls that meet one refused token, the first alone drops it. */
-  refused(token: string): void {
-    if (this.#held?.value !== token) return;
-    this.#held = undefined;
-    const times = ++this.#refusedInARow - REFUSED_IN_A_ROW;
-    if (times >= 0) this.#coolDown(new TokenFailure('refused', 'upstream refuses each new token'), times);
+  constructor(options: TokenSourceOptions) {
+    const { clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#requests = new TokenRequests({
+      ...options,
+      clock,
+      onToken: (token, askedAt) => {
+        this.#hold(token, askedAt);
+      },
+    });
   }
 
   /**
-   * The credentials are others now. What failed with the former says nothing of these: whether they are good shows at once, while
-   * the token held so far still serves, and not when it has ended.
+   * Resolves when a call could be sent with a token at once.
+   * @throws {GatewayError} `UpstreamAuthenticationFailed` or `ServiceUnavailable`
    */
-  renew(): void {
-    const before = this.#pending ?? Promise.resolve();
-    void before
-      .catch(() => undefined)
-      .then(() => {
-        this.#coolsDownUntil = -Infinity;
-        this.#failuresInARow = 0;
-        this.#refusedInARow = 0;
-        this.#refresh().catch(() => undefined);
-      });
-  }
-
-  get state(): TokenState {
-    const good = this.#held !== undefined && performance.now() < this.#held.expiresAt;
-    if (good) return 'good';
-    return this.#failure ? 'failing' : 'none yet';
-  }
-
-  #refresh(): Promise<string> {
-    this.#pending ??= this.#fetch().finally(() => {
-      this.#pending = undefined;
-    });
-    return this.#pending;
-  }
-
-  async #fetch(): Promise<string> {
-    const askedAt = performance.now();
-    try {
-      const { value, lifetimeMs } = await this.request();
-      const aheadMs = Math.min(REFRESH_AHEAD_MS, lifetimeMs / 5);
-      // Its life began when it was issued, which was not before it was asked for.
-      this.#held = { value, refreshAt: askedAt + lifetimeMs - aheadMs, expiresAt: askedAt + lifetimeMs };
-      this.#failure = undefined;
-      this.#failuresInARow = 0;
-      this.observer.refreshed();
-      return value;
-    } catch (error) {
-      const failure = error instanceof TokenFailure ? error : new TokenFailure('unavailable', String(error));
-      this.#coolDown(failure, this.#failuresInARow++);
-      this.observer.refreshed(failure);
-      throw this.#answer(failure);
+  async ready(): Promise<void> {
+    for (;;) {
+      const now = this.#clock.now();
+      if (this.#valid(now).length === 0) return this.#requests.fetch();
+      if (this.#doubtedSince === undefined) {
+        this.#refreshWhenDue(now);
+        return;
+      }
+      const pauseMs = this.#trial.nextAt - now;
+      if (this.#trial.isUnderWay) await this.#trial.whenEnded();
+      else if (pauseMs <= 0) return this.#current?.isUseless === false ? undefined : this.#requests.fetch();
+      else if (this.#isRefusing) throw credentialsRefused(pauseMs);
+      else await sleep(this.#clock, pauseMs);
     }
   }
 
-  /** @param times how many such failures came before, in a row */
-  #coolDown(failure: TokenFailure, times: number): void {
-    const backoffMs = Math.min(LONGEST_COOLDOWN_MS, FIRST_COOLDOWN_MS * 2 ** times);
-    this.#failure = failure;
-    this.#coolsDownUntil =
-      performance.now() + Math.min(LONGEST_RETRY_AFTER_MS, failure.retryAfterMs ?? backoffMs);
+  /**
+   * A token for one call, whose end has to be told.
+   * @param refusals of the read that the call is for: another token than those, if there is one
+   * @throws as `ready`
+   */
+  async get(refusals: readonly TokenRefusal[]): Promise<string> {
+    for (;;) {
+      await this.ready();
+      const token = this.#choose(this.#clock.now(), refusals);
+      if (token) return token.value;
+    }
   }
 
-  #answer(failure: TokenFailure): GatewayError {
-    return failure.toAnswer(this.#coolsDownUntil - performance.now());
+  /** Upstream accepted it: whatever the answer was, it was no 401. */
+  accepted(call: TokenCall): void {
+    this.#refusedJobs.delete(call.jobId);
+    const token = this.#find(call.token);
+    if (!token) return;
+    token.accept(call);
+    if (token === this.#current) {
+      this.#former = undefined;
+      this.#trial.reset();
+    }
+    this.#doubtedSince = undefined;
+    if (this.#isRefusing) this.#options.observer.tokensAccepted();
+    this.#isRefusing = false;
   }
+
+  /** The call came to no answer that says anything of the token. */
+  unanswered({ token }: TokenCall): void {
+    if (token === this.#current?.value) this.#trial.end();
+  }
+
+  /**
+   * Upstream refused it.
+   * @param earlier refusals of the same read
+   * @throws as `ready`, when another token is needed to tell what is at fault, and cannot be had
+   */
+  async refused(call: TokenCall, earlier: readonly TokenRefusal[]): Promise<TokenVerdict> {
+    const now = this.#clock.now();
+    const token = this.#find(call.token);
+    const refusals = [...earlier, call];
+    // The first time it is tried again at once: with another token, or as soon as the trial of this one allows.
+    const afterMs = earlier.length === 0 ? 0 : refusalPauseMs(earlier.length);
+    if (!token) return { kind: 'retry', afterMs };
+    token.refuse(call);
+    if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
+    if (token === this.#current) this.#trial.end();
+    if (refusals.some((one) => this.#find(one.token)?.servedAround(one))) return this.#jobRefused(call, now);
+    if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
+    const refusedBefore = this.#refusedJobs.get(call.jobId);
+    if (refusedBefore !== undefined && token.servedSince(refusedBefore)) return this.#jobRefused(call, now);
+    if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
+      return { kind: 'retry', afterMs };
+    if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
+    if (now - this.#replacedEarlyAt < REPLACED_EARLY_EVERY_MS) return this.#jobRefused(call, now);
+    // Revoked, or the job's own trouble: another token tells. This one serves the others until that is accepted.
+    this.#replacedEarlyAt = now;
+    await this.#requests.fetch();
+    return { kind: 'retry', afterMs: 0 };
+  }
+
+  /** The credentials are others now: whether they are good shows at once, while the token held so far still serves. */
+  renew(): void {
+    this.#requests.startAnew(() => {
+      this.#trial.reset();
+      this.#doubtedSince = undefined;
+      this.#isRefusing = false;
+    });
+  }
+
+  get state(): TokenState {
+    const isHeld = this.#valid(this.#clock.now()).length > 0;
+    if (this.#doubtedSince !== undefined) return 'failing';
+    if (isHeld) return 'good';
+    return this.#requests.isFailing ? 'failing' : 'none yet';
+  }
+
+  /** Tokens that have not expired, the newest first. */
+  #valid(now: number): Token[] {
+    return [this.#current, this.#former]
+      .filter((token) => token !== undefined)
+      .filter((token) => now < token.expiresAt);
+  }
+
+  #find(value: string): Token | undefined {
+    return [this.#current, this.#former].find((token) => token?.value === value);
+  }
+
+  /** @returns nothing while another call tries the only token */
+  #choose(now: number, refusals: readonly TokenRefusal[]): Token | undefined {
+    const valid = this.#valid(now);
+    const others = valid.filter((token) => !isAmong(refusals, token));
+    const [newest, former] = others.length > 0 ? others : valid.slice(0, 1);
+    if (!newest || newest.isTrusted) return newest;
+    const mayTry = !this.#trial.isUnderWay && now >= this.#trial.nextAt;
+    if (former?.isTrusted && !mayTry) return former;
+    if (!former?.isTrusted && this.#doubtedSince === undefined) return newest;
+    if (!mayTry) return undefined;
+    this.#trial.begin();
+    return newest;
+  }
+
+  #jobRefused({ jobId }: TokenCall, now: number): TokenVerdict {
+    this.#refusedJobs.set(jobId, now);
+    return { kind: 'job-refused' };
+  }
+
+  #isDoubted(now: number): boolean {
+    const valid = this.#valid(now);
+    return this.#doubtedSince !== undefined || (valid.length > 0 && valid.every((token) => token.isDoubted));
+  }
+
+  #doubt(now: number, afterMs: number): TokenVerdict {
+    this.#doubtedSince ??= now;
+    if (now - this.#doubtedSince < LONGEST_DOUBT_MS) return { kind: 'retry', afterMs };
+    if (!this.#isRefusing) this.#options.observer.tokensRefused();
+    this.#isRefusing = true;
+    return { kind: 'credentials-refused' };
+  }
+
+  #refreshWhenDue(now: number): void {
+    const token = this.#current;
+    // A new token that was of no use is replaced by another while the former serves.
+    const isFailed = token?.isUseless === true && now >= this.#trial.nextAt;
+    if (!token || now >= token.refreshAt || isFailed) this.#requests.refresh();
+  }
+
+  /** Its life began when it was issued, which was not before it was asked for. */
+  #hold({ value, lifetimeMs }: IssuedToken, askedAt: number): void {
+    const lifeMs = Math.max(SHORTEST_LIFE_MS, lifetimeMs);
+    const expiresAt = askedAt + lifeMs;
+    const refreshAt = expiresAt - Math.min(REFRESH_AHEAD_MS, lifeMs / 5);
+    if (this.#current?.value === value) {
+      // The endpoint has handed out the same one: what is known of it stays true.
+      Object.assign(this.#current, { refreshAt, expiresAt });
+      return;
+    }
+    this.#former = this.#valid(this.#clock.now()).find((token) => token.isTrusted);
+    this.#current = new Token(value, askedAt, refreshAt, expiresAt);
+    this.#trial.end();
+  }
+}
+
+function isAmong(refusals: readonly TokenRefusal[], { value }: Token): boolean {
+  return refusals.some(({ token }) => token === value);
+}
+
+function credentialsRefused(pauseMs: number): GatewayError {
+  return GatewayError.of('UpstreamAuthenticationFailed', { retryAfterMs: pauseMs });
 }

@@ -1,21 +1,25 @@
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { UpstreamTrace } from './exchange.ts';
+import type { TokenRefusal } from './token.ts';
 
 /**
  * What went wrong with one call, as far as a layer decides by it:
  * - `transient`: no answer began, or 502, 503 or 504. Worth one more try.
  * - `rate-limited`: 429. Worth waiting out.
- * - `stale-token`: 401. Worth one try with a new token.
+ * - `token-refused`: 401, and the token may be the reason: worth another try, after `retryAfterMs`.
+ * - `job-refused`: 401 with a token that other jobs are read with. Nothing that another try would mend.
  * - `final`: nothing that another try would mend.
  */
-export type FailureKind = 'transient' | 'rate-limited' | 'stale-token' | 'final';
+export type FailureKind = 'transient' | 'rate-limited' | 'token-refused' | 'job-refused' | 'final';
 
 /** What is known of a failed call. */
 export interface FailedCall {
   readonly kind: FailureKind;
   readonly trace: UpstreamTrace;
-  /** What upstream's Retry-After asks for, in milliseconds. */
+  /** How long upstream's Retry-After asks to wait, or a token that was refused needs, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
+  /** The token that upstream refused, and when the call was sent. */
+  readonly refusal?: TokenRefusal;
 }
 
 /** The same error, with what came of the last call before it: the log tells of that. */
@@ -33,5 +37,18 @@ export class UpstreamFailure extends GatewayError {
     error: GatewayError,
   ) {
     super(error.status, error.body, error.options);
+  }
+
+  /** Whether upstream fails to answer for this job: no answer, a 5xx, a success that is no job, or a 401 of the job's own. */
+  get failsJob(): boolean {
+    const { kind, trace } = this.call;
+    if (typeof trace.status !== 'number') return trace.status !== 'cancelled';
+    return kind === 'job-refused' || trace.status >= 500 || trace.status < 300;
+  }
+
+  /** Whether it is what upstream has to say of the job: a 4xx that concerns neither token nor quota. */
+  get isAnswer(): boolean {
+    const { status } = this.call.trace;
+    return typeof status === 'number' && status >= 400 && status < 500 && status !== 401 && status !== 429;
   }
 }

@@ -14,6 +14,7 @@ import { authorize } from './layers/authorize.ts';
 import { Circuit, type CircuitObserver } from './layers/circuit.ts';
 import { coalesce } from './layers/coalesce.ts';
 import { retry } from './layers/retry.ts';
+import { JobFailures } from './layers/job-failures.ts';
 import { keep } from './layers/keep.ts';
 import { lease } from './layers/lease.ts';
 import { refresh } from './layers/refresh.ts';
@@ -38,6 +39,9 @@ export interface UpstreamModuleOptions {
   readonly tracing: Tracing | undefined;
 }
 
+/** The longest that upstream may ask for, in milliseconds. */
+const LONGEST_PAUSE_MS = 3_600_000;
+
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
 export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
@@ -48,10 +52,10 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
 /**
  * The way of a read, outermost first:
  *
- *     caller ─ visible ─ refresh ─ coalesce ─ lease ─ keep ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
- *              what it    a copy,   one        one     what   again   is the queue,     how     bearer      HTTP,
- *              may see    fresh,    flight     flight  it     or not  circuit budget    calls   token       parse
- *                         stale or  here       of all  said           closed?           end
+ *     caller ─ visible ─ refresh ─ coalesce ─ fail fast ─ lease ─ keep ─ record ─ retry ─ door ─ throttle ─ watch ─ authorize ─ transport ─ iTwin
+ *              what it    a copy,   one        is this     one     what   does     again   is the queue,     how     bearer,     HTTP,
+ *              may see    fresh,    flight     job         flight  it     this job or not  circuit budget    calls   what a 401  parse
+ *                         stale or  here       paused?     of all  said   fail?            closed?           end     means
  *                         none
  *                         └─ copies: this process' memory, then Redis
  *
@@ -94,7 +98,7 @@ export class UpstreamModule {
               callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
               ready: async () => {
                 await circuit.admit();
-                await tokens.get();
+                await tokens.ready();
               },
               onSlot: (waitedMs) => {
                 observer.slotFound(waitedMs);
@@ -135,7 +139,15 @@ export class UpstreamModule {
               ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
               : [];
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
-            const inner = [...common, keep(copies), retry, circuit.door, ...queue, circuit.watch];
+            const failures = new JobFailures(LONGEST_PAUSE_MS);
+            others?.onFailed((jobId, error) => {
+              failures.adopt(jobId, error);
+            });
+            others?.onRead((jobId) => {
+              failures.forget(jobId);
+            });
+            const shared = [...common, keep(copies), failures.record, retry()];
+            const inner = [failures.failFast, ...shared, circuit.door, ...queue, circuit.watch];
             const sent = tracing ? traceCalls(settings.ITWIN_API_URL, send) : send;
             const whole = visible(policy(coalesce(stack(inner, authorize(tokens, sent)))));
             const exchange = tracing ? tracePolls(tracing)(whole) : whole;
@@ -177,7 +189,7 @@ function tokenSource(
   };
   const request = async () => requestToken(http, { ...options, clientSecret: await secret.read() });
   const traced = tracing ? traceTokens(tracing, options.url, request) : request;
-  const tokens = new TokenSource(traced, observer);
+  const tokens = new TokenSource({ request: traced, observer, longestPauseMs: LONGEST_PAUSE_MS });
   const onModuleDestroy = secret.watch(() => {
     observer.secretChanged();
     tokens.renew();

@@ -6,15 +6,22 @@ import { Circuit } from '../../src/upstream/layers/circuit.ts';
 import { UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 
 const found = { source: 'upstream' } as Found;
-const read = {} as Flight;
+let reads: number;
+/** The read of a job that no other read is of. */
+const newRead = (): Flight => ({ jobId: `job ${reads++}` }) as Flight;
 
-function failure(status: UpstreamTrace['status']): UpstreamFailure {
-  return new UpstreamFailure({ kind: 'final', trace: { status } }, GatewayError.of('UpstreamError'));
+function failure(status: UpstreamTrace['status'], retryAfterMs?: number): UpstreamFailure {
+  return new UpstreamFailure(
+    { kind: 'final', trace: { status }, retryAfterMs },
+    GatewayError.of('UpstreamError'),
+  );
 }
 
 let now: number;
 let closedMs: number;
 let told: string[];
+/** For how long the gate was closed, in milliseconds. */
+let closings: number[];
 let circuit: Circuit;
 /** Calls that are under way, first first. */
 let calls: PromiseWithResolvers<Found>[];
@@ -22,6 +29,8 @@ let send: Exchange<Flight>;
 
 beforeEach(() => {
   now = 0;
+  reads = 0;
+  closings = [];
   closedMs = 0;
   told = [];
   calls = [];
@@ -29,7 +38,11 @@ beforeEach(() => {
     circuitOpened: (status: unknown) => told.push(`opened ${String(status)}`),
     circuitClosed: () => told.push('closed'),
   };
-  circuit = new Circuit(observer, { state: () => ({ mode: 'local', windows: [], closedMs }) }, () => now);
+  const budget = {
+    state: () => ({ mode: 'local' as const, windows: [], closedMs }),
+    close: (forMs: number) => closings.push(forMs),
+  };
+  circuit = new Circuit(observer, budget, () => now);
   send = circuit.watch(() => {
     const call = Promise.withResolvers<Found>();
     calls.push(call);
@@ -38,9 +51,9 @@ beforeEach(() => {
 });
 
 /** Makes so many calls, one after the other, that end with an error, or with an answer. */
-async function make(times: number, error?: unknown): Promise<void> {
+async function make(times: number, error?: unknown, read: () => Flight = newRead): Promise<void> {
   for (let made = 0; made < times; made++) {
-    const sent = send(read).catch((thrown: unknown) => expect(thrown).toBe(error));
+    const sent = send(read()).catch((thrown: unknown) => expect(thrown).toBe(error));
     if (error === undefined) calls.pop()?.resolve(found);
     else calls.pop()?.reject(error);
     await sent;
@@ -50,7 +63,7 @@ async function make(times: number, error?: unknown): Promise<void> {
 /** Seconds for which a read is refused now, at the door and when it has stood in line; undefined: it is let in. */
 async function refusedFor(): Promise<number | undefined> {
   const [door, line] = await Promise.all(
-    [circuit.door(async () => found)(read), circuit.admit()].map((asked) =>
+    [circuit.door(async () => found)(newRead()), circuit.admit()].map((asked) =>
       asked.then(
         () => undefined,
         (error: unknown) => {
@@ -132,11 +145,59 @@ describe('the circuit', () => {
   });
 });
 
+describe('one job that fails', () => {
+  const bad = (): Flight => ({ jobId: 'bad' }) as Flight;
+
+  it('opens nothing, however often it does, nor do four', async () => {
+    await make(100, failure(500), bad);
+    for (let round = 0; round < 25; round++) {
+      for (const jobId of ['bad', 'worse', 'poor', 'mean'])
+        await make(1, failure('connection'), () => ({ jobId }) as Flight);
+    }
+    expect([circuit.state, told]).toEqual(['closed', []]);
+  });
+
+  it('counts twice among others', async () => {
+    await make(50, failure(500), bad);
+    await make(7, failure(500));
+    expect(circuit.state).toBe('closed');
+    await make(1, failure(500));
+    expect(circuit.state).toBe('open');
+  });
+
+  it('closes no gate by its Retry-After', async () => {
+    await make(100, failure(503, 60_000), bad);
+    expect(closings).toEqual([]);
+  });
+});
+
+describe('a 503 with Retry-After', () => {
+  it('closes the gate when three jobs are answered so', async () => {
+    await make(2, failure(503, 60_000));
+    expect(closings).toEqual([]);
+    await make(1, failure(503, 30_000));
+    expect(closings).toEqual([30_000]);
+  });
+
+  it('closes none when a job was answered well between', async () => {
+    for (let round = 0; round < 5; round++) {
+      await make(2, failure(503, 60_000));
+      await make(1);
+    }
+    expect(closings).toEqual([]);
+  });
+
+  it.each([500, 502, 504] as const)('is no other status: not %i', async (status) => {
+    await make(9, failure(status, 60_000));
+    expect(closings).toEqual([]);
+  });
+});
+
 describe('a trial', () => {
   it('is one call alone; who asks meanwhile waits for its end', async () => {
     await openUntilTrial();
-    const trial = send(read);
-    const others = Promise.allSettled([1, 2, 3].map(() => send(read)));
+    const trial = send(newRead());
+    const others = Promise.allSettled([1, 2, 3].map(() => send(newRead())));
     let admitted = 0;
     const asking = [1, 2].map(() => circuit.admit().then(() => admitted++));
     expect((await others).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
@@ -149,7 +210,7 @@ describe('a trial', () => {
 
   it('that fails turns away those who waited for its end', async () => {
     await openUntilTrial();
-    const trial = send(read);
+    const trial = send(newRead());
     const asking = circuit.admit();
     calls[0]!.reject(failure('connection'));
     await expect(trial).rejects.toThrow(failure('connection').message);
@@ -168,11 +229,11 @@ describe('a trial', () => {
   });
 
   it('alone decides: not what ends meanwhile and began before the circuit opened', async () => {
-    const [bad, alive, good] = [1, 2, 3].map(() => send(read).catch(() => undefined));
+    const [bad, alive, good] = [1, 2, 3].map(() => send(newRead()).catch(() => undefined));
     const [first, second, third, ...none] = calls.splice(0);
     expect(none).toEqual([]);
     await openUntilTrial();
-    const trial = send(read);
+    const trial = send(newRead());
     first!.reject(failure('timeout'));
     second!.reject(failure(403));
     third!.resolve(found);

@@ -1,33 +1,61 @@
-import type { Exchange, Flight, Send } from '../exchange.ts';
-import { type FailedCall, UpstreamFailure } from '../upstream-failure.ts';
+import { type Clock, systemClock } from '../../clock.ts';
+import type { Exchange, Flight, Found, Send } from '../exchange.ts';
+import type { TokenCall, TokenRefusal } from '../token.ts';
+import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** Where bearer tokens come from. */
+/**
+ * What a 401 means:
+ * - `retry`: the token may be the reason. Worth another try after so many milliseconds.
+ * - `job-refused`: other jobs are read with the token. It is this job's own trouble.
+ * - `credentials-refused`: every token is refused, whatever the job.
+ */
+export type TokenVerdict =
+  | { readonly kind: 'retry'; readonly afterMs: number }
+  | { readonly kind: 'job-refused' | 'credentials-refused' };
+
+/** Where bearer tokens come from, and where is judged how good they are. */
 export interface Tokens {
-  /** A token that is good now. */
-  get(): Promise<string>;
-  /** Upstream took it. */
-  accepted(): void;
-  /** Upstream refused it: it is not handed out again. */
-  refused(token: string): void;
+  get(refusals: readonly TokenRefusal[]): Promise<string>;
+  accepted(call: TokenCall): void;
+  refused(call: TokenCall, earlier: readonly TokenRefusal[]): Promise<TokenVerdict>;
+  unanswered(call: TokenCall): void;
 }
 
-/** Puts the gateway's own token on the call, and takes back one that upstream does not know any more. */
-export function authorize(tokens: Tokens, send: Send): Exchange<Flight> {
+/** Puts the gateway's own token on the call, and has a 401 judged. */
+export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock): Exchange<Flight> {
   return async (read) => {
-    const token = await tokens.get();
+    const token = await tokens.get(read.refusals ?? []);
+    const call: TokenCall = { token, jobId: read.jobId, sentAt: clock.now() };
+    let found: Found;
     try {
-      const found = await send(read, token);
-      tokens.accepted();
-      return found;
+      found = await send(read, token);
     } catch (error) {
-      if (error instanceof UpstreamFailure) heed(error.call, tokens, token);
-      throw error;
+      if (!(error instanceof UpstreamFailure) || error.call.kind !== 'token-refused') {
+        // Only what upstream says of the job shows that it has looked at the token.
+        if (error instanceof UpstreamFailure && error.isAnswer) tokens.accepted(call);
+        else tokens.unanswered(call);
+        throw error;
+      }
+      throw withVerdict(error, call, await tokens.refused(call, read.refusals ?? []));
     }
+    tokens.accepted(call);
+    return found;
   };
 }
 
-/** Any answer but a 401 shows that the token was good. */
-function heed({ kind, trace }: FailedCall, tokens: Tokens, token: string): void {
-  if (kind === 'stale-token') tokens.refused(token);
-  else if (typeof trace.status === 'number' && trace.status !== 401) tokens.accepted();
+function withVerdict(
+  error: UpstreamFailure,
+  { token, sentAt }: TokenCall,
+  verdict: TokenVerdict,
+): UpstreamFailure {
+  switch (verdict.kind) {
+    case 'retry': {
+      const refusal = { token, sentAt };
+      return new UpstreamFailure({ ...error.call, retryAfterMs: verdict.afterMs, refusal }, error);
+    }
+    case 'job-refused':
+      return new UpstreamFailure({ ...error.call, kind: 'job-refused' }, error);
+    case 'credentials-refused':
+      return new UpstreamFailure({ ...error.call, kind: 'final' }, error);
+  }
 }

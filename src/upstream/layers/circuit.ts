@@ -4,8 +4,12 @@ import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Exchange, Flight, Found, Layer, UpstreamTrace } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** So many failed calls in a row open the circuit: what all slots of a default setting meet, not what one read can, retried. */
+/** So many failed calls in a row open the circuit: what all slots of a default setting meet. */
 const FAILURES_IN_A_ROW = 10;
+/** Of one job no more of them count: what one read meets, retried. It takes at least five jobs to say that upstream is down. */
+const FAILURES_OF_ONE_JOB = 2;
+/** So many jobs have to be answered 503 with Retry-After, and none well between, before nothing is sent for any job. */
+const JOBS_FOR_CLOSING = 3;
 /** From the last of them to the trial, in milliseconds; doubled with each trial that fails, up to the longest. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
@@ -40,7 +44,8 @@ class Ended {
 }
 
 /**
- * When upstream fails steadily, nothing is sent until one call alone, the trial, has gone well.
+ * When upstream fails steadily, for distinct jobs and with no success between, nothing is sent until one call alone, the trial,
+ * has gone well; and when it says for distinct jobs how long to wait, nothing is sent until then.
  *
  * Cockatiel counts, and sees to it that the trial is one. When it may be made is judged here: Cockatiel looks at the wall
  * clock, and one that is set back would keep the circuit open.
@@ -52,14 +57,18 @@ export class Circuit {
   );
   #pausedUntil = -Infinity;
   #failedTrials = 0;
+  /** How often each job has failed since the last sign of life. */
+  readonly #failures = new Map<string, number>();
+  /** Jobs that were answered 503 with Retry-After since then. */
+  readonly #askedToWait = new Set<string>();
 
   /**
-   * @param budget nobody is told to come again while its gate is closed
+   * @param budget its gate is closed when upstream wants that; nobody is told to come again before it opens
    * @param clock milliseconds that never go back
    */
   constructor(
     private readonly observer: CircuitObserver,
-    private readonly budget: Pick<Budget, 'state'>,
+    private readonly budget: Pick<Budget, 'state' | 'close'>,
     private readonly clock: () => number = () => performance.now(),
   ) {
     this.#breaker.onBreak((reason) => {
@@ -109,14 +118,41 @@ export class Circuit {
   async #call(next: Exchange<Flight>, read: Flight): Promise<Found | Ended> {
     const isTrial = this.state === 'half-open';
     try {
-      return await next(read);
+      const found = await next(read);
+      this.#startRun();
+      return found;
     } catch (error) {
       const ended = new Ended(error, isTrial);
+      if (ended.showsLife) this.#startRun();
+      else this.#closeGate(read.jobId, error);
       if (isTrial) return ended;
       // A call from before the circuit opened does not decide instead of the trial.
       if (ended.saysNothing || this.state !== 'closed') throw error;
+      if (!ended.showsLife && !this.#counts(read.jobId)) throw error;
       return ended;
     }
+  }
+
+  /** After a sign of life everything is counted anew. */
+  #startRun(): void {
+    this.#failures.clear();
+    this.#askedToWait.clear();
+  }
+
+  #counts(jobId: string): boolean {
+    const times = (this.#failures.get(jobId) ?? 0) + 1;
+    // As many jobs as failures open the circuit: more are never remembered.
+    if (times <= FAILURES_OF_ONE_JOB) this.#failures.set(jobId, times);
+    return times <= FAILURES_OF_ONE_JOB;
+  }
+
+  /** Before anything else can be sent. One job's Retry-After concerns that job alone (`JobFailures`). */
+  #closeGate(jobId: string, error: unknown): void {
+    if (!(error instanceof UpstreamFailure) || error.call.trace.status !== 503) return;
+    const { retryAfterMs } = error.call;
+    if (retryAfterMs === undefined) return;
+    if (this.#askedToWait.size < JOBS_FOR_CLOSING) this.#askedToWait.add(jobId);
+    if (this.#askedToWait.size >= JOBS_FOR_CLOSING) this.budget.close(retryAfterMs);
   }
 
   #opened({ isTrial, saysNothing, status }: Ended): void {
@@ -124,6 +160,7 @@ export class Circuit {
     if (saysNothing) return;
     if (isTrial) this.#failedTrials++;
     else this.observer.circuitOpened(status);
+    this.#failures.clear();
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failedTrials);
     this.#pausedUntil = this.clock() + pauseMs;
   }

@@ -1,5 +1,8 @@
+import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Flight, Layer } from '../exchange.ts';
+import { pause } from '../pause.ts';
+import type { TokenRefusal } from '../token.ts';
 import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
 
 /**
@@ -7,28 +10,37 @@ import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
  * retries of the HTTP client and of Bottleneck are off.
  *
  * A 429 gets as many tries as the patience of those who wait allows, which the queue judges; each closes its gate
- * first, so their number is bounded by time.
+ * first, so their number is bounded by time. So is that of tries after a refused token, by pauses that grow. A 503 is tried
+ * again when the Retry-After of its job is over.
  */
-export const retry: Layer<Flight> = (next) => async (read) => {
-  const triesLeft: Record<FailureKind, number> = {
-    transient: 1,
-    'stale-token': 1,
-    'rate-limited': Infinity,
-    final: 0,
-  };
-  let failed: UpstreamFailure | undefined;
-  for (;;) {
-    try {
-      return await next(failed ? { ...read, again: true } : read);
-    } catch (error) {
-      if (!(error instanceof UpstreamFailure))
-        throw hasNoSlot(error) ? (reasonToTell(failed) ?? error) : error;
-      failed = error;
-      read.onFailed(error.call.trace);
-      if (triesLeft[error.call.kind]-- <= 0) throw error;
+export function retry(clock: Clock = systemClock): Layer<Flight> {
+  return (next) => async (read) => {
+    const triesLeft: Record<FailureKind, number> = {
+      transient: read.hasFailed ? 0 : 1,
+      'token-refused': Infinity,
+      'rate-limited': Infinity,
+      'job-refused': 0,
+      final: 0,
+    };
+    const refusals: TokenRefusal[] = [];
+    let failed: UpstreamFailure | undefined;
+    for (;;) {
+      try {
+        return await next(failed ? { ...read, again: true, refusals } : read);
+      } catch (error) {
+        if (!(error instanceof UpstreamFailure))
+          throw hasNoSlot(error) ? (reasonToTell(failed) ?? error) : error;
+        failed = error;
+        const { kind, trace, refusal, retryAfterMs = 0 } = error.call;
+        read.onFailed(trace);
+        if (refusal) refusals.push(refusal);
+        if (triesLeft[kind]-- <= 0) throw error;
+        // After a 429 the gate is closed, and the queue waits.
+        if (kind !== 'rate-limited' && !(await pause(read, retryAfterMs, error, clock))) throw error;
+      }
     }
-  }
-};
+  };
+}
 
 /** The queue refuses another try, for lack of quota or time. */
 function hasNoSlot(error: unknown): boolean {

@@ -210,7 +210,6 @@ export class Throttle {
     if (!(error instanceof UpstreamFailure)) return;
     const { kind, retryAfterMs } = error.call;
     if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
-    else if (retryAfterMs !== undefined) this.budget.close(retryAfterMs);
     const { closedMs } = this.budget.state();
     if (closedMs > 0) this.#noneBefore(closedMs);
   }

@@ -1,0 +1,124 @@
+import { LRUCache } from 'lru-cache';
+import { type Clock, systemClock } from '../../clock.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import type { Flight, Found, Layer } from '../exchange.ts';
+import { UpstreamFailure } from '../upstream-failure.ts';
+
+/** Pause after the second failed read of a job, in milliseconds; doubled with each further one. The first has none. */
+const FIRST_PAUSE_MS = 1000;
+/** Longest pause while another job was read meanwhile: the trouble is this job's own. In milliseconds. */
+const LONGEST_PAUSE_MS = 60_000;
+/** Longest pause while no job was: it may be all of upstream that fails, which is to be found well again soon. */
+const LONGEST_UNCERTAIN_PAUSE_MS = 10_000;
+/** A job that has not been tried for so long after its pause starts anew, in milliseconds. */
+const FORGOTTEN_AFTER_MS = 600_000;
+/** Most jobs that are remembered: the one that failed longest ago is forgotten first. */
+const MOST_JOBS = 10_000;
+
+interface Failure {
+  /** What the job's readers are answered. */
+  readonly answer: Pick<GatewayError, 'status' | 'body'>;
+  readonly firstFailedAt: number;
+  readonly pauseMs: number;
+  readonly pausedUntil: number;
+}
+
+/**
+ * Remembers which jobs upstream fails to answer for, so that one job's trouble costs ever fewer calls and nobody else's reads.
+ * While a job is paused its reads get the same error again (a held copy is served in its place), with the end of the pause
+ * as Retry-After. The first failed read brings no pause: one wrong answer is not a habit.
+ */
+export class JobFailures {
+  readonly #failures = new LRUCache<string, Failure>({ max: MOST_JOBS });
+  #lastSuccessAt = -Infinity;
+
+  /** @param longestRetryAfterMs the longest that upstream may ask to leave a job alone */
+  constructor(
+    private readonly longestRetryAfterMs: number,
+    private readonly clock: Clock = systemClock,
+  ) {}
+
+  /** Refuses the read of a job that is paused, before anything is spent on it. */
+  readonly failFast: Layer<Flight> = (next) => async (read) => {
+    const failure = this.#failureOf(read.jobId);
+    const leftMs = (failure?.pausedUntil ?? 0) - this.clock.now();
+    if (failure && leftMs > 0) throw withRetryAfter(failure.answer, leftMs);
+    return next(read);
+  };
+
+  /** Records how each read ends. A job that has failed before gets one call a read. */
+  readonly record: Layer<Flight> = (next) => async (read) => {
+    let found: Found;
+    try {
+      found = await next({ ...read, hasFailed: this.#failureOf(read.jobId) !== undefined });
+    } catch (error) {
+      if (!(error instanceof UpstreamFailure)) throw error;
+      if (error.failsJob) throw this.#failed(read.jobId, error);
+      // A refusal is an answer: upstream does answer for this job.
+      if (error.isAnswer) this.#succeeded(read.jobId);
+      throw error;
+    }
+    this.#succeeded(read.jobId);
+    return found;
+  };
+
+  /** Another replica has met the failure, and pauses the job until the error's Retry-After is over. */
+  adopt(jobId: string, error: GatewayError): void {
+    const { retryAfterMs } = error.options;
+    if (retryAfterMs === undefined || error.status < 500) return;
+    const pauseMs = Math.min(this.longestRetryAfterMs, retryAfterMs);
+    const now = this.clock.now();
+    const known = this.#failureOf(jobId);
+    this.#failures.set(jobId, {
+      answer: answerOf(error),
+      firstFailedAt: known?.firstFailedAt ?? now,
+      pauseMs: Math.max(known?.pauseMs ?? 0, pauseMs),
+      pausedUntil: Math.max(known?.pausedUntil ?? 0, now + pauseMs),
+    });
+  }
+
+  /** Another replica has read the job. */
+  forget(jobId: string): void {
+    this.#failures.delete(jobId);
+  }
+
+  #succeeded(jobId: string): void {
+    this.#lastSuccessAt = this.clock.now();
+    this.#failures.delete(jobId);
+  }
+
+  #failed(jobId: string, error: UpstreamFailure): GatewayError {
+    const now = this.clock.now();
+    const known = this.#failureOf(jobId);
+    const firstFailedAt = known?.firstFailedAt ?? now;
+    const isOwnTrouble = this.#lastSuccessAt > firstFailedAt;
+    const longestMs = isOwnTrouble ? LONGEST_PAUSE_MS : LONGEST_UNCERTAIN_PAUSE_MS;
+    const backoffMs = known ? Math.min(longestMs, Math.max(FIRST_PAUSE_MS, known.pauseMs * 2)) : 0;
+    const askedMs = Math.min(this.longestRetryAfterMs, error.call.retryAfterMs ?? 0);
+    const pauseMs = Math.max(backoffMs, askedMs);
+    this.#failures.set(jobId, {
+      answer: answerOf(error),
+      firstFailedAt,
+      pauseMs,
+      pausedUntil: now + pauseMs,
+    });
+    return pauseMs > 0 ? new UpstreamFailure(error.call, withRetryAfter(error, pauseMs)) : error;
+  }
+
+  #failureOf(jobId: string): Failure | undefined {
+    const failure = this.#failures.get(jobId);
+    if (!failure || this.clock.now() - failure.pausedUntil < FORGOTTEN_AFTER_MS) return failure;
+    this.#failures.delete(jobId);
+    return undefined;
+  }
+}
+
+/** No more is kept of an error than its answer: neither its cause nor its stack. */
+function answerOf({ status, body }: GatewayError): Failure['answer'] {
+  return { status, body };
+}
+
+/** The same answer, with the time after which the job is tried again. */
+function withRetryAfter({ status, body }: Failure['answer'], retryAfterMs: number): GatewayError {
+  return GatewayError.told(status, body, { retryAfterMs });
+}

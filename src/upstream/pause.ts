@@ -1,0 +1,27 @@
+import { type Clock, sleep } from '../clock.ts';
+import type { GatewayError } from '../errors/gateway-error.ts';
+import type { Flight } from './exchange.ts';
+
+/**
+ * Waits between two tries of a read, outside the queue. The patience of those who wait runs meanwhile; whose patience ends is
+ * told the failure.
+ * @returns false, at once, when nobody would wait so long
+ * @throws `CallerGone` when nobody waits any more
+ */
+export async function pause(
+  { party, gone, onWaiting }: Flight,
+  forMs: number,
+  failure: GatewayError,
+  clock: Clock,
+): Promise<boolean> {
+  if (forMs <= 0) return true;
+  if (forMs > party.patienceMs) return false;
+  onWaiting();
+  party.standInLine({ forecastMs: () => 0, refusal: () => failure, onCallers: () => undefined });
+  try {
+    await sleep(clock, forMs, gone.signal);
+    return true;
+  } finally {
+    party.leaveLine();
+  }
+}

@@ -1,0 +1,78 @@
+/** Refusals of so many distinct jobs, with no acceptance since, put a token in doubt. One job's may be its own trouble. */
+const JOBS_FOR_DOUBT = 2;
+/** For so long after its issue a token may still be unknown to parts of upstream (replication, `nbf` against a slow clock). */
+const YOUNG_MS = 5000;
+
+/** A call that carried a token. Times on the clock of the token source, in milliseconds. */
+export interface TokenCall {
+  readonly token: string;
+  readonly jobId: string;
+  readonly sentAt: number;
+}
+
+/** A call of a read that upstream refused with a 401: with which token, and when it was sent. */
+export type TokenRefusal = Pick<TokenCall, 'token' | 'sentAt'>;
+
+/** A bearer token, and what calls have shown of it. */
+export class Token {
+  /** When the oldest and the newest call were sent that upstream accepted. */
+  #firstAcceptedAt = Infinity;
+  #lastAcceptedAt = -Infinity;
+  /** When each job was refused that has been since the last acceptance; no more are kept than put the token in doubt. */
+  readonly #refusedJobs = new Map<string, number>();
+  #wasRefusedOld = false;
+
+  constructor(
+    readonly value: string,
+    readonly issuedAt: number,
+    /** From when on another is asked for while this one serves. */
+    public refreshAt: number,
+    public expiresAt: number,
+  ) {}
+
+  /** Upstream has accepted it at least once. */
+  get isProven(): boolean {
+    return this.#lastAcceptedAt > -Infinity;
+  }
+
+  get isDoubted(): boolean {
+    return this.#refusedJobs.size >= JOBS_FOR_DOUBT;
+  }
+
+  get isTrusted(): boolean {
+    return this.isProven && !this.isDoubted;
+  }
+
+  /** Another try of it would be wasted: it served once and has been revoked, or was refused when it was young no more. */
+  get isUseless(): boolean {
+    return this.isDoubted && (this.isProven || this.#wasRefusedOld);
+  }
+
+  isYoung(at: number): boolean {
+    return at - this.issuedAt < YOUNG_MS;
+  }
+
+  /** Whether a call was accepted that was sent no earlier than this. */
+  servedSince(sentAt: number): boolean {
+    return this.#lastAcceptedAt >= sentAt;
+  }
+
+  /** Whether it served others both before and after a call that was refused, and was known everywhere by then. */
+  servedAround({ sentAt }: TokenRefusal): boolean {
+    return !this.isYoung(sentAt) && this.#firstAcceptedAt <= sentAt && this.servedSince(sentAt);
+  }
+
+  accept({ sentAt }: TokenCall): void {
+    this.#firstAcceptedAt = Math.min(this.#firstAcceptedAt, sentAt);
+    this.#lastAcceptedAt = Math.max(this.#lastAcceptedAt, sentAt);
+    for (const [jobId, refusedAt] of this.#refusedJobs) {
+      if (refusedAt <= sentAt) this.#refusedJobs.delete(jobId);
+    }
+  }
+
+  refuse({ jobId, sentAt }: TokenCall): void {
+    if (this.servedSince(sentAt)) return;
+    if (!this.isDoubted || this.#refusedJobs.has(jobId)) this.#refusedJobs.set(jobId, sentAt);
+    if (!this.isYoung(sentAt)) this.#wasRefusedOld = true;
+  }
+}

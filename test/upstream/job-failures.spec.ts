@@ -1,0 +1,152 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import { stack } from '../../src/upstream/exchange.ts';
+import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
+import { failure, flight, found } from '../support/flights.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+const HOUR_MS = 3_600_000;
+
+let clock: VirtualClock;
+let failures: JobFailures;
+/** What a job is answered; nothing: well. */
+let answers: Map<string, unknown>;
+/** The calls that were made: when, for which job, and whether its last read had failed. */
+let calls: { at: number; jobId: string; hasFailed: boolean | undefined }[];
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  failures = new JobFailures(HOUR_MS, clock);
+  answers = new Map();
+  calls = [];
+});
+
+/** @returns how the read ends: well, or its status and, in seconds, its Retry-After */
+async function read(jobId: string): Promise<string> {
+  const exchange = stack([failures.failFast, failures.record], ({ hasFailed }) => {
+    calls.push({ at: clock.now(), jobId, hasFailed });
+    const error = answers.get(jobId);
+    return error === undefined ? Promise.resolve(found) : Promise.reject(error as Error);
+  });
+  try {
+    await exchange(flight(jobId));
+    return 'well';
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    const { retryAfterMs } = error.options;
+    return `${error.status}${retryAfterMs === undefined ? '' : ` ${retryAfterMs / 1000}`}`;
+  }
+}
+
+/** Reads the bad job each second, and perhaps a good one. @returns when calls were made for the bad one, in seconds */
+async function poll(seconds: number, goodEverySeconds = Infinity): Promise<number[]> {
+  for (let second = 0; second < seconds; second++) {
+    if (second % goodEverySeconds === 0 && goodEverySeconds < Infinity)
+      expect(await read(`good ${second}`)).toBe('well');
+    await read('bad');
+    await clock.advance(1000);
+  }
+  return calls.filter(({ jobId }) => jobId === 'bad').map(({ at }) => at / 1000);
+}
+
+describe('a job that upstream fails to answer for', () => {
+  it.each([500, 502, 503, 504, 'timeout', 'connection', 200] as const)(
+    'by %s is called ever less often, up to once a minute, while others are answered',
+    async (status) => {
+      answers.set('bad', failure(status));
+      expect(await poll(200, 1)).toEqual([0, 1, 2, 4, 8, 16, 32, 64, 124, 184]);
+    },
+  );
+
+  it('is so by a 401 of its own as well', async () => {
+    answers.set('bad', failure(401, { kind: 'job-refused' }));
+    expect(await poll(30, 1)).toEqual([0, 1, 2, 4, 8, 16]);
+  });
+
+  it('is called every ten seconds while no other job is answered: upstream itself may be down', async () => {
+    answers.set('bad', failure(500));
+    expect(await poll(50)).toEqual([0, 1, 2, 4, 8, 16, 26, 36, 46]);
+  });
+
+  it('is answered the same error meanwhile, with the time of the next call', async () => {
+    answers.set('bad', failure(500));
+    expect(await read('bad')).toBe('502');
+    expect(await read('bad')).toBe('502 1');
+    await clock.advance(400);
+    expect(await read('bad')).toBe('502 0.6');
+    expect(calls.map(({ hasFailed }) => hasFailed)).toEqual([false, true]);
+  });
+
+  it('costs no read of another job', async () => {
+    answers.set('bad', failure(500));
+    for (const _ of [1, 2, 3]) await read('bad');
+    expect(await read('good')).toBe('well');
+  });
+
+  it('is left alone for as long as its Retry-After says, up to a bound', async () => {
+    answers.set('bad', failure(503, { kind: 'transient', retryAfterMs: 90_000 }));
+    expect(await read('bad')).toBe('502 90');
+    await clock.advance(89_999);
+    expect(await read('bad')).toBe('502 0.001');
+    await clock.advance(1);
+    answers.set('bad', failure(503, { kind: 'transient', retryAfterMs: 1e15 }));
+    expect(await read('bad')).toBe('502 3600');
+  });
+
+  it('starts anew once it was answered, be it with a refusal', async () => {
+    for (const good of [undefined, failure(403), failure(422)]) {
+      answers.set('bad', failure(500));
+      expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
+      await clock.advance(1000);
+      answers.set('bad', good);
+      await read('bad');
+    }
+  });
+
+  it('starts anew when it has not been asked for in ten minutes', async () => {
+    answers.set('bad', failure(500));
+    await poll(60, 1);
+    await clock.advance(700_000);
+    expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
+  });
+});
+
+describe('what says nothing of a job', () => {
+  it.each([
+    ['a 429', failure(429, { kind: 'rate-limited' })],
+    ['a token in doubt', failure(401, { kind: 'token-refused' })],
+    ['an open circuit', GatewayError.of('ServiceUnavailable')],
+    ['an answer that it is forbidden', failure(403)],
+  ])('pauses nothing: %s', async (_, error) => {
+    answers.set('bad', error);
+    for (const __ of [1, 2, 3, 4]) await read('bad');
+    expect(calls).toHaveLength(4);
+  });
+});
+
+describe('a failure that another replica has met', () => {
+  const told = (retryAfterMs?: number): GatewayError =>
+    GatewayError.of('UpstreamError', retryAfterMs === undefined ? {} : { retryAfterMs });
+
+  it('pauses the job here as well, and the next pause goes on from there', async () => {
+    failures.adopt('bad', told(8000));
+    answers.set('bad', failure(500));
+    expect(await poll(30, 1)).toEqual([8, 24]);
+  });
+
+  it('does not when it brought no pause; and ends when the job was read there', async () => {
+    failures.adopt('bad', told());
+    expect(await read('bad')).toBe('well');
+    failures.adopt('bad', told(8000));
+    failures.forget('bad');
+    expect(await read('bad')).toBe('well');
+  });
+});
+
+describe('the memory of failures', () => {
+  it('holds ten thousand jobs, and no more', async () => {
+    for (let job = 0; job <= 10_000; job++)
+      failures.adopt(`job ${job}`, GatewayError.of('UpstreamError', { retryAfterMs: 9000 }));
+    expect([await read('job 0'), await read('job 10000')]).toEqual(['well', '502 9']);
+  });
+});

@@ -1,0 +1,127 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import type { Flight } from '../../src/upstream/exchange.ts';
+import { retry } from '../../src/upstream/layers/retry.ts';
+import { failure, flight, found } from '../support/flights.ts';
+import { settled, VirtualClock } from '../support/virtual-clock.ts';
+
+let clock: VirtualClock;
+/** What each call is answered, in turn; then: well. */
+let answers: unknown[];
+let calls: { at: number; read: Flight }[];
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  answers = [];
+  calls = [];
+});
+
+function start(read: Flight): { readonly ended: string[] } {
+  const ended: string[] = [];
+  const exchange = retry(clock)((tried) => {
+    calls.push({ at: clock.now(), read: tried });
+    const error = answers.shift();
+    return error === undefined ? Promise.resolve(found) : Promise.reject(error as Error);
+  });
+  exchange(read).then(
+    () => ended.push('well'),
+    (error: unknown) => ended.push(error instanceof GatewayError ? String(error.status) : String(error)),
+  );
+  return { ended };
+}
+
+const times = (): number[] => calls.map(({ at }) => at);
+
+describe('a call that failed', () => {
+  it('in passing is made once more at once, in front of the line', async () => {
+    answers = [failure(503, { kind: 'transient' })];
+    const { ended } = start(flight('job'));
+    await settled();
+    expect([ended, times()]).toEqual([['well'], [0, 0]]);
+    expect(calls.map(({ read }) => read.again)).toEqual([false, true]);
+  });
+
+  it('in passing twice is the answer', async () => {
+    answers = [failure('connection', { kind: 'transient' }), failure(502, { kind: 'transient' })];
+    const { ended } = start(flight('job'));
+    await settled();
+    expect([ended, calls.length]).toEqual([['502'], 2]);
+  });
+
+  it('is the answer at once when the job has failed before', async () => {
+    answers = [failure(503, { kind: 'transient' })];
+    const { ended } = start({ ...flight('job'), hasFailed: true });
+    await settled();
+    expect([ended, calls.length]).toEqual([['502'], 1]);
+  });
+
+  it.each(['final', 'job-refused'] as const)('for good (%s) is the answer', async (kind) => {
+    answers = [failure(kind === 'final' ? 500 : 401, { kind })];
+    const { ended } = start(flight('job'));
+    await settled();
+    expect([ended, calls.length]).toEqual([['502'], 1]);
+  });
+
+  it('with a Retry-After is made once more when that is over', async () => {
+    answers = [failure(503, { kind: 'transient', retryAfterMs: 4000 })];
+    const { ended } = start(flight('job'));
+    await clock.advance(3999);
+    expect(times()).toEqual([0]);
+    await clock.advance(1);
+    expect([ended, times()]).toEqual([['well'], [0, 4000]]);
+  });
+
+  it('with a Retry-After beyond the patience of all who wait is the answer at once', async () => {
+    answers = [failure(503, { kind: 'transient', retryAfterMs: 10_001 })];
+    const { ended } = start(flight('job', 10_000));
+    await settled();
+    expect([ended, clock.pending]).toEqual([['502'], 0]);
+  });
+});
+
+describe('a token that was refused', () => {
+  it('is tried again as often as its pauses say, and each try knows the refusals before', async () => {
+    const refused = (token: string, retryAfterMs: number) => {
+      const error = failure(401, { kind: 'token-refused', retryAfterMs });
+      Object.assign(error.call, { refusal: { token, sentAt: clock.now() } });
+      return error;
+    };
+    answers = [refused('first', 0), refused('second', 50), refused('second', 100)];
+    const { ended } = start(flight('job'));
+    await clock.advance(150);
+    expect([ended, times()]).toEqual([['well'], [0, 0, 50, 150]]);
+    expect(calls.at(-1)?.read.refusals?.map(({ token }) => token)).toEqual(['first', 'second', 'second']);
+  });
+});
+
+describe('a pause between two tries', () => {
+  it('ends with the last of those who wait', async () => {
+    answers = [failure(503, { kind: 'transient', retryAfterMs: 4000 })];
+    const gone = new AbortController();
+    const { ended } = start({ ...flight('job'), gone });
+    await settled();
+    gone.abort(new Error('gone'));
+    await settled();
+    expect([ended, calls.length, clock.pending]).toEqual([['Error: gone'], 1, 0]);
+  });
+});
+
+describe('a 429', () => {
+  it('is tried again without end: the queue judges by its gate', async () => {
+    answers = Array.from({ length: 50 }, () => failure(429, { kind: 'rate-limited', retryAfterMs: 60_000 }));
+    const { ended } = start(flight('job'));
+    await settled();
+    expect([ended, calls.length]).toEqual([['well'], 51]);
+  });
+
+  it('is told by the queue when there is no slot in time, another failure by itself', async () => {
+    const refusal = GatewayError.of('TooManyRequests');
+    answers = [failure(429, { kind: 'rate-limited' }), refusal];
+    const limited = start(flight('job'));
+    await settled();
+    answers = [failure('connection', { kind: 'transient' }), refusal];
+    const broken = start(flight('job'));
+    await settled();
+    expect([limited.ended, broken.ended]).toEqual([['429'], ['502']]);
+  });
+});
