@@ -132,13 +132,13 @@ export class TokenSource implements Tokens {
     // The first time it is tried again at once: with another token, or as soon as the trial of this one allows.
     const afterMs = earlier.length === 0 ? 0 : refusalPauseMs(earlier.length);
     if (!token) return { kind: 'retry', afterMs };
+    const refusedBefore = this.#refusedJobs.get(call.jobId);
+    if (refusedBefore !== undefined && token.servedSince(refusedBefore)) return this.#jobRefused(call, now);
     token.refuse(call);
     if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
     if (token === this.#current) this.#trial.end();
     if (refusals.some((one) => this.#find(one.token)?.servedAround(one))) return this.#jobRefused(call, now);
     if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
-    const refusedBefore = this.#refusedJobs.get(call.jobId);
-    if (refusedBefore !== undefined && token.servedSince(refusedBefore)) return this.#jobRefused(call, now);
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
     if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
@@ -155,6 +155,7 @@ export class TokenSource implements Tokens {
       this.#trial.reset();
       this.#doubtedSince = undefined;
       this.#isRefusing = false;
+      if (this.#current?.isDoubted) this.#current = undefined;
     });
   }
 
@@ -202,7 +203,10 @@ export class TokenSource implements Tokens {
 
   #doubt(now: number, afterMs: number): TokenVerdict {
     this.#doubtedSince ??= now;
-    if (now - this.#doubtedSince < LONGEST_DOUBT_MS) return { kind: 'retry', afterMs };
+    // A token that has served was revoked: the next one has its time first.
+    const { issuedAt = now, isProven = false } = this.#current ?? {};
+    const triedForMs = isProven ? 0 : now - Math.max(this.#doubtedSince, issuedAt);
+    if (!this.#isRefusing && triedForMs < LONGEST_DOUBT_MS) return { kind: 'retry', afterMs };
     if (!this.#isRefusing) this.#options.observer.tokensRefused();
     this.#isRefusing = true;
     return { kind: 'credentials-refused' };
@@ -227,7 +231,9 @@ export class TokenSource implements Tokens {
     }
     this.#former = this.#valid(this.#clock.now()).find((token) => token.isTrusted);
     this.#current = new Token(value, askedAt, refreshAt, expiresAt);
-    this.#trial.end();
+    // After a revoked one its pauses start anew. While the former serves, or every token is refused, they go on growing.
+    if (this.#doubtedSince !== undefined && !this.#isRefusing) this.#trial.reset();
+    else this.#trial.end();
   }
 }
 

@@ -43,9 +43,9 @@ export class Token {
     return this.isProven && !this.isDoubted;
   }
 
-  /** Another try of it would be wasted: it served once and has been revoked, or was refused when it was young no more. */
+  /** Another try of it would be wasted: it was refused when it was young no more. */
   get isUseless(): boolean {
-    return this.isDoubted && (this.isProven || this.#wasRefusedOld);
+    return this.isDoubted && this.#wasRefusedOld;
   }
 
   isYoung(at: number): boolean {

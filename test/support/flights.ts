@@ -36,5 +36,6 @@ export function failure(
   { kind = 'final', retryAfterMs }: { kind?: FailureKind; retryAfterMs?: number } = {},
 ): UpstreamFailure {
   const call = { kind, trace: { status }, ...(retryAfterMs !== undefined && { retryAfterMs }) };
-  return new UpstreamFailure(call, GatewayError.of('UpstreamError'));
+  const code = status === 401 ? 'UpstreamAuthenticationFailed' : 'UpstreamError';
+  return new UpstreamFailure(call, GatewayError.of(code));
 }

@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 let clock: VirtualClock;
 let failures: JobFailures;
 /** What a job is answered; nothing: well. */
-let answers: Map<string, unknown>;
+let answers: Map<string, Error | undefined>;
 /** The calls that were made: when, for which job, and whether its last read had failed. */
 let calls: { at: number; jobId: string; hasFailed: boolean | undefined }[];
 
@@ -26,7 +26,7 @@ async function read(jobId: string): Promise<string> {
   const exchange = stack([failures.failFast, failures.record], ({ hasFailed }) => {
     calls.push({ at: clock.now(), jobId, hasFailed });
     const error = answers.get(jobId);
-    return error === undefined ? Promise.resolve(found) : Promise.reject(error as Error);
+    return error === undefined ? Promise.resolve(found) : Promise.reject(error);
   });
   try {
     await exchange(flight(jobId));

@@ -7,7 +7,7 @@ import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 let clock: VirtualClock;
 /** What each call is answered, in turn; then: well. */
-let answers: unknown[];
+let answers: Error[];
 let calls: { at: number; read: Flight }[];
 
 beforeEach(() => {
@@ -21,7 +21,7 @@ function start(read: Flight): { readonly ended: string[] } {
   const exchange = retry(clock)((tried) => {
     calls.push({ at: clock.now(), read: tried });
     const error = answers.shift();
-    return error === undefined ? Promise.resolve(found) : Promise.reject(error as Error);
+    return error === undefined ? Promise.resolve(found) : Promise.reject(error);
   });
   exchange(read).then(
     () => ended.push('well'),

@@ -1,0 +1,428 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { CallerGone } from '../../src/errors/caller-gone.ts';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import type { Flight } from '../../src/upstream/exchange.ts';
+import { authorize } from '../../src/upstream/layers/authorize.ts';
+import { retry } from '../../src/upstream/layers/retry.ts';
+import { TokenFailure } from '../../src/upstream/token-endpoint.ts';
+import { TokenSource } from '../../src/upstream/token-source.ts';
+import { failure, flight, found } from '../support/flights.ts';
+import { settled, VirtualClock } from '../support/virtual-clock.ts';
+
+const HOUR_MS = 3_600_000;
+const PATIENCE_MS = 10_000;
+
+interface Call {
+  readonly at: number;
+  readonly jobId: string;
+  readonly token: string;
+  readonly accepted: boolean;
+}
+
+/** The token endpoint and the API, as far as tokens go. All times in milliseconds on the virtual clock. */
+class Platform {
+  lifetimeMs = HOUR_MS;
+  endpointMs = 20;
+  endpointFailure: TokenFailure | undefined;
+  /** A token is unknown to the API for so long after its issue. */
+  lagMs = 0;
+  /** Calls take so long. */
+  callMs = 20;
+  /** Jobs that are always answered 401. */
+  readonly refusedJobs = new Set<string>();
+  refusesAll = false;
+  /** Tokens up to this one are revoked. */
+  revokedUpTo = -1;
+  readonly requests: number[] = [];
+  readonly calls: Call[] = [];
+  readonly #issuedAt: number[] = [];
+
+  constructor(private readonly clock: VirtualClock) {}
+
+  async issue(): Promise<{ value: string; lifetimeMs: number }> {
+    this.requests.push(this.clock.now());
+    await this.#takes(this.endpointMs);
+    if (this.endpointFailure) throw this.endpointFailure;
+    return { value: `token ${this.#issuedAt.push(this.clock.now()) - 1}`, lifetimeMs: this.lifetimeMs };
+  }
+
+  async call({ jobId }: Flight, token: string): Promise<typeof found> {
+    const at = this.clock.now();
+    const number = Number(token.split(' ')[1]);
+    const issuedAt = this.#issuedAt[number] ?? Infinity;
+    const isKnown =
+      at >= issuedAt + this.lagMs && at < issuedAt + this.lifetimeMs && number > this.revokedUpTo;
+    const accepted = isKnown && !this.refusesAll && !this.refusedJobs.has(jobId);
+    this.calls.push({ at, jobId, token, accepted });
+    await this.#takes(this.callMs);
+    if (!accepted) throw failure(401, { kind: 'token-refused' });
+    return found;
+  }
+
+  #takes(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.after(ms, resolve));
+  }
+}
+
+let clock: VirtualClock;
+let platform: Platform;
+let tokens: TokenSource;
+let told: string[];
+let jobs: number;
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  platform = new Platform(clock);
+  told = [];
+  jobs = 0;
+  tokens = new TokenSource({
+    request: () => platform.issue(),
+    observer: {
+      refreshed: (failed) => told.push(failed ? `no token: ${failed.message}` : 'token'),
+      tokensRefused: () => told.push('tokens refused'),
+      tokensAccepted: () => told.push('tokens accepted'),
+    },
+    longestPauseMs: HOUR_MS,
+    clock,
+  });
+});
+
+/** Reads a job, by default a new one. The queue is left out: it asks `ready` before it sends. */
+function read(jobId = `job ${jobs++}`): {
+  readonly ended: string[];
+  readonly refused: readonly GatewayError[];
+} {
+  const shared = flight(jobId, PATIENCE_MS);
+  const ended: string[] = [];
+  const exchange = authorize(tokens, (tried, token) => platform.call(tried, token), clock);
+  retry(clock)(async (tried) => {
+    await tokens.ready();
+    return exchange(tried);
+  })(shared).then(
+    () => ended.push('well'),
+    (error: unknown) =>
+      ended.push(error instanceof GatewayError ? `${error.status} ${error.body.code}` : String(error)),
+  );
+  return { ended, refused: shared.refused };
+}
+
+/** Has read a job well. */
+async function warm(): Promise<void> {
+  const { ended } = read();
+  await clock.advance(1000);
+  expect(ended).toEqual(['well']);
+}
+
+/** Reads new jobs at a pace. @returns how they ended */
+async function readEvery(ms: number, forMs: number, each: () => void = () => undefined): Promise<string[]> {
+  const reads = [];
+  for (let passed = 0; passed < forMs; passed += ms) {
+    each();
+    reads.push(read());
+    await clock.advance(ms);
+  }
+  await clock.advance(PATIENCE_MS);
+  expect(reads.flatMap(({ refused }) => refused)).toEqual([]);
+  return reads.map(({ ended }) => ended.join());
+}
+
+const well = (count: number): string[] => Array<string>(count).fill('well');
+const refusals = (): number => platform.calls.filter(({ accepted }) => !accepted).length;
+
+describe('the token', () => {
+  it('is asked for once, however many wait for it', async () => {
+    const reads = Array.from({ length: 100 }, () => read());
+    await clock.advance(100);
+    expect(reads.flatMap(({ ended }) => ended)).toEqual(well(100));
+    expect(platform.requests).toEqual([0]);
+  });
+
+  it('is replaced in the background a minute before its end, and the former serves until the new one was accepted', async () => {
+    platform.endpointMs = 5000;
+    await warm().catch(() => undefined);
+    await clock.advance(HOUR_MS - 55_000);
+    const ended = await readEvery(500, 20_000);
+    expect(ended).toEqual(well(40));
+    expect(platform.requests).toHaveLength(2);
+    expect(new Set(platform.calls.map(({ token }) => token)).size).toBe(2);
+  });
+
+  it('is replaced a fifth of its life before its end when that is shorter', async () => {
+    platform.lifetimeMs = 10_000;
+    await warm();
+    await clock.advance(6900);
+    await readEvery(100, 100);
+    expect(platform.requests).toHaveLength(1);
+    await clock.advance(0);
+    read();
+    await clock.advance(100);
+    expect(platform.requests).toHaveLength(2);
+  });
+
+  it('that is said to live no time at all is not asked for at each call', async () => {
+    platform.lifetimeMs = 1000;
+    tokens = new TokenSource({
+      request: () => platform.issue().then(({ value }) => ({ value, lifetimeMs: 1 })),
+      observer: {
+        refreshed: () => undefined,
+        tokensRefused: () => undefined,
+        tokensAccepted: () => undefined,
+      },
+      longestPauseMs: HOUR_MS,
+      clock,
+    });
+    await readEvery(10, 5000);
+    expect(platform.requests.length).toBeLessThan(10);
+  });
+
+  it('is used to its end while no other can be had', async () => {
+    await warm();
+    platform.endpointFailure = new TokenFailure('unavailable', 'down');
+    await clock.advance(HOUR_MS - 30_000);
+    expect(await readEvery(1000, 18_000)).toEqual(well(18));
+    expect(tokens.state).toBe('good');
+    await clock.advance(60_000);
+    const late = read();
+    await clock.advance(100);
+    expect([late.ended, tokens.state]).toEqual([['503 ServiceUnavailable'], 'failing']);
+  });
+});
+
+describe('a token endpoint that fails', () => {
+  it('is asked by one read at a time, after pauses that double up to 30 s; the others are refused at once', async () => {
+    platform.endpointFailure = new TokenFailure('unavailable', 'down');
+    const ended = new Set<string>();
+    for (let second = 0; second < 120; second++) {
+      const reads = [read(), read(), read()];
+      await clock.advance(1000);
+      for (const one of reads) ended.add(one.ended.join());
+    }
+    expect([...ended]).toEqual(['503 ServiceUnavailable']);
+    const pauses = platform.requests
+      .slice(1)
+      .map((at, index) => Math.floor((at - platform.requests[index]!) / 1000));
+    expect(pauses).toEqual([2, 3, 5, 9, 17, 31, 31]);
+  });
+
+  it('is believed a Retry-After, up to a bound', async () => {
+    platform.endpointFailure = new TokenFailure('unavailable', 'busy', 1e15);
+    read();
+    await clock.advance(HOUR_MS);
+    read();
+    expect(platform.requests).toHaveLength(1);
+    await clock.advance(1000);
+    read();
+    await settled();
+    expect(platform.requests).toHaveLength(2);
+  });
+
+  it('does not take the token away that others are read with, when one job is refused', async () => {
+    await warm();
+    await clock.advance(10_000);
+    platform.endpointFailure = new TokenFailure('unavailable', 'down');
+    platform.refusedJobs.add('bad');
+    const bad = read('bad');
+    expect(await readEvery(100, 5000)).toEqual(well(50));
+    expect(bad.ended).toHaveLength(1);
+    expect(platform.requests.length).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('one job that is refused', () => {
+  const bad = (): { readonly ended: string[] } => read('bad');
+
+  it.each([100, 1000, 15_000])(
+    'beside others that are read every %i ms fails no other read, and costs one token',
+    async (everyMs) => {
+      platform.refusedJobs.add('bad');
+      await warm();
+      await clock.advance(10_000);
+      const polls: { readonly ended: string[] }[] = [];
+      let nextPoll = clock.now();
+      const ended = await readEvery(Math.min(everyMs, 1000), 60_000, () => {
+        if (clock.now() < nextPoll) return;
+        nextPoll += 1000;
+        polls.push(bad());
+      });
+      expect(new Set(ended)).toEqual(new Set(['well']));
+      expect(new Set(polls.map((one) => one.ended.join()))).toEqual(
+        new Set(['502 UpstreamAuthenticationFailed']),
+      );
+      expect(platform.requests.length).toBeLessThanOrEqual(2);
+    },
+  );
+
+  it.each([2, 5])('fails no other read either when there are %i of them', async (count) => {
+    const poisoned = Array.from({ length: count }, (_, index) => `bad ${index}`);
+    poisoned.forEach((id) => platform.refusedJobs.add(id));
+    await warm();
+    await clock.advance(10_000);
+    const ended = await readEvery(100, 60_000, () => {
+      if (clock.now() % 1000 === 0) poisoned.forEach((id) => read(id));
+    });
+    expect(new Set(ended)).toEqual(new Set(['well']));
+    expect(platform.requests.length).toBeLessThanOrEqual(2);
+  });
+
+  it('costs one call a read once it is known', async () => {
+    platform.refusedJobs.add('bad');
+    await warm();
+    await clock.advance(10_000);
+    await readEvery(100, 3000, () => {
+      if (platform.calls.length < 20) bad();
+    });
+    const before = platform.calls.filter(({ jobId }) => jobId === 'bad').length;
+    await warm();
+    const known = bad();
+    await clock.advance(1000);
+    expect(known.ended).toEqual(['502 UpstreamAuthenticationFailed']);
+    expect(platform.calls.filter(({ jobId }) => jobId === 'bad')).toHaveLength(before + 1);
+  });
+
+  it('is read again once upstream takes it', async () => {
+    platform.refusedJobs.add('bad');
+    await warm();
+    await clock.advance(10_000);
+    await readEvery(100, 2000, () => {
+      bad();
+    });
+    platform.refusedJobs.clear();
+    const healed = bad();
+    await clock.advance(100);
+    expect(healed.ended).toEqual(['well']);
+  });
+});
+
+describe('a token that upstream does not know yet', () => {
+  it.each([50, 200, 1000])('for %i ms fails no read at a start', async (lagMs) => {
+    platform.lagMs = lagMs;
+    const ended = await readEvery(10, 3000);
+    expect(new Set(ended)).toEqual(new Set(['well']));
+    expect(platform.requests).toHaveLength(1);
+    // Ten reads and some more are on the wire before the first is refused; after that one at a time tries.
+    expect(refusals()).toBeLessThanOrEqual(12);
+  });
+
+  it.each([50, 200, 1000])('for %i ms fails no read of a lone caller', async (lagMs) => {
+    platform.lagMs = lagMs;
+    const lone = read();
+    await clock.advance(PATIENCE_MS);
+    expect([lone.ended, platform.requests.length]).toEqual([['well'], 1]);
+  });
+
+  it.each([50, 200, 1000, 20_000])(
+    'for %i ms fails no read at a refresh: the former serves, and few calls are wasted',
+    async (lagMs) => {
+      await warm();
+      platform.lagMs = lagMs;
+      await clock.advance(HOUR_MS - 62_000);
+      expect(new Set(await readEvery(20, 40_000))).toEqual(new Set(['well']));
+      expect(platform.requests.length).toBeLessThanOrEqual(3);
+      expect(refusals()).toBeLessThanOrEqual(12);
+    },
+  );
+
+  it('fails no read when the former was revoked', async () => {
+    await warm();
+    await clock.advance(10_000);
+    platform.lagMs = 1000;
+    platform.revokedUpTo = 0;
+    expect(new Set(await readEvery(50, 5000))).toEqual(new Set(['well']));
+    expect(platform.requests).toHaveLength(2);
+  });
+});
+
+describe('a token that was revoked', () => {
+  it('costs one token and one more call each, for ten reads that meet it together', async () => {
+    await warm();
+    await clock.advance(10_000);
+    platform.revokedUpTo = 0;
+    platform.calls.length = 0;
+    const reads = Array.from({ length: 10 }, () => read());
+    await clock.advance(1000);
+    expect(reads.flatMap(({ ended }) => ended)).toEqual(well(10));
+    expect([platform.calls.length, platform.requests.length]).toEqual([20, 2]);
+  });
+
+  it('costs a lone read one token and one more call', async () => {
+    await warm();
+    await clock.advance(10_000);
+    platform.revokedUpTo = 0;
+    platform.calls.length = 0;
+    const lone = read();
+    await clock.advance(1000);
+    expect([lone.ended, platform.calls.length, platform.requests.length]).toEqual([['well'], 2, 2]);
+  });
+});
+
+describe('credentials whose every token is refused', () => {
+  it('cost ever fewer calls, one at a time, and reads are refused at once; that is told once, and they recover', async () => {
+    await warm();
+    await clock.advance(10_000);
+    platform.refusesAll = true;
+    for (let passed = 0; passed < 20_000; passed += 100) {
+      read();
+      await clock.advance(100);
+    }
+    platform.calls.length = 0;
+    platform.requests.length = 0;
+    const ended = new Set<string>();
+    for (let passed = 0; passed < 120_000; passed += 100) {
+      const one = read();
+      await clock.advance(100);
+      ended.add(one.ended.join());
+    }
+    expect([...ended]).toEqual(['502 UpstreamAuthenticationFailed']);
+    expect(platform.calls.length).toBeLessThanOrEqual(6);
+    expect(platform.requests.length).toBeLessThanOrEqual(platform.calls.length);
+    expect([tokens.state, told.filter((line) => line.startsWith('tokens'))]).toEqual([
+      'failing',
+      ['tokens refused'],
+    ]);
+    platform.refusesAll = false;
+    await clock.advance(31_000);
+    await warm();
+    expect([tokens.state, told.at(-1)]).toEqual(['good', 'tokens accepted']);
+  });
+
+  it('recover also when new tokens lag: one that was refused young is tried again before it is replaced', async () => {
+    platform.refusesAll = true;
+    for (let passed = 0; passed < 30_000; passed += 500) {
+      read();
+      await clock.advance(500);
+    }
+    platform.refusesAll = false;
+    platform.lagMs = 1000;
+    for (let passed = 0; passed < 120_000 && tokens.state !== 'good'; passed += 500) {
+      read();
+      await clock.advance(500);
+    }
+    expect(tokens.state).toBe('good');
+  });
+
+  it('are tried anew at once when they are replaced', async () => {
+    platform.refusesAll = true;
+    for (let passed = 0; passed < 30_000; passed += 500) {
+      read();
+      await clock.advance(500);
+    }
+    platform.refusesAll = false;
+    tokens.renew();
+    await settled();
+    await warm();
+  });
+});
+
+describe('a call that tries a token', () => {
+  it('and is given up leaves the trial to the next', async () => {
+    platform.lagMs = HOUR_MS;
+    read();
+    read();
+    await clock.advance(45);
+    const gone = authorize(tokens, () => Promise.reject(new CallerGone()), clock);
+    platform.lagMs = 0;
+    await clock.advance(100);
+    await expect(gone(flight('gone'))).rejects.toThrow(CallerGone);
+    await warm();
+  });
+});
