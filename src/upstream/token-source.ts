@@ -137,7 +137,7 @@ export class TokenSource implements Tokens {
     token.refuse(call);
     if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
     if (token === this.#current) this.#trial.end();
-    if (refusals.some((one) => this.#find(one.token)?.servedAround(one))) return this.#jobRefused(call, now);
+    if (this.#isEvident(refusals)) return this.#jobRefused(call, now);
     if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
@@ -189,6 +189,16 @@ export class TokenSource implements Tokens {
     if (!mayTry) return undefined;
     this.#trial.begin();
     return newest;
+  }
+
+  /**
+   * Whether the refusals of one read speak of its job: a token served others before and after one of them; or the read was
+   * refused with another token before, and now twice with one that already served others.
+   */
+  #isEvident(refusals: readonly TokenRefusal[]): boolean {
+    if (refusals.some((one) => this.#find(one.token)?.servedAround(one))) return true;
+    const hasTriedOther = refusals.some(({ token }) => token !== this.#current?.value);
+    return hasTriedOther && refusals.filter((one) => this.#current?.servedBefore(one)).length >= 2;
   }
 
   #jobRefused({ jobId }: TokenCall, now: number): TokenVerdict {

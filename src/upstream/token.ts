@@ -1,7 +1,11 @@
 /** Refusals of so many distinct jobs, with no acceptance since, put a token in doubt. One job's may be its own trouble. */
 const JOBS_FOR_DOUBT = 2;
-/** For so long after its issue a token may still be unknown to parts of upstream (replication, `nbf` against a slow clock). */
+/**
+ * For so long after its issue a token may still be unknown to parts of upstream (replication, `nbf` against a slow clock): much
+ * shorter for one that was accepted when it was first tried. In milliseconds.
+ */
 const YOUNG_MS = 5000;
+const YOUNG_ACCEPTED_AT_ONCE_MS = 500;
 
 /** A call that carried a token. Times on the clock of the token source, in milliseconds. */
 export interface TokenCall {
@@ -21,6 +25,7 @@ export class Token {
   /** When each job was refused that has been since the last acceptance; no more are kept than put the token in doubt. */
   readonly #refusedJobs = new Map<string, number>();
   #wasRefusedOld = false;
+  #wasRefusedFirst = false;
 
   constructor(
     readonly value: string,
@@ -49,7 +54,8 @@ export class Token {
   }
 
   isYoung(at: number): boolean {
-    return at - this.issuedAt < YOUNG_MS;
+    const isKnown = this.isProven && !this.#wasRefusedFirst;
+    return at - this.issuedAt < (isKnown ? YOUNG_ACCEPTED_AT_ONCE_MS : YOUNG_MS);
   }
 
   /** Whether a call was accepted that was sent no earlier than this. */
@@ -60,6 +66,11 @@ export class Token {
   /** Whether it served others both before and after a call that was refused, and was known everywhere by then. */
   servedAround({ sentAt }: TokenRefusal): boolean {
     return !this.isYoung(sentAt) && this.#firstAcceptedAt <= sentAt && this.servedSince(sentAt);
+  }
+
+  /** Whether a call that was refused was sent when others were read with the token already. */
+  servedBefore({ token, sentAt }: TokenRefusal): boolean {
+    return token === this.value && this.#firstAcceptedAt <= sentAt;
   }
 
   accept({ sentAt }: TokenCall): void {
@@ -73,6 +84,7 @@ export class Token {
   refuse({ jobId, sentAt }: TokenCall): void {
     if (this.servedSince(sentAt)) return;
     if (!this.isDoubted || this.#refusedJobs.has(jobId)) this.#refusedJobs.set(jobId, sentAt);
+    if (!this.isProven) this.#wasRefusedFirst = true;
     if (!this.isYoung(sentAt)) this.#wasRefusedOld = true;
   }
 }

@@ -29,7 +29,7 @@ async function write(
   { state = 'active', quick }: { state?: string; quick?: Watcher } = {},
 ): Promise<void> {
   for (let version = 1; version <= VERSIONS; version++) {
-    const job = { state: version === VERSIONS ? state : 'active', version, filler: FILLER };
+    const job = { id, state: version === VERSIONS ? state : 'active', version, filler: FILLER };
     double.addJob({ id, body: JSON.stringify({ job }) });
     await readJob(gateway, id, { headers: { 'cache-control': 'no-cache' } });
     await quick?.event(version + 1);
@@ -38,7 +38,7 @@ async function write(
 
 function startJob(double: ITwinDouble): string {
   const [id = ''] = jobIds(1);
-  double.addJob({ id, body: '{"job":{"state":"active","version":0}}' });
+  double.addJob({ id, body: '{"job":{"id":"$id","state":"active","version":0}}' });
   return id;
 }
 
@@ -64,7 +64,7 @@ describe('a reader that is slow', () => {
     await slow.until('the latest', isLatest);
     // What the connection's own buffers had taken, and the latest.
     expect(slow.events.length).toBeLessThan(VERSIONS / 2);
-    double.addJob({ id, body: '{"job":{"state":"success","version":-1}}' });
+    double.addJob({ id, body: '{"job":{"id":"$id","state":"success","version":-1}}' });
     await Promise.all([quick, slow, again].map((watcher) => watcher.closed()));
     for (const { events } of [quick, slow, again]) {
       expect(events.slice(-2).map(({ event }) => event)).toEqual(['job', 'end']);

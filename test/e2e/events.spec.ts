@@ -76,23 +76,27 @@ describe('a stream of events', () => {
   it.each([
     [
       'escapes, quotes and backslashes',
-      String.raw`{"job" : { "state":"success", "name":"a\"b \\\\\" c\\" , "x": "\u0041\n\/ }" } }`,
+      String.raw`{"job" : { "id":"$id", "state":"success", "name":"a\"b \\\\\" c\\" , "x": "\u0041\n\/ }" } }`,
     ],
     [
       'unicode, separators and control characters',
-      '{"job":{"state":"success","name":"é 日本 🏗\u2028\u2029 \u007f", "ü" : "ö  o"}}',
+      '{"job":{"id":"$id","state":"success","name":"é 日本 🏗\u2028\u2029 \u007f", "ü" : "ö  o"}}',
     ],
     [
       'nulls and numbers as upstream writes them',
-      '{ "job" : { "state":"success", "a":null, "cost" : 3.50, "b": 1e+2, "c": -0.0, "d": 123456789012345678901 } }',
+      '{ "job" : { "id":"$id", "state":"success", "a":null, "cost" : 3.50, "b": 1e+2, "c": -0.0, "d": 123456789012345678901 } }',
     ],
     [
       'every line end that there is',
-      '\r\n{\r\n\t"job": {\r"state": "success",\n\n"list": [ 1 ,\r\n 2 ], "empty": { }\r\n}\n}\r\n\n',
+      '\r\n{\r\n\t"job": {\r"id": "$id", "state": "success",\n\n"list": [ 1 ,\r\n 2 ], "empty": { }\r\n}\n}\r\n\n',
     ],
-    ['what looks like an event stream', '{"job":{"state":"success",\n"data: x":"id: 1\\n\\n event: end"\n}}'],
-  ])('has the whole body on one line, byte for byte: %s', async (_, body) => {
-    const { id } = rig.double.addJob({ body });
+    [
+      'what looks like an event stream',
+      '{"job":{"id":"$id","state":"success",\n"data: x":"id: 1\\n\\n event: end"\n}}',
+    ],
+  ])('has the whole body on one line, byte for byte: %s', async (_, template) => {
+    const { id } = rig.double.addJob({ body: template });
+    const body = rig.double.bodyOf(id).toString();
     const watcher = await Watcher.open(rig.gateway, id);
     const { event, data } = await watcher.event(1);
     await watcher.closed();
@@ -108,9 +112,9 @@ describe('a stream of events', () => {
     const { watcher, id } = await watch('success');
     const compact = (text: string): string => text.replace(/\n */g, '').replaceAll('": ', '":');
     expect((await watcher.event(1)).data).toBe(compact(String(rig.double.bodyOf(id))));
-    const marked = rig.double.addJob({ body: '\ufeff{"job":{"state":"success"}}' }).id;
+    const marked = rig.double.addJob({ body: '\ufeff{"job":{"id":"$id","state":"success"}}' }).id;
     expect((await (await Watcher.open(rig.gateway, marked)).event(1)).data).toBe(
-      '{"job":{"state":"success"}}',
+      `{"job":{"id":"${marked}","state":"success"}}`,
     );
   });
 

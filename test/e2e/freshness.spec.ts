@@ -82,7 +82,7 @@ describe('a copy that is no longer fresh', () => {
     { name: '429', fault: { kind: 'too-many', retryAfter: '1' } },
     { name: 'a reset', fault: { kind: 'reset' } },
     { name: 'rubbish', fault: { kind: 'not-json' } },
-    { name: 'a refused token', fault: { kind: 'unauthorized' } },
+    { name: 'a client that is unknown', fault: { kind: 'unknown-client' } },
   ] as const)('is served as stale-if-error when the refresh meets $name', async ({ fault }) => {
     const { double, gateway, id } = await withStaleCopy({ PATIENCE: '300ms' });
     double.fault(fault);

@@ -106,8 +106,8 @@ describe('a call', () => {
       age: '77',
       server: 'theirs',
     };
-    const body = '{"job":{"state":"success","iTwinId":"a"}}';
     const id = randomUUID();
+    const body = { job: { id, state: 'success', iTwinId: 'a' } };
     double.fault(
       { kind: 'status', status: 200, body, headers: { ...headers, 'cache-control': 'public' } },
       { jobId: id },

@@ -351,7 +351,7 @@ describe('the Redis of the manifests', () => {
     expect(before.length).toBeGreaterThanOrEqual(3);
     const log = 'x'.repeat(200_000);
     for (let round = 0; round < 60; round++) {
-      const body = JSON.stringify({ job: { state: 'success', log: `${round}${log}` } });
+      const body = JSON.stringify({ job: { id: '$id', state: 'success', log: `${round}${log}` } });
       const { id } = double.addJob({ body });
       expect((await readJob(gateway, id)).status).toBe(200);
     }

@@ -17,7 +17,7 @@ export interface JobOptions extends JobFields {
   readonly state?: string;
   /** The states that the job goes through from its creation, now, on. Goes before `state`. */
   readonly script?: readonly ScriptStep[];
-  /** Exactly these bytes as the answer, whatever else is said. */
+  /** Exactly these bytes as the answer, whatever else is said; a text may have `$id` where the job's id is to stand. */
   readonly body?: Buffer | string;
 }
 
@@ -35,7 +35,7 @@ export class Job {
   constructor(options: JobOptions) {
     this.id = options.id ?? randomUUID();
     this.#fields = options;
-    this.#raw = options.body === undefined ? undefined : Buffer.from(options.body);
+    this.#raw = rawBody(this.id, options.body);
     this.#moments = options.script ? momentsOf(options.script) : pastOf(options.state ?? 'success');
   }
 
@@ -86,6 +86,10 @@ export class Jobs {
     const job = this.find(id, unknown);
     return job ? { status: 200, body: job.body() } : JOB_NOT_FOUND;
   }
+}
+
+function rawBody(id: string, body: Buffer | string | undefined): Buffer | undefined {
+  return typeof body === 'string' ? Buffer.from(body.replaceAll('$id', id)) : body;
 }
 
 /** Milliseconds since 1970 on a clock that does not go back. */

@@ -25,6 +25,8 @@ export interface DoubleSettings {
   /** Of tokens issued from now on. */
   tokenLifetimeSeconds: number;
   tokenLatencyMs: Latency;
+  /** For so many milliseconds after its issue the API does not know a token. */
+  tokenLagMs: number;
   tokenFault: TokenFault | null;
   /** All hold at once; a change of them, or of the kind of window, starts with empty windows. None: no limit. */
   limits: readonly Limit[];
@@ -42,6 +44,7 @@ export const DEFAULT_SETTINGS: Readonly<DoubleSettings> = {
   clientSecret: 'demo-secret',
   tokenLifetimeSeconds: 3600,
   tokenLatencyMs: 0,
+  tokenLagMs: 0,
   tokenFault: null,
   limits: [],
   windowKind: 'sliding',

@@ -30,20 +30,22 @@ interface Claim {
 export class TokenEndpoint {
   readonly requests: TokenRequest[] = [];
   readonly #settings: Readonly<DoubleSettings>;
-  /** When each token expires, on the clock of `performance.now()`. */
-  readonly #expiries = new Map<string, number>();
+  /** From when on and until when the API takes each token, on the clock of `performance.now()`. */
+  readonly #lives = new Map<string, { readonly from: number; readonly until: number }>();
 
   constructor(settings: Readonly<DoubleSettings>) {
     this.#settings = settings;
   }
 
   accepts(token: string): boolean {
-    return (this.#expiries.get(token) ?? -Infinity) > performance.now();
+    const life = this.#lives.get(token);
+    const now = performance.now();
+    return life !== undefined && now >= life.from && now < life.until;
   }
 
   /** Makes all tokens issued so far invalid. */
   revoke(): void {
-    this.#expiries.clear();
+    this.#lives.clear();
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -68,7 +70,8 @@ export class TokenEndpoint {
     if (form.get('scope') !== 'itwin-platform') return refusal(400, 'invalid_scope');
     const lifetime = this.#settings.tokenLifetimeSeconds;
     const token = `${TOKEN_MARK}${randomUUID()}`;
-    this.#expiries.set(token, performance.now() + lifetime * 1000);
+    const now = performance.now();
+    this.#lives.set(token, { from: now + this.#settings.tokenLagMs, until: now + lifetime * 1000 });
     const body = JSON.stringify({ access_token: token, token_type: 'Bearer', expires_in: lifetime });
     return plain({ status: 200, body, headers: { 'cache-control': 'no-store' } });
   }
