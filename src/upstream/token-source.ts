@@ -11,8 +11,9 @@ import { refusalPauseMs, TokenTrial } from './token-trial.ts';
 const REFRESH_AHEAD_MS = 60_000;
 /** A token that is said to live shorter is used for so long all the same, in milliseconds: else each call would need another. */
 const SHORTEST_LIFE_MS = 1000;
-/** Refusals of one job alone bring about another token once in so many milliseconds. */
+/** Refusals of one job alone bring about another token once in so many milliseconds, or after so many in one read. */
 const REPLACED_EARLY_EVERY_MS = 60_000;
+const REFUSALS_FOR_ANOTHER = 6;
 /** When every token has been refused for so long, reads are refused at once instead of waiting for the next trial. */
 const LONGEST_DOUBT_MS = 5000;
 /** Most jobs that are remembered as refused on their own. */
@@ -142,7 +143,9 @@ export class TokenSource implements Tokens {
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
     if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
-    if (now - this.#replacedEarlyAt < REPLACED_EARLY_EVERY_MS) return this.#jobRefused(call, now);
+    const isSoon = now - this.#replacedEarlyAt < REPLACED_EARLY_EVERY_MS;
+    if (isSoon && refusals.length < REFUSALS_FOR_ANOTHER) return { kind: 'retry', afterMs };
+    if (refusals.some((one) => one.token !== call.token)) return this.#jobRefused(call, now);
     // Revoked, or the job's own trouble: another token tells. This one serves the others until that is accepted.
     this.#replacedEarlyAt = now;
     await this.#requests.fetch();

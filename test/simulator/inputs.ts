@@ -96,6 +96,7 @@ const SETTINGS: Readonly<Record<keyof DoubleSettings, Rule>> = {
   clientSecret: text,
   tokenLifetimeSeconds: number(0, 1e9),
   tokenLatencyMs: latency,
+  tokenLagMs: milliseconds,
   tokenFault: either(nothing, {
     holds: (value) => passes(() => checkKind(value, TOKEN_FAULTS, '')),
     says: `{kind, …}, the kind ${oneOf(...Object.keys(TOKEN_FAULTS)).says}`,
