@@ -11,6 +11,7 @@ import { SharedBudget } from '../../src/budget/shared-budget.ts';
 import { type NamedLimit, spreadWindows } from '../../src/budget/window.ts';
 import { waitMsOf } from '../support/budget.ts';
 import { RedisServer } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 jest.setTimeout(60_000);
@@ -231,6 +232,18 @@ describe('a shared budget', () => {
     expect(await sendFor(one, 1000)).toBeGreaterThan(25);
   });
 
+  it('lets one call go at the end of a closing, of all that ask at once, and the others evenly', async () => {
+    const limits = [{ name: '1m', limit: 60, windowMs: 60_000 }];
+    const all = ['a', 'b', 'c'].map((name) => replica(name, limits));
+    await Promise.all(all.map((budget) => budget.look(0)));
+    await all[0]!.close(300);
+    await until('it is open', async () => (await all[1]!.ask()) === 0 || all[1]!.storeClosedMs() === 0);
+    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask()))).map(waitMsOf);
+    expect((await counted()).length).toBe(1);
+    // One in a second and a little.
+    for (const waitMs of waits.filter((waitMs) => waitMs > 0)) expect(waitMs).toBeGreaterThan(500);
+  });
+
   it('throws away what is none of its own', async () => {
     const one = replica('one', LIMITS);
     await rig.redis.set(KEYS[0], 'garbage');
@@ -247,6 +260,23 @@ describe('a shared budget', () => {
     await other.look(0);
     await one.look(0);
     expect(one.forecastMs(30)).toBeLessThanOrEqual(alone.forecastMs(30) + 1);
+  });
+
+  it('cuts the window alone that a refusal speaks of, for all', async () => {
+    const limits = [
+      { name: '1s', limit: 40, windowMs: 1000 },
+      { name: '1h', limit: 4000, windowMs: 3_600_000 },
+    ];
+    const [one, other] = [replica('one', limits), replica('other', limits)];
+    await other.look(0);
+    await one.refused(1000, 1000);
+    await other.look(0);
+    expect(other.shares).toEqual([0.7, 1]);
+    await rig.redis.flushall();
+    const [later, last] = [replica('later', limits), replica('last', limits)];
+    await later.refused(2000, 2000);
+    await last.look(0);
+    expect(last.shares).toEqual([1, 0.7]);
   });
 
   it('leaves nothing in Redis without an end', async () => {

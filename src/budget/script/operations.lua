@@ -67,7 +67,7 @@ function operations.look()
   for i = 1, #said, 2 do
     local at, waiting = string.match(said[i + 1], '^(%S+) (%d+)$')
     at = tonumber(at or '')
-    if not at or math.abs(now - at) > SAID_GOOD_FOR then call('HDEL', REPLICAS, said[i])
+    if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) then call('HDEL', REPLICAS, said[i])
     elseif said[i] ~= request.replica and waiting ~= '0' then others[#others + 1] = tonumber(waiting) end
   end
   return { others = #others > 0 and others or nil }

@@ -57,13 +57,15 @@ end
 
 local closedUntil = bounded(number('closedUntil', 0), 0, now + request.longestClosing)
 local latest = max(now, closedUntil)
+local isClosingCut = isHealed
 
 local function recoveryStep(w) return min(w.span, LONGEST_STEP) end
 
 local windows, longest = request.windows, 0
 for _, w in ipairs(windows) do
   longest = max(longest, w.span)
-  w.credit = bounded(number('credit:' .. w.name, 0), -w.limit, w.burst)
+  -- A closing that is cut ends as any other: one call may go.
+  w.credit = isClosingCut and 1 or bounded(number('credit:' .. w.name, 0), -w.limit, w.burst)
   w.accruedTo = bounded(number('accruedTo:' .. w.name, now), 0, latest)
   w.share = bounded(number('share:' .. w.name, 1), LOWEST_SHARE, 1)
   w.recoversAt = huge
