@@ -277,6 +277,9 @@ describe('a shared budget', () => {
     await later.refused(2000, 2000);
     await last.look(0);
     expect(last.shares).toEqual([1, 0.7]);
+    // It recovers from the end of the closing on, a step every five minutes.
+    const [closedUntil, recoversAt] = await rig.redis.hmget(KEYS[0], 'closedUntil', 'recoversAt:1h');
+    expect(Number(recoversAt) - Number(closedUntil)).toBeCloseTo(300_000, 0);
   });
 
   it('leaves nothing in Redis without an end', async () => {
