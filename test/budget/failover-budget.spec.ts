@@ -173,6 +173,18 @@ describe('the failover of the budget', () => {
     expect(store.shares).toEqual([0.7, 1]);
   });
 
+  it('tells the store of a cut whose closing is over by then', async () => {
+    const { clock, store, budget } = await failover();
+    store.isAway = true;
+    await clock.advance(250);
+    budget.refused(1000);
+    await clock.advance(3000);
+    store.isAway = false;
+    store.take('close');
+    await clock.advance(100);
+    expect(store.take('close')).toEqual([{ op: 'close', forMs: 0, shares: [0.7, 1] }]);
+  });
+
   it('tells the store again of a closing whose word was lost', async () => {
     const { clock, store, budget } = await failover({ isAway: false });
     store.isAway = true;

@@ -80,6 +80,14 @@ describe('a state in Redis that says it is closed until 2083', () => {
       expect([key, (await rig.redis.pttl(key)) < 3 * HOUR]).toEqual([key, true]);
   });
 
+  it('is not written any more: the script cuts what it is asked for', async () => {
+    const { budget } = replica('one');
+    await budget.close(FAR);
+    await budget.refused(FAR, FAR);
+    expect(Number(await rig.redis.hget(STATE, 'closedUntil'))).toBeLessThanOrEqual(Date.now() + HOUR + 1000);
+    expect(await rig.redis.pttl(STATE)).toBeLessThan(3 * HOUR);
+  });
+
   it('opens when LONGEST_CLOSING has passed: one call goes, the next evenly after it', async () => {
     await writeUnbounded();
     const { budget, gate } = replica('one', 200);
@@ -121,7 +129,11 @@ describe('a state in Redis with', () => {
     // A debt of a whole window, paid back evenly, is the longest.
     expect(waitMs).toBeLessThanOrEqual(120_000);
     expect(budget.forecastMs(1)).toBeLessThanOrEqual(120_000);
-    expect(budget.shares.every((share) => share >= 0.05 && share <= 1)).toBe(true);
+    const state = await rig.redis.hgetall(STATE);
+    for (const { name, limit } of LIMITS) {
+      const [credit, share] = [Number(state[`credit:${name}`]), Number(state[`share:${name}`])];
+      expect([name, Math.abs(credit) <= limit, share >= 0.05 && share <= 1]).toEqual([name, true, true]);
+    }
     // Nor is there more than a burst.
     let sent = 0;
     while (sent < 600 && waitMsOf(await budget.ask()) === 0) sent++;
