@@ -14,6 +14,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { MetricsModule } from './metrics/metrics.module.ts';
 import { observe } from './observe.ts';
+import { observeBudget } from './observe-budget.ts';
 import { OpenApiModule } from './openapi/openapi.module.ts';
 import { REPLICAS, SHARED_COPIES, StoreModule } from './store/store.module.ts';
 import type { Tracing } from './tracing/tracing.ts';
@@ -45,6 +46,7 @@ export class AppModule {
       store,
       onFault: observer.storeFailed,
       onMode: observer.budgetMode,
+      observer: observeBudget(log),
     });
     const upstream = UpstreamModule.register({
       settings,

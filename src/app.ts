@@ -81,6 +81,7 @@ function showGauges(metrics: Metrics, { throttle, budget, streams }: Shown): voi
   metrics.show({
     queueDepth: () => throttle.depth,
     budgetRemaining: () => budget.state().windows.map(({ name, remaining }) => [name, remaining] as const),
+    limitShares: () => budget.state().windows.map(({ name, share }) => [name, share] as const),
     budgetMode: () => budget.state().mode,
     watchers: () => streams.count,
     pausedSeconds: () => budget.state().closedMs / 1000,

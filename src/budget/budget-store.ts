@@ -1,17 +1,15 @@
-import { readFileSync } from 'node:fs';
 import type { Redis, Result } from 'ioredis';
 import { z } from 'zod';
+import { budgetScript } from './budget-script.ts';
 import type { ToldSend } from './ledger.ts';
 import type { NamedWindow } from './local-budget.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    /** shared-budget.lua */
+    /** budget-script.ts */
     jobsBudget(state: string, sends: string, replicas: string, request: string): Result<string, Context>;
   }
 }
-
-const lua = readFileSync(new URL('shared-budget.lua', import.meta.url), 'utf8');
 
 /** What all requests say: which state is known, and the newest of the replica's own sends that still counts. */
 export interface Knowledge {
@@ -26,7 +24,14 @@ export type Operation =
   | { readonly op: 'note'; readonly id: string }
   | { readonly op: 'look'; readonly waiting: number }
   | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }
-  | { readonly op: 'refused'; readonly forMs: number; readonly explained: boolean }
+  | {
+      readonly op: 'refused';
+      readonly forMs: number;
+      /** Upstream itself said for how long. */
+      readonly explained: boolean;
+      /** The name of the window whose limit is cut. */
+      readonly cuts: string | undefined;
+    }
   | {
       readonly op: 'tell';
       readonly sends: readonly ToldSend[];
@@ -62,32 +67,45 @@ export type Reply = z.output<typeof reply>;
 /** The connection's part that is needed here. */
 export type ScriptClient = Pick<Redis, 'defineCommand' | 'del' | 'jobsBudget'>;
 
+export interface BudgetStoreOptions {
+  readonly keyPrefix: string;
+  readonly windows: readonly NamedWindow[];
+  /** Names this process among those that share the state. */
+  readonly replica: string;
+  /** No closing lasts longer, one that is read from the state included. In milliseconds. */
+  readonly longestClosingMs: number;
+}
+
 /** The shared budget's state in Redis: one script, on its keys (all in one hash slot). */
 export class BudgetStore {
+  readonly replica: string;
   readonly #keys: readonly [string, string, string];
-  readonly #windows: readonly object[];
+  /** What is the same in all requests. */
+  readonly #constants: object;
 
-  /** @param replica names this process among those that share the state */
   constructor(
     private readonly redis: ScriptClient,
-    keyPrefix: string,
-    windows: readonly NamedWindow[],
-    readonly replica: string,
+    { keyPrefix, windows, replica, longestClosingMs }: BudgetStoreOptions,
   ) {
-    redis.defineCommand('jobsBudget', { numberOfKeys: 3, lua });
+    redis.defineCommand('jobsBudget', { numberOfKeys: 3, lua: budgetScript });
     const key = (name: string): string => `${keyPrefix}{budget}:${name}`;
     this.#keys = [key('state'), key('sends'), key('replicas')];
-    this.#windows = windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
-      name,
-      limit: fullLimit,
-      span: spanMs,
-      burst,
-    }));
+    this.replica = replica;
+    this.#constants = {
+      replica,
+      longestClosing: longestClosingMs,
+      windows: windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
+        name,
+        limit: fullLimit,
+        span: spanMs,
+        burst,
+      })),
+    };
   }
 
   /** @throws when Redis does not answer, refuses, or holds something that is not the state */
   async run(knowledge: Knowledge, operation: Operation): Promise<Reply> {
-    const request = { ...knowledge, ...operation, replica: this.replica, windows: this.#windows };
+    const request = { ...knowledge, ...operation, ...this.#constants };
     try {
       return reply.parse(JSON.parse(await this.redis.jobsBudget(...this.#keys, JSON.stringify(request))));
     } catch (error) {

@@ -11,10 +11,12 @@ import type { Hangs } from '../store/hangs.ts';
 import { keyPrefix } from '../store/shared-copies.ts';
 import { HANGS, REDIS } from '../store/store.module.ts';
 import { type Budget, BUDGET } from './budget.ts';
+import type { BudgetObserver } from './budget-observer.ts';
 import { BudgetStore, type ScriptClient } from './budget-store.ts';
 import { FailoverBudget } from './failover-budget.ts';
 import { Gate } from './gate.ts';
 import { Ledger } from './ledger.ts';
+import { LimitReport } from './limit-report.ts';
 import { LocalBudget, toleratedLatenessMs } from './local-budget.ts';
 import { SharedBudget } from './shared-budget.ts';
 import { spreadWindows } from './window.ts';
@@ -24,6 +26,7 @@ export interface BudgetModuleOptions {
   readonly store: DynamicModule;
   readonly onFault: (operation: string) => void;
   readonly onMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
+  readonly observer: BudgetObserver;
 }
 
 /** What may be sent upstream and when: shared by all replicas when there is a Redis. */
@@ -39,7 +42,7 @@ export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
         {
           provide: BUDGET,
           useFactory: (redis?: ScriptClient, hangs?: Hangs): Budget =>
-            redis && hangs ? shared(options, redis, hangs) : own(options.settings),
+            redis && hangs ? shared(options, redis, hangs) : own(options),
           inject: [
             { token: REDIS, optional: true },
             { token: HANGS, optional: true },
@@ -60,29 +63,37 @@ export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-function own({ UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas }: Settings): LocalBudget {
+function own({ settings, observer }: BudgetModuleOptions): LocalBudget {
+  const { UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas } = settings;
   return new LocalBudget({
     windows: spreadWindows(limits, marginMs, replicas),
-    gate: new Gate(),
+    gate: new Gate({ longestClosingMs: settings.LONGEST_CLOSING, observer }),
     latenessMs: toleratedLatenessMs(marginMs),
+    report: new LimitReport(observer),
+    replicas,
   });
 }
 
 function shared(
-  { settings, onFault, onMode }: BudgetModuleOptions,
+  { settings, onFault, onMode, observer }: BudgetModuleOptions,
   redis: ScriptClient,
   hangs: Hangs,
 ): FailoverBudget {
   const { UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas } = settings;
+  const { LONGEST_CLOSING: longestClosingMs } = settings;
   const windows = spreadWindows(limits, marginMs);
-  const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
   const parts = {
     windows,
     ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
-    gate: new Gate(),
+    gate: new Gate({ longestClosingMs, observer }),
     latenessMs: toleratedLatenessMs(marginMs),
   };
-  const store = new BudgetStore(redis, prefix, windows, randomBytes(6).toString('base64url'));
+  const store = new BudgetStore(redis, {
+    keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
+    windows,
+    replica: randomBytes(6).toString('base64url'),
+    longestClosingMs,
+  });
   return new FailoverBudget({
     ...parts,
     shared: new SharedBudget({ ...parts, store }),
@@ -96,5 +107,6 @@ function shared(
       hangs.answered();
     },
     onMode,
+    report: new LimitReport(observer),
   });
 }

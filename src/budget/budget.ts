@@ -12,6 +12,8 @@ export interface WindowState {
   readonly windowMs: number;
   /** In how many milliseconds it takes one more: its oldest send leaves it. */
   readonly resetMs: number;
+  /** The part of the limit that is in use: less than 1 after upstream has refused inside it. */
+  readonly share: number;
 }
 
 /**
@@ -45,11 +47,12 @@ export interface Budget {
   ask(waiting: number): Promise<Permit | number>;
   /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
   forecastMs(nth: number): number;
-  /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After). Never shortens a closing. */
+  /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After); `LONGEST_CLOSING` at most. Never shortens a closing. */
   close(forMs: number): void;
   /**
    * Upstream answered 429 inside our own limits: others use the quota, or the setting is wrong. Closes the gate for what
-   * its Retry-After says, or for a growing while when it says nothing, and cuts the limits, once a closing.
+   * its Retry-After says (`LONGEST_CLOSING` at most), or for a growing while when it says nothing, and cuts the limit that the
+   * refusal speaks of, once a closing.
    */
   refused(retryAfterMs: number | undefined): void;
   state(): BudgetState;

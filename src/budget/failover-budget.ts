@@ -1,7 +1,10 @@
+import { type Clock, systemClock } from '../clock.ts';
 import type { Budget, BudgetState, Permit } from './budget.ts';
 import type { Gate } from './gate.ts';
 import { type Ledger, partOf } from './ledger.ts';
-import { LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
+import type { LimitReport } from './limit-report.ts';
+import { recoveryStepMs } from './limit-share.ts';
+import { limitsInUse, LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
 import type { SharedBudget } from './shared-budget.ts';
 
 /** How often the shared budget is looked at for what the others do, and how often for whether it is there again. In milliseconds. */
@@ -33,6 +36,8 @@ export interface FailoverBudgetOptions {
   /** Told when the store has answered. */
   readonly onAnswered: () => void;
   readonly onMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
+  readonly clock?: Clock;
+  readonly report?: LimitReport | undefined;
 }
 
 /**
@@ -44,30 +49,33 @@ export class FailoverBudget implements Budget {
   #local: LocalBudget | undefined;
   #waiting = 0;
   #askedAt = -Infinity;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock: Clock;
+  #cancelLook = (): void => undefined;
+  #isEnded = false;
   /** Since when the store has answered again. */
   #backSince: number | undefined;
 
   constructor(options: FailoverBudgetOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#lookSoon();
   }
 
   #lookSoon(): void {
     const everyMs = this.#local ? LOOK_AGAIN_EVERY_MS : LOOK_EVERY_MS;
-    this.#timer = setTimeout(() => {
+    this.#cancelLook = this.#clock.after(everyMs, () => {
       void this.look().finally(() => {
-        if (this.#timer) this.#lookSoon();
+        if (!this.#isEnded) this.#lookSoon();
       });
-    }, everyMs).unref();
+    });
   }
 
   async ask(waiting: number): Promise<Permit | number> {
     this.#waiting = waiting;
-    this.#askedAt = performance.now();
+    this.#askedAt = this.#clock.now();
     const { gate, shared } = this.#options;
     // Whoever closed it: nothing is asked for that cannot be.
-    const closedMs = gate.closedMs(performance.now());
+    const closedMs = gate.closedMs();
     if (closedMs > 0) return closedMs;
     if (!this.#local) {
       try {
@@ -93,11 +101,12 @@ export class FailoverBudget implements Budget {
   async look(): Promise<void> {
     const { shared, onAnswered } = this.#options;
     try {
-      const now = performance.now();
+      const now = this.#clock.now();
       await shared.look(now - this.#askedAt < WAITING_GOOD_FOR_MS ? this.#waiting : 0);
       onAnswered();
       await this.#sayWhatWasNotHeard();
-      if (this.#local) this.#comeBack(performance.now());
+      if (this.#local) this.#comeBack(this.#clock.now());
+      this.#reportLimits();
     } catch (error) {
       this.#backSince = undefined;
       if (this.#options.isAway(error)) this.#fallBack(error);
@@ -107,11 +116,10 @@ export class FailoverBudget implements Budget {
   /** A closing, or a cut, that was made while the store was away or whose word was lost. */
   async #sayWhatWasNotHeard(): Promise<void> {
     const { gate, shared } = this.#options;
-    const now = performance.now();
-    const unheardMs = gate.closedMs(now) - shared.storeClosedMs(now);
+    const unheardMs = gate.closedMs() - shared.storeClosedMs();
     const shares = this.#local?.shares ?? shared.shares;
     const isCut = shares.some((share, index) => share < (shared.shares[index] ?? 1));
-    if (unheardMs > UNHEARD_MS || isCut) await shared.close(gate.closedMs(now), shares);
+    if (unheardMs > UNHEARD_MS || isCut) await shared.close(gate.closedMs(), shares);
   }
 
   #comeBack(now: number): void {
@@ -123,8 +131,8 @@ export class FailoverBudget implements Budget {
   }
 
   end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#isEnded = true;
+    this.#cancelLook();
   }
 
   forecastMs(nth: number): number {
@@ -132,9 +140,12 @@ export class FailoverBudget implements Budget {
   }
 
   close(forMs: number): void {
-    this.#options.gate.close(performance.now(), forMs);
-    if (this.#local) this.#local.close(forMs);
-    else this.#say(this.#options.shared.close(forMs));
+    if (this.#local) {
+      this.#local.close(forMs);
+      return;
+    }
+    this.#options.gate.close(forMs, 503, forMs);
+    this.#say(this.#options.shared.close(forMs));
   }
 
   refused(retryAfterMs: number | undefined): void {
@@ -143,41 +154,56 @@ export class FailoverBudget implements Budget {
       return;
     }
     const { gate, shared } = this.#options;
-    const now = performance.now();
-    const forMs = retryAfterMs ?? (gate.closedMs(now) > 0 ? 0 : gate.backoffMs(now));
+    const forMs = retryAfterMs ?? (gate.closedMs() > 0 ? 0 : gate.backoffMs());
     // Before anything else can be sent from here; the others learn of it with their next question.
-    gate.close(now, forMs);
-    this.#say(shared.refused(forMs, retryAfterMs !== undefined));
+    gate.close(forMs, 429, retryAfterMs);
+    this.#say(shared.refused(forMs, retryAfterMs));
   }
 
   state(): BudgetState {
     if (this.#local) return this.#local.state();
-    const now = performance.now();
-    const { windows, gate, shared } = this.#options;
+    const windows = this.#sharedWindows();
+    const closedMs = this.#options.gate.closedMs();
+    return { mode: 'shared', windows: statesOf(windows, this.#clock.now()), closedMs };
+  }
+
+  #sharedWindows(): NamedWindow[] {
+    const { windows, shared } = this.#options;
     const progressed = shared.windows();
-    const states = statesOf(
-      windows.map((named, index) => ({ ...named, window: progressed[index] ?? named.window })),
-      now,
-    );
-    return { mode: 'shared', windows: states, closedMs: gate.closedMs(now) };
+    return windows.map((named, index) => ({ ...named, window: progressed[index] ?? named.window }));
+  }
+
+  /** A limit recovers while nobody asks; a local budget reports its own. Copies are made only while there is one to recover. */
+  #reportLimits(): void {
+    if (this.#local) return;
+    const { windows, shared, report } = this.#options;
+    const isLowered = shared.shares.some((share) => share < 1);
+    const current = isLowered ? this.#sharedWindows() : windows;
+    if (isLowered) statesOf(current, this.#clock.now());
+    report?.update(limitsInUse(current));
   }
 
   /** The gate is closed here already: what the store did not hear it is told when it is back. */
   #say(said: Promise<void>): void {
-    said.catch((error: unknown) => {
-      if (this.#options.isAway(error)) this.#fallBack(error);
-    });
+    said
+      .then(() => {
+        this.#reportLimits();
+      })
+      .catch((error: unknown) => {
+        if (this.#options.isAway(error)) this.#fallBack(error);
+      });
   }
 
   #fallBack(reason: unknown): void {
     if (this.#local) return;
-    const { gate, latenessMs, onMode } = this.#options;
-    const windows = this.#ownWindows(performance.now());
-    this.#local = new LocalBudget({ mode: 'fallback', windows, gate, latenessMs });
+    const { gate, latenessMs, onMode, replicas, report } = this.#options;
+    const windows = this.#ownWindows(this.#clock.now());
+    const common = { gate, latenessMs, replicas, report, clock: this.#clock };
+    this.#local = new LocalBudget({ ...common, mode: 'fallback', windows });
     onMode('fallback', reason);
   }
 
-  /** This replica's part of each window, with its part of everyone's sends in it, and without credit. */
+  /** This replica's part of each window, with its part of everyone's sends in it, and without credit but for a reopening. */
   #ownWindows(now: number): NamedWindow[] {
     const { shared, ledger, replicas, gate, ownPart } = this.#options;
     const known = ledger.times(now);
@@ -188,9 +214,10 @@ export class FailoverBudget implements Budget {
       const latest = Array<number>(Math.ceil(Math.min(unheard, fullLimit * replicas))).fill(now);
       const sends = partOf([...known.filter((at) => at > now - spanMs), ...latest], replicas);
       const share = shared.shares[index] ?? 1;
-      const recoversAt = share < 1 ? now + spanMs : Infinity;
-      const accruedTo = Math.max(now, gate.closedUntil);
-      return { ...named, window: named.window.at({ credit: 0, accruedTo, share, recoversAt }, sends) };
+      const recoversAt = share < 1 ? now + recoveryStepMs(spanMs) : Infinity;
+      const window = named.window.at({ credit: 0, accruedTo: now, share, recoversAt }, sends);
+      if (gate.closedMs() > 0) window.closeUntil(gate.closedUntil, 1 / replicas);
+      return { ...named, window };
     });
   }
 }

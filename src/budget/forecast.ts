@@ -2,12 +2,18 @@ import { LEAST_STEP_MS, type SpreadWindow } from './window.ts';
 
 /** How old a forecast may be, in milliseconds, before it is made anew. */
 const GOOD_FOR_MS = 250;
+/**
+ * So many steps of the arithmetic a forecast takes at most; later sends are estimated from where they end. Its cost is the
+ * same however long the gate is closed and however many wait.
+ */
+const MOST_STEPS = 2000;
 
 /** When the coming sends may go if each goes as soon as it may: the arithmetic itself, run ahead on copies. */
 class Run {
   readonly #times: number[] = [];
   readonly #windows: readonly SpreadWindow[];
   #now: number;
+  #steps = 0;
   /** Sends that have gone since it was made. */
   sent = 0;
 
@@ -26,18 +32,24 @@ class Run {
 
   /** The time of the nth send, counted from 1. */
   timeOf(nth: number): number {
-    for (let done = this.#times.length; done < nth; done++) this.#times.push(this.#sendOne());
-    return this.#times[nth - 1] ?? this.#now;
+    while (this.#times.length < nth && this.#steps < MOST_STEPS) this.#step();
+    return this.#times[nth - 1] ?? this.#estimate(nth - this.#times.length);
   }
 
-  #sendOne(): number {
-    for (;;) {
-      const waitMs = Math.max(...this.#windows.map((window) => window.wait(this.#now)));
-      if (waitMs <= 0) break;
+  /** One send, or one step towards it. */
+  #step(): void {
+    this.#steps++;
+    const waitMs = Math.max(...this.#windows.map((window) => window.wait(this.#now)));
+    if (waitMs > 0) {
       this.#now += Math.max(waitMs, LEAST_STEP_MS);
+      return;
     }
     for (const window of this.#windows) window.take(this.#now);
-    return this.#now;
+    this.#times.push(this.#now);
+  }
+
+  #estimate(sends: number): number {
+    return this.#now + Math.max(...this.#windows.map((window) => window.estimateMs(sends, this.#now)));
   }
 }
 

@@ -1,6 +1,10 @@
+import { type Clock, systemClock } from '../clock.ts';
 import type { Budget, BudgetMode, BudgetState, Permit, WindowState } from './budget.ts';
+import type { ClosingReason, LimitInUse } from './budget-observer.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
+import type { LimitReport } from './limit-report.ts';
+import { refusingWindow } from './limit-share.ts';
 import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
 
 /**
@@ -31,7 +35,13 @@ export function statesOf(windows: readonly NamedWindow[], now: number): WindowSt
     windowMs,
     remaining: window.remaining(now),
     resetMs: window.resetMs(now),
+    share: window.share,
   }));
+}
+
+/** What is in use of each limit, as of when its window was last asked. */
+export function limitsInUse(windows: readonly NamedWindow[]): LimitInUse[] {
+  return windows.map(({ name, window: { share, limit } }) => ({ window: name, share, limit }));
 }
 
 export interface LocalBudgetOptions {
@@ -39,6 +49,10 @@ export interface LocalBudgetOptions {
   readonly windows: readonly NamedWindow[];
   readonly gate: Gate;
   readonly latenessMs: number;
+  readonly clock?: Clock;
+  readonly report?: LimitReport | undefined;
+  /** How many budgets that know nothing of each other reopen together: one call goes at once in all of them. */
+  readonly replicas?: number;
 }
 
 /** The budget of one process that asks nobody else. */
@@ -46,21 +60,26 @@ export class LocalBudget implements Budget {
   readonly #options: LocalBudgetOptions;
   readonly #windows: readonly SpreadWindow[];
   readonly #forecast: Forecast;
+  readonly #clock: Clock;
   /** When the next send was last said to be due. */
   #dueAt = Infinity;
 
-  /** @param clock milliseconds that never go back */
-  constructor(
-    options: LocalBudgetOptions,
-    private readonly clock: () => number = () => performance.now(),
-  ) {
+  constructor(options: LocalBudgetOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#windows = options.windows.map(({ window }) => window);
     this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
   ask(): Promise<Permit | number> {
-    const now = this.clock();
+    const answer = this.#admit();
+    // The windows have come as far as now.
+    this.#reportLimits();
+    return Promise.resolve(answer);
+  }
+
+  #admit(): Permit | number {
+    const now = this.#clock.now();
     const lateMs = now - this.#dueAt;
     let at = lateMs >= 0 && lateMs <= this.#options.latenessMs ? this.#dueAt : now;
     // From the due time the arithmetic goes on step by step, as it would have if the timer had been in time.
@@ -68,7 +87,7 @@ export class LocalBudget implements Budget {
       at += Math.max(waitMs, LEAST_STEP_MS);
       if (at <= now) continue;
       this.#dueAt = at;
-      return Promise.resolve(at - now);
+      return at - now;
     }
     return this.#go(at);
   }
@@ -77,37 +96,46 @@ export class LocalBudget implements Budget {
     return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
   }
 
-  #go(at: number): Promise<Permit> {
+  #go(at: number): Permit {
     for (const window of this.#windows) window.take(at);
     this.#forecast.sent();
     this.#dueAt = Infinity;
     const sent = (): void => {
-      const now = this.clock();
+      const now = this.#clock.now();
       if (now - at <= this.#options.latenessMs + TOLERATED_LAG_MS) return;
       for (const window of this.#windows) window.postpone(at, now);
     };
-    return Promise.resolve({ sent });
+    return { sent };
   }
 
   forecastMs(nth: number): number {
-    return this.#forecast.forecastMs(nth, this.clock());
+    return this.#forecast.forecastMs(nth, this.#clock.now());
   }
 
   close(forMs: number): void {
-    if (forMs <= 0) return;
-    const { gate } = this.#options;
-    gate.close(this.clock(), forMs);
-    for (const window of this.#windows) window.closeUntil(gate.closedUntil);
+    this.#close(forMs, 503, forMs);
+  }
+
+  #close(forMs: number, reason: ClosingReason, saidMs: number | undefined): void {
+    if (!(forMs > 0)) return;
+    const { gate, replicas = 1 } = this.#options;
+    gate.close(forMs, reason, saidMs);
+    for (const window of this.#windows) window.closeUntil(gate.closedUntil, 1 / replicas);
     this.#forecast.forget();
   }
 
   refused(retryAfterMs: number | undefined): void {
-    const { gate } = this.#options;
-    const now = this.clock();
-    const first = gate.closedMs(now) === 0;
+    const { gate, windows } = this.#options;
+    const first = gate.closedMs() === 0;
     // A refusal without a word, while another has closed the gate, says nothing new.
-    if (first || retryAfterMs !== undefined) this.close(retryAfterMs ?? gate.backoffMs(now));
-    if (first) for (const window of this.#windows) window.cut(gate.closedUntil);
+    if (first || retryAfterMs !== undefined) this.#close(retryAfterMs ?? gate.backoffMs(), 429, retryAfterMs);
+    if (!first) return;
+    refusingWindow(windows, retryAfterMs)?.window.cut(gate.closedUntil);
+    this.#reportLimits();
+  }
+
+  #reportLimits(): void {
+    this.#options.report?.update(limitsInUse(this.#options.windows));
   }
 
   /** The part of each limit that is in use. */
@@ -117,7 +145,7 @@ export class LocalBudget implements Budget {
 
   state(): BudgetState {
     const { windows, gate, mode = 'local' } = this.#options;
-    const now = this.clock();
+    const now = this.#clock.now();
     return { mode, windows: statesOf(windows, now), closedMs: gate.closedMs(now) };
   }
 }

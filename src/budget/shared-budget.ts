@@ -1,10 +1,13 @@
+import { type Clock, systemClock } from '../clock.ts';
 import type { Permit } from './budget.ts';
 import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
 import type { Ledger } from './ledger.ts';
+import { refusingWindow } from './limit-share.ts';
 import { type NamedWindow, TOLERATED_LAG_MS } from './local-budget.ts';
-import type { SpreadWindow, WindowProgress } from './window.ts';
+import type { SpreadWindow } from './window.ts';
+import { boundProgress, type WindowProgress } from './window-progress.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
@@ -12,12 +15,13 @@ const MOST_ATTEMPTS = 5;
 const LEAVING_MS = 200;
 
 export interface SharedBudgetOptions {
-  readonly store: BudgetStore;
+  readonly store: Pick<BudgetStore, 'run' | 'replica'>;
   /** The sizes of the windows; their progress is in the store. */
   readonly windows: readonly NamedWindow[];
   readonly ledger: Ledger;
   readonly gate: Gate;
   readonly latenessMs: number;
+  readonly clock?: Clock;
 }
 
 /** The budget that all replicas share. Whatever it is asked, it throws when the store cannot be asked. */
@@ -34,25 +38,28 @@ export class SharedBudget {
   #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
   #storeClosedUntil = -Infinity;
+  readonly #clock: Clock;
   /** When the store answered last. */
-  heardAt = performance.now();
+  heardAt: number;
 
   constructor(options: SharedBudgetOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.heardAt = this.#clock.now();
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
   }
 
   /** As `Budget.ask`. */
   async ask(): Promise<Permit | number> {
     const id = this.#nextId();
-    const askedAt = performance.now();
+    const askedAt = this.#clock.now();
     const { latenessMs: lateness } = this.#options;
     const { wait = 0 } = await this.#run({ op: 'ask', id, lateness });
     if (wait > 0) return wait;
     this.noteSend(id);
     return {
       sent: () => {
-        if (performance.now() - askedAt > TOLERATED_LAG_MS) this.#countAnew(id, lateness);
+        if (this.#clock.now() - askedAt > TOLERATED_LAG_MS) this.#countAnew(id, lateness);
       },
     };
   }
@@ -60,7 +67,7 @@ export class SharedBudget {
   /** Asked for once more, a send is counted as of then. Nobody waits for that; if it fails it stays as it was. */
   #countAnew(id: string, lateness: number): void {
     this.#options.store
-      .run(this.#knowledge(performance.now()), { op: 'ask', id, lateness })
+      .run(this.#knowledge(this.#clock.now()), { op: 'ask', id, lateness })
       .catch(() => undefined);
   }
 
@@ -80,26 +87,27 @@ export class SharedBudget {
   }
 
   /** For how many milliseconds the gate was closed in the store when it answered last. */
-  storeClosedMs(now: number): number {
-    return Math.max(0, this.#storeClosedUntil - now);
+  storeClosedMs(): number {
+    return Math.max(0, this.#storeClosedUntil - this.#clock.now());
   }
 
-  /** @param explained upstream itself said for how long */
-  async refused(forMs: number, explained: boolean): Promise<void> {
-    await this.#run({ op: 'refused', forMs, explained });
+  /** @param retryAfterMs what upstream itself said, if it said for how long */
+  async refused(forMs: number, retryAfterMs: number | undefined): Promise<void> {
+    const cuts = refusingWindow(this.#options.windows, retryAfterMs)?.name;
+    await this.#run({ op: 'refused', forMs, explained: retryAfterMs !== undefined, cuts });
   }
 
   /** As `Budget.forecastMs`: those who wait at other replicas get a go as often as those who wait here. */
   forecastMs(nth: number): number {
     const between = this.#others.reduce((sum, waiting) => sum + Math.min(waiting, nth), 0);
-    const now = performance.now();
+    const now = this.#clock.now();
     // A closing that has just come is in no forecast yet.
-    return Math.max(this.#options.gate.closedMs(now), this.#forecast.forecastMs(nth + between, now));
+    return Math.max(this.#options.gate.closedMs(), this.#forecast.forecastMs(nth + between, now));
   }
 
   /** Notes a send of this replica that was let go here or elsewhere. */
   noteSend(id = this.#nextId()): void {
-    this.#options.ledger.note(id, performance.now());
+    this.#options.ledger.note(id, this.#clock.now());
     this.#last = id;
     this.#sent++;
     this.#windows = undefined;
@@ -113,7 +121,7 @@ export class SharedBudget {
   }
 
   #make(): SpreadWindow[] {
-    const times = this.#options.ledger.times(performance.now());
+    const times = this.#options.ledger.times(this.#clock.now());
     return this.#options.windows.map(({ window }, index) => {
       const progress = this.#progress[index];
       return progress ? window.at(progress, [...times]) : window.clone();
@@ -128,7 +136,7 @@ export class SharedBudget {
   /** Runs an operation on a state that knows all that this replica knows. */
   async #run(operation: Operation): Promise<Reply> {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const reply = this.#take(await this.#options.store.run(this.#knowledge(performance.now()), operation));
+      const reply = this.#take(await this.#options.store.run(this.#knowledge(this.#clock.now()), operation));
       if (reply.known) return reply;
       await this.#tell(new Set(reply.sends.map(([id]) => id)));
     }
@@ -138,12 +146,12 @@ export class SharedBudget {
   /** The store has another state than was known: it is told what is missing there. */
   async #tell(held: ReadonlySet<string>): Promise<void> {
     const { ledger, gate, store } = this.#options;
-    const now = performance.now();
+    const now = this.#clock.now();
     const fresh = this.#progress.length === 0 && ledger.empty;
     const operation: Operation = {
       op: 'tell',
       sends: ledger.missingIn(held, now),
-      closedMs: gate.closedMs(now),
+      closedMs: gate.closedMs(),
       shares: this.shares,
       fresh,
     };
@@ -151,23 +159,22 @@ export class SharedBudget {
   }
 
   #take(reply: Reply): Reply {
-    const now = performance.now();
+    const now = this.#clock.now();
     this.heardAt = now;
-    const { ledger, gate } = this.#options;
-    for (const [id, agoMs] of reply.sends) ledger.note(id, now - agoMs);
-    gate.close(now, reply.closedMs);
-    this.#storeClosedUntil = now + reply.closedMs;
+    const { ledger, gate, windows } = this.#options;
+    // No send lies in the future: it would count until then.
+    for (const [id, agoMs] of reply.sends) ledger.note(id, now - Math.max(0, agoMs));
+    gate.close(reply.closedMs, 'replica');
+    this.#storeClosedUntil = now + Math.min(reply.closedMs, gate.longestClosingMs);
     this.#version = reply.version;
     this.#cursor = reply.cursor;
     this.#windows = undefined;
-    if (reply.version !== undefined) {
-      this.#progress = reply.windows.map(({ credit, accruedAgo, share, recoversIn = Infinity }) => ({
-        credit,
-        accruedTo: now - accruedAgo,
-        share,
-        recoversAt: now + recoversIn,
-      }));
-    }
+    if (reply.version === undefined) return reply;
+    this.#progress = windows.map(({ window }, index) => {
+      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = reply.windows[index] ?? {};
+      const progress = { credit, accruedTo: now - accruedAgo, share, recoversAt: now + recoversIn };
+      return boundProgress(progress, window, now, gate.closedUntil);
+    });
     return reply;
   }
 

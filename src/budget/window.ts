@@ -1,23 +1,11 @@
-/** By what the limits are cut when upstream refuses inside them, their floor, and what they gain back a window. */
-const CUT = 0.7;
-const FLOOR = 0.05;
-const RECOVERY = 0.05;
+import { loweredShare, raisedShare, recoveryStepMs } from './limit-share.ts';
+import type { WindowProgress } from './window-progress.ts';
 
 /** Rounding must not turn "now" into "in a moment", nor a moment into "now". In sends, and in milliseconds. */
 const SLACK = 1e-9;
 const MOMENT = 1e-6;
 /** Who steps from answer to answer steps no less, in milliseconds: less is lost on a clock that has run for months. */
 export const LEAST_STEP_MS = 1e-3;
-
-/** How far a window has come, apart from its sends. Times on its clock. */
-export interface WindowProgress {
-  readonly credit: number;
-  readonly accruedTo: number;
-  /** The part of the limit that is used, after a cut. */
-  readonly share: number;
-  /** When it recovers by a step; Infinity when there is nothing to recover. */
-  readonly recoversAt: number;
-}
 
 /**
  * At most `limit` sends in any `spanMs`, spread: a bucket of `burst` credits lets an idle gateway burst, and credit accrues
@@ -52,7 +40,21 @@ export class SpreadWindow {
     const leaves = this.#oldestLeaves - now;
     if (this.count >= this.limit) return leaves + MOMENT;
     if (this.#credit >= 1 - SLACK) return 0;
-    return Math.min((1 - this.#credit) / this.#rate(now), leaves) + MOMENT;
+    // Credit that accrues only from a later time on is waited for in one step.
+    const accruesMs = Math.max(0, this.#accruedTo - now) + (1 - this.#credit) / this.#rate(now);
+    return Math.min(accruesMs, leaves) + MOMENT;
+  }
+
+  /** About how long so many more sends take: at once for what credit there is, then slowly until the oldest leaves, then evenly. */
+  estimateMs(sends: number, now: number): number {
+    this.#advance(now);
+    const atOnce = Math.min(sends, Math.max(0, this.#credit), Math.max(0, this.limit - this.count));
+    const [paced, even] = [sends - atOnce, this.limit / this.spanMs];
+    const rate = this.#rate(now, this.count + atOnce);
+    if (rate >= even) return paced / even;
+    const leavesMs = this.#oldestLeaves - now;
+    const before = rate * leavesMs;
+    return paced <= before ? paced / rate : leavesMs + (paced - before) / even;
   }
 
   take(now: number): void {
@@ -70,16 +72,19 @@ export class SpreadWindow {
     this.#sends.splice(place, 0, to);
   }
 
-  /** After a closing there is no credit left: the pace is even from then on. */
-  closeUntil(time: number): void {
-    this.#credit = 0;
+  /**
+   * After a closing one call may go at once, and the pace is even from then on.
+   * @param credit less than 1 where several windows that know nothing of each other reopen together
+   */
+  closeUntil(time: number, credit = 1): void {
+    this.#credit = credit;
     this.#accruedTo = Math.max(this.#accruedTo, time);
   }
 
-  /** Lowers the limit. It recovers from `time` on, a step a window. */
+  /** Lowers the limit. It recovers from `time` on, step by step. */
   cut(time: number): void {
-    this.#share = Math.max(FLOOR, this.#share * CUT);
-    this.#recoversAt = time + this.spanMs;
+    this.#share = loweredShare(this.#share);
+    this.#recoversAt = time + recoveryStepMs(this.spanMs);
   }
 
   /** The part of the limit that is in use. */
@@ -138,13 +143,16 @@ export class SpreadWindow {
     return (this.#sends[this.#head] ?? Infinity) + this.spanMs;
   }
 
-  #rate(now: number): number {
+  #rate(now: number, count = this.count): number {
     const even = this.limit / this.spanMs;
     if (this.count === 0) return even;
-    return Math.max(0, Math.min(even, (this.limit - this.count + 1) / (this.#oldestLeaves - now)));
+    return Math.max(0, Math.min(even, (this.limit - count + 1) / (this.#oldestLeaves - now)));
   }
 
-  /** Accrues credit up to `now`, piece by piece between the moments at which the rate changes. */
+  /**
+   * Accrues credit up to `now`, piece by piece between the moments at which the rate changes: as many as sends leave the
+   * window, and 19 steps of recovery at most, however long ago it was advanced.
+   */
   #advance(now: number): void {
     for (;;) {
       const until = Math.min(now, this.#oldestLeaves, this.#recoversAt);
@@ -167,8 +175,8 @@ export class SpreadWindow {
   }
 
   #recover(): void {
-    this.#share = Math.min(1, this.#share + RECOVERY);
-    this.#recoversAt = this.#share < 1 ? this.#recoversAt + this.spanMs : Infinity;
+    this.#share = raisedShare(this.#share);
+    this.#recoversAt = this.#share < 1 ? this.#recoversAt + recoveryStepMs(this.spanMs) : Infinity;
   }
 }
 

@@ -90,6 +90,11 @@ export const variables = {
     about: 'By how much (or 0.5 % if that is more) each window is taken longer than it is.',
     form: duration('0ms', '1m'),
   },
+  LONGEST_CLOSING: {
+    default: '1h',
+    about: "Longest pause that upstream's Retry-After may ask for; a longer one is cut to it.",
+    form: duration('1s', '31d'),
+  },
   UPSTREAM_CONCURRENCY: {
     default: '10',
     about: 'Most upstream calls under way at a time.',

@@ -12,6 +12,8 @@ export interface Gauges {
   queueDepth(): number;
   /** Sends left in each window, by the window's name. */
   budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
+  /** The part of each limit that is in use, by the window's name. */
+  limitShares(): Iterable<readonly [window: string, share: number]>;
   /** Open event streams. */
   watchers(): number;
   /** Where the budget is kept now. */
@@ -92,6 +94,15 @@ export class Metrics {
       registers,
       collect() {
         for (const [window, remaining] of gauges.budgetRemaining()) this.set({ window }, remaining);
+      },
+    });
+    new Gauge({
+      name: 'gateway_limit_share',
+      help: 'The part of each limit that is in use: less than 1 after upstream has refused inside it.',
+      labelNames: ['window'] as const,
+      registers,
+      collect() {
+        for (const [window, share] of gauges.limitShares()) this.set({ window }, share);
       },
     });
     new Gauge({

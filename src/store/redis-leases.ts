@@ -10,13 +10,20 @@ const PROLONG_EVERY_MS = 500;
 
 /**
  * KEYS: the lease. ARGV: mine, its life in ms, in how many ms its call is expected. Nothing: it is mine; else what it says, for how
- * long, and in how many ms the other's call is expected.
+ * long, and in how many ms the other's call is expected. No lease is held longer than that life, whatever its expiry says.
  */
 const CLAIM = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('GET', KEYS[1])
-if held then return {held, redis.call('PTTL', KEYS[1]), tonumber(string.match(held, ' (%d+)')) - now} end
+if held then
+  local left = redis.call('PTTL', KEYS[1])
+  if left < 0 or left > tonumber(ARGV[2]) then
+    left = tonumber(ARGV[2])
+    redis.call('PEXPIRE', KEYS[1], left)
+  end
+  return {held, left, tonumber(string.match(held, ' (%d+)')) - now}
+end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
 return {}`;
 

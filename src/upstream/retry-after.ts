@@ -4,13 +4,14 @@
  *
  * An HTTP-date is taken relative to the answer's own `Date`, so that no clock of ours matters. That field is cut to
  * whole seconds, which can only make the wait longer.
+ * What is granted of it is bounded where it takes effect: `LONGEST_CLOSING`.
  * @param date the `Date` of the same answer
  */
 export function parseRetryAfter(value: string | undefined, date: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const text = value.trim();
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : untilDate(text, date);
-  return waitMs > 0 ? waitMs : undefined;
+  return waitMs > 0 ? Math.min(waitMs, Number.MAX_SAFE_INTEGER) : undefined;
 }
 
 /** A date as HTTP writes it, in the preferred form or one of the two obsolete ones: not whatever Date.parse would take. */

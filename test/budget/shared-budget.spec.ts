@@ -1,15 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
+import { budgetScript } from '../../src/budget/budget-script.ts';
 import { BudgetStore } from '../../src/budget/budget-store.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { Ledger } from '../../src/budget/ledger.ts';
-import { LocalBudget } from '../../src/budget/local-budget.ts';
+import { refusingWindow } from '../../src/budget/limit-share.ts';
+import { LocalBudget, type NamedWindow } from '../../src/budget/local-budget.ts';
 import { SharedBudget } from '../../src/budget/shared-budget.ts';
 import { type NamedLimit, spreadWindows } from '../../src/budget/window.ts';
 import { waitMsOf } from '../support/budget.ts';
 import { RedisServer } from '../support/redis.ts';
+import { until } from '../support/until.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 jest.setTimeout(60_000);
 
@@ -32,12 +35,16 @@ afterAll(async () => {
 function replica(name: string, limits: readonly NamedLimit[], marginMs = 40): SharedBudget {
   const windows = spreadWindows(limits, marginMs);
   return new SharedBudget({
-    store: new BudgetStore(rig.redis, 'p:', windows, name),
+    store: storeOf(name, windows),
     windows,
     ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
     gate: new Gate(),
     latenessMs: marginMs / 2,
   });
+}
+
+function storeOf(name: string, windows: readonly NamedWindow[], longestClosingMs = 3_600_000): BudgetStore {
+  return new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
 }
 
 /** Asks until `count` were let go, sleeping as told; how often it was let go before the time was over. */
@@ -63,16 +70,15 @@ function mostIn(times: readonly number[], windowMs: number): number {
 }
 
 describe('the arithmetic in Redis', () => {
-  const source = readFileSync(new URL('../../src/budget/shared-budget.lua', import.meta.url), 'utf8');
   const clock = "local time = call('TIME')";
   /** On the test's clock instead of Redis' own. */
-  const script = source.replace(
+  const script = budgetScript.replace(
     clock,
     'local time = { 1700000000 + math.floor(ARGV[2] / 1000), (ARGV[2] % 1000) * 1000 }',
   );
 
   it('is that of one process, at any moments, closings and refusals included', async () => {
-    expect(source).toContain(clock);
+    expect(budgetScript).toContain(clock);
     const event = fc.record({
       step: fc.oneof({ weight: 3, arbitrary: fc.nat(60) }, { weight: 1, arbitrary: fc.nat(1500) }),
       what: fc.constantFrom(
@@ -104,15 +110,15 @@ describe('the arithmetic in Redis', () => {
     events: readonly { step: number; what: string }[],
   ): Promise<void> {
     await rig.redis.flushall();
-    const time = { now: 0 };
+    const clock = new VirtualClock();
     const windows = spreadWindows(limits, 0);
-    const gate = new Gate(() => 1);
-    const local = new LocalBudget({ windows, gate, latenessMs: 20 }, () => time.now);
-    const shared = store(windows, time);
+    const gate = new Gate({ clock, random: () => 1 });
+    const local = new LocalBudget({ windows, gate, latenessMs: 20, clock });
+    const shared = store(windows, clock);
     await shared({ op: 'tell', sends: [], closedMs: 0, shares: limits.map(() => 1), fresh: true });
     let id = 0;
     for (const { step, what } of events) {
-      time.now += step;
+      await clock.advance(step);
       if (what === 'ask') {
         const expected = waitMsOf(await local.ask());
         const { wait = NaN } = await shared({ op: 'ask', id: `one:${id++}`, lateness: 20 });
@@ -122,14 +128,15 @@ describe('the arithmetic in Redis', () => {
         await shared({ op: 'close', forMs: step, shares: limits.map(() => 1) });
       } else {
         const explained = what === 'refused';
-        const forMs = explained ? step + 1 : gate.closedMs(time.now) > 0 ? 0 : 1000;
-        if (explained || forMs > 0) local.refused(forMs);
-        await shared({ op: 'refused', forMs, explained });
+        const forMs = explained ? step + 1 : gate.closedMs() > 0 ? 0 : 1000;
+        local.refused(explained ? forMs : undefined);
+        const cuts = refusingWindow(windows, explained ? forMs : undefined)?.name;
+        await shared({ op: 'refused', forMs, explained, cuts });
       }
     }
   }
 
-  function store(windows: ReturnType<typeof spreadWindows<NamedLimit>>, time: { now: number }) {
+  function store(windows: ReturnType<typeof spreadWindows<NamedLimit>>, clock: VirtualClock) {
     let version: string | undefined;
     const sizes = windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
       name,
@@ -138,8 +145,9 @@ describe('the arithmetic in Redis', () => {
       burst,
     }));
     return async (operation: object): Promise<{ wait?: number }> => {
-      const request = JSON.stringify({ ...operation, version, cursor: '0', replica: 'one', windows: sizes });
-      const text = (await rig.redis.eval(script, 3, ...KEYS, request, time.now)) as string;
+      const constants = { replica: 'one', longestClosing: 3_600_000, windows: sizes };
+      const request = JSON.stringify({ ...operation, version, cursor: '0', ...constants });
+      const text = (await rig.redis.eval(script, 3, ...KEYS, request, clock.now())) as string;
       const reply = JSON.parse(text) as { version: string; wait?: number };
       version = reply.version;
       return reply;
@@ -191,7 +199,7 @@ describe('a shared budget', () => {
   it('counts a send once whose first answer was lost', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const windows = spreadWindows(limits, 40);
-    const store = new BudgetStore(rig.redis, 'p:', windows, 'one');
+    const store = storeOf('one', windows);
     const one = replica('one', limits);
     await one.look(0);
     const { version } = (await rig.redis.hgetall(KEYS[0])) as { version: string };
@@ -207,8 +215,8 @@ describe('a shared budget', () => {
     const limits = [{ name: '1s', limit: 40, windowMs: 1000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
     await Promise.all([one.look(0), other.look(0)]);
-    await one.refused(5000, true);
-    await other.refused(5000, true);
+    await one.refused(5000, 5000);
+    await other.refused(5000, 5000);
     expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
     await rig.redis.flushall();
     expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
@@ -222,6 +230,18 @@ describe('a shared budget', () => {
     const later = Date.now() + 3_600_000;
     await rig.redis.hset(KEYS[0], 'advancedTo', later, 'accruedTo:1s', later);
     expect(await sendFor(one, 1000)).toBeGreaterThan(25);
+  });
+
+  it('lets one call go at the end of a closing, of all that ask at once, and the others evenly', async () => {
+    const limits = [{ name: '1m', limit: 60, windowMs: 60_000 }];
+    const all = ['a', 'b', 'c'].map((name) => replica(name, limits));
+    await Promise.all(all.map((budget) => budget.look(0)));
+    await all[0]!.close(300);
+    await until('it is open', async () => (await all[1]!.ask()) === 0 || all[1]!.storeClosedMs() === 0);
+    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask()))).map(waitMsOf);
+    expect((await counted()).length).toBe(1);
+    // One in a second and a little.
+    for (const waitMs of waits.filter((waitMs) => waitMs > 0)) expect(waitMs).toBeGreaterThan(500);
   });
 
   it('throws away what is none of its own', async () => {
@@ -240,6 +260,26 @@ describe('a shared budget', () => {
     await other.look(0);
     await one.look(0);
     expect(one.forecastMs(30)).toBeLessThanOrEqual(alone.forecastMs(30) + 1);
+  });
+
+  it('cuts the window alone that a refusal speaks of, for all', async () => {
+    const limits = [
+      { name: '1s', limit: 40, windowMs: 1000 },
+      { name: '1h', limit: 4000, windowMs: 3_600_000 },
+    ];
+    const [one, other] = [replica('one', limits), replica('other', limits)];
+    await other.look(0);
+    await one.refused(1000, 1000);
+    await other.look(0);
+    expect(other.shares).toEqual([0.7, 1]);
+    await rig.redis.flushall();
+    const [later, last] = [replica('later', limits), replica('last', limits)];
+    await later.refused(2000, 2000);
+    await last.look(0);
+    expect(last.shares).toEqual([1, 0.7]);
+    // It recovers from the end of the closing on, a step every five minutes.
+    const [closedUntil, recoversAt] = await rig.redis.hmget(KEYS[0], 'closedUntil', 'recoversAt:1h');
+    expect(Number(recoversAt) - Number(closedUntil)).toBeCloseTo(300_000, 0);
   });
 
   it('leaves nothing in Redis without an end', async () => {

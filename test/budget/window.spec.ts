@@ -85,7 +85,7 @@ describe('a spread window', () => {
     );
   });
 
-  it('is cut to 0.7, not below 5 %, and gains back 5 % of the setting a window', () => {
+  it('is cut to 0.7, not below 5 %, and gains back 5 % of the setting with each step', () => {
     const window = new SpreadWindow(100, 1000, 50);
     window.cut(0);
     expect(window.limit).toBe(70);
@@ -99,10 +99,46 @@ describe('a spread window', () => {
     expect(window.limit).toBe(5);
   });
 
-  it('goes on at an even pace after a closing: the credit is gone', () => {
+  it('lets one call go when a closing ends, and goes on at an even pace: the rest of the credit is gone', () => {
     const window = new SpreadWindow(100, 1000, 50);
     window.closeUntil(2000);
+    expect(window.wait(2000)).toBe(0);
+    window.take(2000);
     expect(window.wait(2000)).toBeCloseTo(10, 3);
+  });
+
+  it('lets none go when a closing ends as long as it is full', () => {
+    const window = new SpreadWindow(2, 10_000, 2);
+    for (const at of [0, 1]) window.take(at);
+    window.closeUntil(5000);
+    expect(window.wait(5000)).toBeCloseTo(5000, 3);
+  });
+
+  it.each([
+    ['1 s', 1000, 1000],
+    ['1 min', 60_000, 60_000],
+    ['1 h', 3_600_000, 300_000],
+    ['31 days', 31 * 86_400_000, 300_000],
+  ])('of %s regains 5 %% a window, every five minutes at the latest', (_, spanMs, stepMs) => {
+    const window = new SpreadWindow(1000, spanMs, 50);
+    window.cut(0);
+    for (const [steps, limit] of [
+      [0, 700],
+      [1, 750],
+      [5, 950],
+      [6, 1000],
+    ] as const) {
+      window.wait(steps * stepMs);
+      expect([steps, window.limit]).toEqual([steps, limit]);
+    }
+  });
+
+  it('is where it was after a year without a question, in as many steps as there is to recover', () => {
+    const window = new SpreadWindow(1000, 60_000, 50);
+    for (let times = 0; times < 20; times++) window.cut(0);
+    window.take(0);
+    const year = 365 * 86_400_000;
+    expect([window.wait(year), window.limit, window.count]).toEqual([0, 1000, 0]);
   });
 
   it('always lets a limit of one through again', () => {

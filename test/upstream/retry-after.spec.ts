@@ -13,6 +13,9 @@ describe('Retry-After', () => {
     ['Wednesday, 21-Oct-26 07:28:30 GMT', 30_000],
     ['Wed Oct 21 07:28:30 2026', 30_000],
     ['Sun Nov  1 07:28:30 2026', 11 * 24 * 3_600_000 + 30_000],
+    // What is granted of these is bounded by whoever acts on them.
+    ['1795582882', 1_795_582_882_000],
+    ['9'.repeat(400), Number.MAX_SAFE_INTEGER],
   ])('reads %j', (value, waitMs) => {
     expect(parseRetryAfter(value, date)).toBe(waitMs);
   });

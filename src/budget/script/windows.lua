@@ -1,0 +1,59 @@
+-- The arithmetic of windows: window.ts says why.
+
+local function limitOf(w) return max(1, math.floor(w.limit * w.share)) end
+
+local function oldestLeaves(w)
+  if w.count == 0 then return huge end
+  local rank = card - w.count
+  local scores = w.scores
+  if not scores or rank >= w.from + #scores / 2 then
+    local chunk = scores and 256 or 4
+    scores = call('ZRANGE', SENDS, rank, rank + chunk - 1, 'WITHSCORES')
+    w.scores, w.from = scores, rank
+  end
+  return tonumber(scores[2 * (rank - w.from) + 2]) + w.span
+end
+
+local function rateOf(w, at)
+  local even = limitOf(w) / w.span
+  if w.count == 0 then return even end
+  return max(0, min(even, (limitOf(w) - w.count + 1) / (oldestLeaves(w) - at)))
+end
+
+-- Its length: the sends that leave the window, and 19 steps of recovery at most.
+local function advance(w, at)
+  while true do
+    local leaves = oldestLeaves(w)
+    local til = min(at, leaves, w.recoversAt)
+    if til > w.accruedTo then
+      local gained = rateOf(w, w.accruedTo) * (til - w.accruedTo)
+      w.credit = min(max(1, w.burst * w.share), w.credit + gained)
+      w.accruedTo = til
+    end
+    if leaves <= at and leaves <= w.recoversAt then
+      w.count = w.count - 1
+    elseif w.recoversAt <= at then
+      w.share = min(1, w.share + RECOVERY)
+      w.recoversAt = w.share < 1 and w.recoversAt + recoveryStep(w) or huge
+    else
+      return
+    end
+  end
+end
+
+local function waitOf(w, at)
+  advance(w, at)
+  local leaves = oldestLeaves(w) - at
+  if w.count >= limitOf(w) then return leaves + MOMENT end
+  if w.credit >= 1 - SLACK then return 0 end
+  local accrues = max(0, w.accruedTo - at) + (1 - w.credit) / rateOf(w, at)
+  return min(accrues, leaves) + MOMENT
+end
+
+local function waitAt(at)
+  local wait = max(0, closedUntil - at)
+  for _, w in ipairs(windows) do wait = max(wait, waitOf(w, at)) end
+  advancedTo = max(advancedTo, at)
+  return wait
+end
+

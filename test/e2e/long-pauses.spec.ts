@@ -1,0 +1,206 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { keyPrefix } from '../../src/store/shared-copies.ts';
+import type { FaultSpec } from '../simulator/faults.ts';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { Gateway, LogLine } from '../support/gateway.ts';
+import { untilRedisIs } from '../support/readiness.ts';
+import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
+import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(60_000);
+
+const LIMITS = { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '1s' };
+const HOUR_SECONDS = 3600;
+/** Half of the answers have to come within this, in milliseconds; none may take longer than a busy machine explains. */
+const USUAL_MS = 50;
+const LONGEST_MS = 2000;
+
+const BOUND_MS = 20_000;
+
+const CUT = 'upstream asked for a longer pause than LONGEST_CLOSING';
+const epochSeconds = '1795582882';
+const aYearAhead = (): string => new Date(Date.now() + 365 * 86_400_000).toUTCString();
+
+const pauses = [
+  ['429', 'epoch seconds', () => epochSeconds],
+  ['429', 'a date a year ahead', aYearAhead],
+  ['503', 'epoch seconds', () => epochSeconds],
+  ['503', 'a date a year ahead', aYearAhead],
+] as const;
+
+function refusal(status: string, retryAfter: string): FaultSpec {
+  return { kind: 'status', status: Number(status), headers: { 'retry-after': retryAfter } };
+}
+
+/** Lets upstream answer so to reads of several jobs until the gate is closed. A 503 has to be said of more than one. */
+async function close(double: ITwinDouble, gateway: Gateway, fault: FaultSpec): Promise<void> {
+  double.fault(fault);
+  await until(
+    'the gate is closed',
+    async () => {
+      await Promise.all(jobIds(3).map((id) => readJob(gateway, id)));
+      return (await metric(gateway, 'gateway_paused_seconds')) > 0;
+    },
+    BOUND_MS,
+  );
+  double.clearFaults();
+}
+
+/** The copy is in its memory: a store that is slow for a moment is a miss. */
+async function hold(gateway: Gateway, jobId: string): Promise<void> {
+  await until('it is held', async () => (await readJob(gateway, jobId)).status === 200, BOUND_MS);
+}
+
+async function tookMs(path: string, gateway: Gateway): Promise<number> {
+  const since = performance.now();
+  const answer = await fetch(`${gateway.url}${path}`);
+  await answer.arrayBuffer();
+  expect([path, answer.status]).toEqual([path, 200]);
+  return performance.now() - since;
+}
+
+/** The process lives, serves what it holds and refuses what it would have to ask for, each time at once. */
+async function expectLively(gateways: readonly Gateway[], held: string): Promise<void> {
+  const took: number[] = [];
+  for (let round = 0; round < 15; round++) {
+    for (const gateway of gateways) {
+      const [hit, cold] = [await readJob(gateway, held), await readJob(gateway, jobIds(1)[0]!)];
+      expect([hit.status, cold.status, errorOf(cold).code]).toEqual([200, 429, 'TooManyRequests']);
+      const seconds = Number(cold.headers['retry-after']);
+      expect(seconds).toBeGreaterThan(HOUR_SECONDS - 60);
+      expect(seconds).toBeLessThanOrEqual(HOUR_SECONDS + 1);
+      took.push(hit.tookMs, cold.tookMs, await tookMs('/health/live', gateway));
+    }
+  }
+  const sorted = took.toSorted((a, b) => a - b);
+  expect(sorted[sorted.length >> 1]).toBeLessThan(USUAL_MS);
+  expect(sorted.at(-1)).toBeLessThan(LONGEST_MS);
+}
+
+const linesOf = (gateway: Gateway, message: string): LogLine[] =>
+  gateway.log.filter(({ msg }) => msg === message);
+
+describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) => {
+  it('closes one gateway for LONGEST_CLOSING at most, and says once what was asked for', async () => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const { id: held } = double.addJob({ state: 'success' });
+    const gateway = await startGateway({ double, env: LIMITS });
+    await hold(gateway, held);
+    await close(double, gateway, refusal(status, retryAfter()));
+    const { count } = double;
+    await expectLively([gateway], held);
+    expect(double.count).toBe(count);
+    expect(linesOf(gateway, CUT)).toHaveLength(1);
+    expect(linesOf(gateway, CUT)[0]).toMatchObject({ closedMs: HOUR_SECONDS * 1000 });
+    expect(Number(linesOf(gateway, CUT)[0]!['saidMs'])).toBeGreaterThan(300 * 86_400_000);
+    expect(linesOf(gateway, 'gate closed')[0]).toMatchObject({
+      forMs: HOUR_SECONDS * 1000,
+      reason: Number(status),
+    });
+  });
+
+  it('closes two replicas for LONGEST_CLOSING at most, one that starts again included', async () => {
+    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const eyes = new Redis(redis.url);
+    atEnd(async () => eyes.disconnect());
+    const { id: held } = double.addJob({ state: 'success' });
+    const env = { ...LIMITS, REDIS_URL: redis.url, REPLICAS: '2' };
+    const [one, other] = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    await Promise.all([untilRedisIs('up', one), untilRedisIs('up', other)]);
+    await hold(one, held);
+    await hold(other, held);
+    await close(double, one, refusal(status, retryAfter()));
+    await until('the other knows', async () => (await metric(other, 'gateway_paused_seconds')) > 0, BOUND_MS);
+    const { count } = double;
+    await expectLively([one, other], held);
+    await one.stop();
+    const again = await startGateway({ double, env });
+    await until('it knows', async () => (await metric(again, 'gateway_paused_seconds')) > 0, BOUND_MS);
+    await hold(again, held);
+    await expectLively([other, again], held);
+    expect(double.count).toBe(count);
+    for (const key of await eyes.keys('*{budget}*'))
+      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+  });
+});
+
+describe('the end of a closing that was cut', () => {
+  it('lets one read of all replicas try, and the others evenly after it', async () => {
+    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const env = {
+      UPSTREAM_LIMITS: '60/30s',
+      PATIENCE: '30s',
+      LONGEST_CLOSING: '2s',
+      REDIS_URL: redis.url,
+      REPLICAS: '2',
+    };
+    const [one, other] = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    await Promise.all([untilRedisIs('up', one), untilRedisIs('up', other)]);
+    double.fault({ kind: 'too-many', retryAfter: epochSeconds }, { times: 1 });
+    const first = readJob(one, jobIds(1)[0]!);
+    await until('both know', async () => {
+      const closed = [one, other].map((gateway) => metric(gateway, 'gateway_paused_seconds'));
+      return (await Promise.all(closed)).every((seconds) => seconds > 0);
+    });
+    const others = [one, other, other].map((gateway) => readJob(gateway, jobIds(1)[0]!));
+    const seen = await Promise.all([first, ...others]);
+    expect(seen.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const [refused = 0, trial = 0, ...later] = double.calls.map(({ at }) => at);
+    expect(trial - refused).toBeGreaterThanOrEqual(2000);
+    // 42 in 30 s are one in 718 ms: were there no credit for the trial, it would come as much later.
+    expect(trial - refused).toBeLessThan(2500);
+    for (const [index, at] of later.entries()) expect(at - trial).toBeGreaterThan((index + 1) * 700);
+    expect(later).toHaveLength(3);
+    const { closedMs } = await one.logged(({ msg }) => msg === 'gate opened');
+    expect(Number(closedMs)).toBeGreaterThanOrEqual(2000);
+    expect(linesOf(one, 'limit lowered')).toMatchObject([{ window: '30s', share: 0.7, limit: 42 }]);
+    expect(await metric(other, 'gateway_limit_share', { window: '30s' })).toBeCloseTo(0.7, 5);
+  });
+});
+
+/** Far ahead, in milliseconds since 1970: in the year 2083. */
+const FAR = 3.59e12;
+const states: [string, (now: number) => Record<string, string | number>][] = [
+  ['is closed until 2083', (now) => ({ advancedTo: now, closedUntil: FAR })],
+  [
+    'was closed until 2083 and says that it was advanced to then',
+    () => ({ advancedTo: FAR, closedUntil: FAR }),
+  ],
+  ['holds no numbers', () => ({ advancedTo: 'garbage', closedUntil: 'garbage', dueAt: 'garbage' })],
+];
+
+describe('a state in Redis that an older gateway wrote, and that', () => {
+  it.each(states)('%s closes nobody for longer than LONGEST_CLOSING', async (_, fields) => {
+    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const eyes = new Redis(redis.url);
+    atEnd(async () => eyes.disconnect());
+    const prefix = `${keyPrefix(double.url, double.settings.clientId)}{budget}:`;
+    const now = Date.now();
+    const perWindow = ['1m', '1h'].flatMap((name) => [
+      [`credit:${name}`, 0],
+      [`accruedTo:${name}`, FAR],
+      [`share:${name}`, 0.7],
+      [`recoversAt:${name}`, FAR],
+    ]);
+    const common = { version: 'old 1', dueAt: FAR, ...(Object.fromEntries(perWindow) as object) };
+    await eyes.hset(`${prefix}state`, { ...common, ...fields(now) });
+    await eyes.zadd(`${prefix}sends`, now - 1000, 'old:0');
+    await eyes.hset(`${prefix}replicas`, 'old', `${now} 0`);
+    for (const name of ['state', 'sends', 'replicas']) await eyes.pexpire(prefix + name, 1.79e12);
+
+    const env = { ...LIMITS, PATIENCE: '5s', REDIS_URL: redis.url, REPLICAS: '2' };
+    const gateways = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
+    for (const gateway of gateways) {
+      const seen = await readJob(gateway, jobIds(1)[0]!);
+      expect([200, 429]).toContain(seen.status);
+      expect(Number(seen.headers['retry-after'] ?? 1)).toBeLessThanOrEqual(HOUR_SECONDS + 1);
+      expect(seen.status).toBe(fields(now)['advancedTo'] === now ? 429 : 200);
+      expect(await tookMs('/health/live', gateway)).toBeLessThan(LONGEST_MS);
+    }
+    for (const key of await eyes.keys(`${prefix}*`))
+      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+  });
+});
