@@ -39,9 +39,6 @@ export interface UpstreamModuleOptions {
   readonly tracing: Tracing | undefined;
 }
 
-/** The longest that upstream may ask for, in milliseconds. */
-const LONGEST_PAUSE_MS = 3_600_000;
-
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
 export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
@@ -139,7 +136,7 @@ export class UpstreamModule {
               ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
               : [];
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
-            const failures = new JobFailures(LONGEST_PAUSE_MS);
+            const failures = new JobFailures(settings.LONGEST_CLOSING);
             others?.onFailed((jobId, error) => {
               failures.adopt(jobId, error);
             });
@@ -189,7 +186,7 @@ function tokenSource(
   };
   const request = async () => requestToken(http, { ...options, clientSecret: await secret.read() });
   const traced = tracing ? traceTokens(tracing, options.url, request) : request;
-  const tokens = new TokenSource({ request: traced, observer, longestPauseMs: LONGEST_PAUSE_MS });
+  const tokens = new TokenSource({ request: traced, observer, longestPauseMs: settings.LONGEST_CLOSING });
   const onModuleDestroy = secret.watch(() => {
     observer.secretChanged();
     tokens.renew();
