@@ -14,8 +14,6 @@ const SHORTEST_LIFE_MS = 1000;
 /** Refusals of one job alone bring about another token once in so many milliseconds, or after so many in one read. */
 const REPLACED_EARLY_EVERY_MS = 60_000;
 const REFUSALS_FOR_ANOTHER = 6;
-/** When every token has been refused for so long, reads are refused at once instead of waiting for the next trial. */
-const LONGEST_DOUBT_MS = 5000;
 /** Most jobs that are remembered as refused on their own. */
 const MOST_REFUSED_JOBS = 10_000;
 
@@ -38,7 +36,8 @@ export interface TokenSourceOptions extends Pick<TokenRequestsOptions, 'request'
  * - A token that others are read with stays: the refusal is that job's own.
  * - A new token is tried by one call at a time while the former serves, until upstream has accepted it once.
  * - Without a former token, a young one that is refused is tried again after short growing pauses before it is replaced.
- * - Refused to distinct jobs for LONGEST_DOUBT_MS, the credentials are at fault: reads are refused, but for one call a pause.
+ * - Whichever is tried is refused, to distinct jobs, for seconds: the credentials are at fault. Reads are refused, but for one
+ *   call a pause.
  */
 export class TokenSource implements Tokens {
   readonly #options: TokenSourceOptions;
@@ -48,9 +47,6 @@ export class TokenSource implements Tokens {
   #current: Token | undefined;
   /** The one before, while upstream has not accepted the current one yet. */
   #former: Token | undefined;
-  /** Since when every token that was tried has been refused to distinct jobs. */
-  #doubtedSince: number | undefined;
-  #isRefusing = false;
   #replacedEarlyAt = -Infinity;
   /** Jobs that are refused with tokens that others are read with → when they were refused last. */
   readonly #refusedJobs = new LRUCache<string, number>({ max: MOST_REFUSED_JOBS });
@@ -76,14 +72,14 @@ export class TokenSource implements Tokens {
     for (;;) {
       const now = this.#clock.now();
       if (this.#valid(now).length === 0) return this.#requests.fetch();
-      if (this.#doubtedSince === undefined) {
+      if (!this.#trial.isInDoubt) {
         this.#refreshWhenDue(now);
         return;
       }
       const pauseMs = this.#trial.nextAt - now;
       if (this.#trial.isUnderWay) await this.#trial.whenEnded();
       else if (pauseMs <= 0) return this.#current?.isUseless === false ? undefined : this.#requests.fetch();
-      else if (this.#isRefusing) throw credentialsRefused(pauseMs);
+      else if (this.#trial.isRefusing) throw credentialsRefused(pauseMs);
       else await sleep(this.#clock, pauseMs);
     }
   }
@@ -107,13 +103,11 @@ export class TokenSource implements Tokens {
     const token = this.#find(call.token);
     if (!token) return;
     token.accept(call);
-    if (token === this.#current) {
-      this.#former = undefined;
-      this.#trial.reset();
-    }
-    this.#doubtedSince = undefined;
-    if (this.#isRefusing) this.#options.observer.tokensAccepted();
-    this.#isRefusing = false;
+    if (this.#trial.isRefusing) this.#options.observer.tokensAccepted();
+    this.#trial.endDoubt();
+    if (token !== this.#current) return;
+    this.#former = undefined;
+    this.#trial.reset();
   }
 
   /** The call came to no answer that says anything of the token. */
@@ -133,11 +127,11 @@ export class TokenSource implements Tokens {
     // The first time it is tried again at once: with another token, or as soon as the trial of this one allows.
     const afterMs = earlier.length === 0 ? 0 : refusalPauseMs(earlier.length);
     if (!token) return { kind: 'retry', afterMs };
+    if (token === this.#current) this.#trial.end();
     const refusedBefore = this.#refusedJobs.get(call.jobId);
     if (refusedBefore !== undefined && token.servedSince(refusedBefore)) return this.#jobRefused(call, now);
     token.refuse(call);
     if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
-    if (token === this.#current) this.#trial.end();
     if (this.#isEvident(refusals)) return this.#jobRefused(call, now);
     if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
@@ -156,15 +150,13 @@ export class TokenSource implements Tokens {
   renew(): void {
     this.#requests.startAnew(() => {
       this.#trial.reset();
-      this.#doubtedSince = undefined;
-      this.#isRefusing = false;
       if (this.#current?.isDoubted) this.#current = undefined;
     });
   }
 
   get state(): TokenState {
     const isHeld = this.#valid(this.#clock.now()).length > 0;
-    if (this.#doubtedSince !== undefined) return 'failing';
+    if (this.#trial.isInDoubt) return 'failing';
     if (isHeld) return 'good';
     return this.#requests.isFailing ? 'failing' : 'none yet';
   }
@@ -186,10 +178,10 @@ export class TokenSource implements Tokens {
     const others = valid.filter((token) => !isAmong(refusals, token));
     const [newest, former] = others.length > 0 ? others : valid.slice(0, 1);
     if (!newest || newest.isTrusted) return newest;
-    const mayTry = !this.#trial.isUnderWay && now >= this.#trial.nextAt;
-    if (former?.isTrusted && !mayTry) return former;
-    if (!former?.isTrusted && this.#doubtedSince === undefined) return newest;
-    if (!mayTry) return undefined;
+    const isDue = this.#trial.isDue(now);
+    if (former?.isTrusted && !isDue) return former;
+    if (!former?.isTrusted && !this.#trial.isInDoubt) return newest;
+    if (!isDue) return undefined;
     this.#trial.begin();
     return newest;
   }
@@ -211,17 +203,15 @@ export class TokenSource implements Tokens {
 
   #isDoubted(now: number): boolean {
     const valid = this.#valid(now);
-    return this.#doubtedSince !== undefined || (valid.length > 0 && valid.every((token) => token.isDoubted));
+    return this.#trial.isInDoubt || (valid.length > 0 && valid.every((token) => token.isDoubted));
   }
 
   #doubt(now: number, afterMs: number): TokenVerdict {
-    this.#doubtedSince ??= now;
+    const wasRefusing = this.#trial.isRefusing;
     // A token that has served was revoked: the next one has its time first.
-    const { issuedAt = now, isProven = false } = this.#current ?? {};
-    const triedForMs = isProven ? 0 : now - Math.max(this.#doubtedSince, issuedAt);
-    if (!this.#isRefusing && triedForMs < LONGEST_DOUBT_MS) return { kind: 'retry', afterMs };
-    if (!this.#isRefusing) this.#options.observer.tokensRefused();
-    this.#isRefusing = true;
+    this.#trial.doubt(now, this.#current?.isProven ? now : this.#current?.issuedAt);
+    if (!this.#trial.isRefusing) return { kind: 'retry', afterMs };
+    if (!wasRefusing) this.#options.observer.tokensRefused();
     return { kind: 'credentials-refused' };
   }
 
@@ -244,9 +234,7 @@ export class TokenSource implements Tokens {
     }
     this.#former = this.#valid(this.#clock.now()).find((token) => token.isTrusted);
     this.#current = new Token(value, askedAt, refreshAt, expiresAt);
-    // After a revoked one its pauses start anew. While the former serves, or every token is refused, they go on growing.
-    if (this.#doubtedSince !== undefined && !this.#isRefusing) this.#trial.reset();
-    else this.#trial.end();
+    this.#trial.restart();
   }
 }
 

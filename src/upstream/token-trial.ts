@@ -1,18 +1,25 @@
-/** Pause before a token in doubt is tried again, in milliseconds; doubled with each refusal, up to the longest. */
+/** Pause before a token that was refused is tried again, in milliseconds; doubled with each refusal, up to the longest. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 30_000;
+/** When a token was in doubt for so long, reads are refused at once instead of waiting for the next trial. */
+const LONGEST_DOUBT_MS = 5000;
 
 /** The pause after the nth refusal in a row, counted from 1, in milliseconds. */
 export function refusalPauseMs(nth: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (nth - 1));
 }
 
-/** Tries a token that is in doubt: one call at a time, after growing pauses. */
+/**
+ * Tries a token that may be of no use: one call at a time, after growing pauses. While no other token serves (it is in doubt),
+ * everybody waits for that. Times in milliseconds on the clock of the token source.
+ */
 export class TokenTrial {
   #refusals = 0;
-  #startedAt = -Infinity;
+  #pausedAt = -Infinity;
   #nextAt = -Infinity;
   #ended: PromiseWithResolvers<undefined> | undefined;
+  #doubtedSince: number | undefined;
+  #isRefusing = false;
 
   /** When the next call may try. */
   get nextAt(): number {
@@ -21,6 +28,20 @@ export class TokenTrial {
 
   get isUnderWay(): boolean {
     return this.#ended !== undefined;
+  }
+
+  /** Every token that is held has been refused to distinct jobs. */
+  get isInDoubt(): boolean {
+    return this.#doubtedSince !== undefined;
+  }
+
+  /** It has lasted so long that the credentials are at fault. */
+  get isRefusing(): boolean {
+    return this.#isRefusing;
+  }
+
+  isDue(now: number): boolean {
+    return !this.isUnderWay && now >= this.#nextAt;
   }
 
   /** Resolves when no call tries. */
@@ -39,16 +60,38 @@ export class TokenTrial {
 
   /** A call was refused. Those that were sent before the pause began say nothing new. */
   refused(sentAt: number, now: number): void {
-    if (sentAt < this.#startedAt) return;
-    this.#startedAt = now;
+    if (sentAt < this.#pausedAt) return;
+    this.#pausedAt = now;
     this.#nextAt = now + refusalPauseMs(++this.#refusals);
   }
 
-  /** Nothing is in doubt. */
+  /** @param triedSince since when the token has been tried, if it is one that upstream has never accepted */
+  doubt(now: number, triedSince = now): void {
+    this.#doubtedSince ??= now;
+    if (now - Math.max(this.#doubtedSince, triedSince) >= LONGEST_DOUBT_MS) this.#isRefusing = true;
+  }
+
+  /** Another token is tried from now on. After a revoked one the pauses start anew, else they go on growing. */
+  restart(): void {
+    this.end();
+    if (!this.isInDoubt || this.#isRefusing) return;
+    this.#refusals = 0;
+    this.#pausedAt = -Infinity;
+    this.#nextAt = -Infinity;
+  }
+
+  /** Some token serves. */
+  endDoubt(): void {
+    this.#doubtedSince = undefined;
+    this.#isRefusing = false;
+  }
+
+  /** The token serves that was tried. */
   reset(): void {
+    this.endDoubt();
     this.end();
     this.#refusals = 0;
-    this.#startedAt = -Infinity;
+    this.#pausedAt = -Infinity;
     this.#nextAt = -Infinity;
   }
 }
