@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, systemClock } from '../clock.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Tokens, TokenVerdict } from './layers/authorize.ts';
-import { Token, type TokenCall, type TokenRefusal } from './token.ts';
+import { hasTriedAnother, isAmong, Token, type TokenCall, type TokenRefusal } from './token.ts';
 import type { IssuedToken } from './token-endpoint.ts';
 import { type TokenRequestObserver, TokenRequests, type TokenRequestsOptions } from './token-requests.ts';
 import { refusalPauseMs, TokenTrial } from './token-trial.ts';
@@ -11,9 +11,12 @@ import { refusalPauseMs, TokenTrial } from './token-trial.ts';
 const REFRESH_AHEAD_MS = 60_000;
 /** A token that is said to live shorter is used for so long all the same, in milliseconds: else each call would need another. */
 const SHORTEST_LIFE_MS = 1000;
-/** Refusals of one job alone bring about another token once in so many milliseconds, or after so many in one read. */
-const REPLACED_EARLY_EVERY_MS = 60_000;
-const REFUSALS_FOR_ANOTHER = 6;
+/**
+ * The first refusal of one job alone brings about another token; after one that was replaced in vain, for so many milliseconds
+ * only so many refusals of one read do.
+ */
+const REPLACED_IN_VAIN_MS = 60_000;
+const REFUSALS_AFTER_VAIN = 6;
 /** Most jobs that are remembered as refused on their own. */
 const MOST_REFUSED_JOBS = 10_000;
 
@@ -47,7 +50,7 @@ export class TokenSource implements Tokens {
   #current: Token | undefined;
   /** The one before, while upstream has not accepted the current one yet. */
   #former: Token | undefined;
-  #replacedEarlyAt = -Infinity;
+  #replacedInVainAt = -Infinity;
   /** Jobs that are refused with tokens that others are read with → when they were refused last. */
   readonly #refusedJobs = new LRUCache<string, number>({ max: MOST_REFUSED_JOBS });
 
@@ -129,19 +132,19 @@ export class TokenSource implements Tokens {
     if (!token) return { kind: 'retry', afterMs };
     if (token === this.#current) this.#trial.end();
     const refusedBefore = this.#refusedJobs.get(call.jobId);
-    if (refusedBefore !== undefined && token.servedSince(refusedBefore)) return this.#jobRefused(call, now);
+    const isKnown = refusedBefore !== undefined && token.servedSince(refusedBefore);
+    if (isKnown) return this.#jobRefused(call, refusals, now);
     token.refuse(call);
     if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
-    if (this.#isEvident(refusals)) return this.#jobRefused(call, now);
+    if (this.#isEvident(refusals)) return this.#jobRefused(call, refusals, now);
     if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
     if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
-    const isSoon = now - this.#replacedEarlyAt < REPLACED_EARLY_EVERY_MS;
-    if (isSoon && refusals.length < REFUSALS_FOR_ANOTHER) return { kind: 'retry', afterMs };
-    if (refusals.some((one) => one.token !== call.token)) return this.#jobRefused(call, now);
+    if (hasTriedAnother(refusals)) return this.#jobRefused(call, refusals, now);
+    const wasInVain = now - this.#replacedInVainAt < REPLACED_IN_VAIN_MS;
+    if (wasInVain && refusals.length < REFUSALS_AFTER_VAIN) return { kind: 'retry', afterMs };
     // Revoked, or the job's own trouble: another token tells. This one serves the others until that is accepted.
-    this.#replacedEarlyAt = now;
     await this.#requests.fetch();
     return { kind: 'retry', afterMs: 0 };
   }
@@ -196,7 +199,8 @@ export class TokenSource implements Tokens {
     return hasTriedOther && refusals.filter((one) => this.#current?.servedBefore(one)).length >= 2;
   }
 
-  #jobRefused({ jobId }: TokenCall, now: number): TokenVerdict {
+  #jobRefused({ jobId }: TokenCall, refusals: readonly TokenRefusal[], now: number): TokenVerdict {
+    if (hasTriedAnother(refusals)) this.#replacedInVainAt = now;
     this.#refusedJobs.set(jobId, now);
     return { kind: 'job-refused' };
   }
@@ -236,10 +240,6 @@ export class TokenSource implements Tokens {
     this.#current = new Token(value, askedAt, refreshAt, expiresAt);
     this.#trial.restart();
   }
-}
-
-function isAmong(refusals: readonly TokenRefusal[], { value }: Token): boolean {
-  return refusals.some(({ token }) => token === value);
 }
 
 function credentialsRefused(pauseMs: number): GatewayError {

@@ -88,3 +88,13 @@ export class Token {
     if (!this.isYoung(sentAt)) this.#wasRefusedOld = true;
   }
 }
+
+/** Whether the read was refused with this token. */
+export function isAmong(refusals: readonly TokenRefusal[], { value }: Token): boolean {
+  return refusals.some(({ token }) => token === value);
+}
+
+/** The read was refused with more than one token. */
+export function hasTriedAnother([first, ...others]: readonly TokenRefusal[]): boolean {
+  return others.some(({ token }) => token !== first?.token);
+}
