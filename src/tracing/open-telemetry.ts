@@ -35,6 +35,7 @@ import type { Logger } from 'pino';
 import { handingOver } from './handing-over.ts';
 import type {
   CallEnd,
+  PollEnd,
   PollTrace,
   ReadEnd,
   ReadTrace,
@@ -185,7 +186,8 @@ class InTrace implements Trace {
 }
 
 class PollInTrace extends InTrace implements PollTrace {
-  end(failure?: string): void {
+  end({ outcome, failure }: PollEnd = {}): void {
+    if (outcome !== undefined) this.span.setAttribute(OUTCOME, outcome);
     if (failure !== undefined) fail(this.span, failure);
     this.span.end();
   }

@@ -17,7 +17,8 @@ export function tracePolls(tracing: Tracing): (next: Face) => Face {
       trace.end();
       return found;
     } catch (error) {
-      trace.end(error instanceof CallerGone ? undefined : nameOf(error));
+      if (error instanceof GatewayError && error.status === 404) trace.end({ outcome: 'not-found' });
+      else trace.end(error instanceof CallerGone ? {} : { failure: nameOf(error) });
       throw error;
     }
   };
