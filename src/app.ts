@@ -50,7 +50,11 @@ export async function createApp(
   const fastify = adapter.getInstance();
   addServerHooks(fastify, lifecycle);
   limitConnections(adapter.getHttpServer<Server>(), settings.MAX_CONNECTIONS, log);
-  allowOrigins(fastify, settings.CORS_ORIGINS, FOR_OTHER_ORIGINS);
+  allowOrigins(fastify, {
+    origins: settings.CORS_ORIGINS,
+    paths: FOR_OTHER_ORIGINS,
+    takesTraces: tracing !== undefined,
+  });
   recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   answerAtHand(fastify, {
