@@ -5,6 +5,7 @@ import { Logger as NestLogger } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.ts';
 import { type Budget, BUDGET } from './budget/budget.ts';
+import { readBuildInfo } from './build-info.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
 import { longestReadMs, type Settings } from './config/settings.ts';
@@ -40,6 +41,7 @@ export async function createApp(
   tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
   const metrics = new Metrics();
+  metrics.showBuild(readBuildInfo(settings.REVISION));
   const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.register({ settings, log, lifecycle, metrics, tracing }),

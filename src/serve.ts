@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { createApp } from './app.ts';
+import { readBuildInfo } from './build-info.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
 import {
   cutSettings,
@@ -37,6 +38,7 @@ export async function serve(onSignals: OnSignals): Promise<void> {
 async function start(onSignals: OnSignals): Promise<void> {
   const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
   const log = createLog(settings.LOG_LEVEL);
+  log.info({ ...readBuildInfo(settings.REVISION), node: process.version }, 'starting');
   for (const name of cutSettings()) log.warn({ variable: name }, CUT);
   const lifecycle = new Lifecycle();
   const tracing = await tracingBy(settings, log);

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { BuildInfo } from '../build-info.ts';
 import { ReadCounter } from './read-counter.ts';
 
 /** Seconds: from a hit to the longest wait that patience allows. */
@@ -64,6 +65,17 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Adds which build this is: a rollout shows as two of them. */
+  showBuild({ version, revision }: BuildInfo): void {
+    const build = new Gauge({
+      name: 'gateway_build_info',
+      help: 'Which build runs: always 1.',
+      labelNames: ['version', 'revision'] as const,
+      registers: [this.registry],
+    });
+    build.set({ version, revision }, 1);
   }
 
   /** Adds the gauges of a gateway's queue and budget. */
