@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Metrics } from './metrics/metrics.ts';
+import { redisReason } from './store/redis-reason.ts';
 import type { TokenFailure } from './upstream/token-endpoint.ts';
 import type { UpstreamObserver } from './upstream/upstream.module.ts';
 
@@ -28,7 +29,7 @@ export function observe(
     budgetMode: (mode, reason) => {
       if (mode === 'shared') log.info('the budget is shared again');
       else
-        log.warn({ reason: nameOf(reason) }, 'the shared budget is away: this replica goes on with its part');
+        log.warn({ reason: redisReason(reason) }, 'the shared budget is away: this replica goes on with its part');
     },
     circuitOpened: (upstream) => {
       log.error({ upstream }, 'upstream fails steadily: circuit open');
@@ -40,10 +41,4 @@ export function observe(
       metrics.storeErrors.inc({ operation });
     },
   };
-}
-
-/** What an error of the store is called. Its message may hold a key or an address. */
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return (error as NodeJS.ErrnoException).code ?? /^[A-Z]{3,}/.exec(error.message)?.[0] ?? error.name;
 }
