@@ -16,12 +16,16 @@ export function observe(
       metrics.upstreamRequests.inc({ status: String(status) });
       metrics.upstreamSeconds.observe(tookMs / 1000);
     },
+    callBroken: ({ read: { jobId, correlationId, trace }, upstream, tookMs }) => {
+      const ms = Math.round(tookMs);
+      log.warn({ jobId, upstream, ms, correlationId, ...trace?.ids }, 'upstream call failed');
+    },
     slotFound: (waitedMs) => {
       metrics.queueWaitSeconds.observe(waitedMs / 1000);
     },
     refreshed: (failure?: TokenFailure) => {
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
-      if (failure) log.error({ reason: failure.message }, 'no token');
+      if (failure) log.error({ reason: failure.message, code: failure.code }, 'no token');
     },
     secretChanged: () => {
       log.info('the client secret is another one: a token is asked for with it');
@@ -29,10 +33,13 @@ export function observe(
     budgetMode: (mode, reason) => {
       if (mode === 'shared') log.info('the budget is shared again');
       else
-        log.warn({ reason: redisReason(reason) }, 'the shared budget is away: this replica goes on with its part');
+        log.warn(
+          { reason: redisReason(reason) },
+          'the shared budget is away: this replica goes on with its part',
+        );
     },
-    circuitOpened: (upstream) => {
-      log.error({ upstream }, 'upstream fails steadily: circuit open');
+    circuitOpened: (upstream, code) => {
+      log.error({ upstream, code }, 'upstream fails steadily: circuit open');
     },
     circuitClosed: () => {
       log.info('upstream answers again: circuit closed');

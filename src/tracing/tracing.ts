@@ -10,6 +10,8 @@ export interface CallEnd {
   readonly status?: number | undefined;
   /** What went wrong, in a word; absent: nothing did. */
   readonly failure?: string | undefined;
+  /** The code of what caused it, such as `ECONNREFUSED`. */
+  readonly code?: string | undefined;
   /** Upstream's own correlation id. */
   readonly correlationId?: string | undefined;
 }

@@ -1,3 +1,4 @@
+import { safeCause } from '../errors/cause.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { type IssuedToken, TokenFailure } from './token-endpoint.ts';
 import type { Tokens } from './layers/authorize.ts';
@@ -108,7 +109,7 @@ export class TokenSource implements Tokens {
       this.observer.refreshed();
       return value;
     } catch (error) {
-      const failure = error instanceof TokenFailure ? error : new TokenFailure('unavailable', String(error));
+      const failure = error instanceof TokenFailure ? error : unexpected(error);
       this.#coolDown(failure, this.#failuresInARow++);
       this.observer.refreshed(failure);
       throw this.#answer(failure);
@@ -126,4 +127,8 @@ export class TokenSource implements Tokens {
   #answer(failure: TokenFailure): GatewayError {
     return failure.toAnswer(this.#coolsDownUntil - performance.now());
   }
+}
+
+function unexpected(error: unknown): TokenFailure {
+  return new TokenFailure('unavailable', 'the token could not be asked for', undefined, safeCause(error));
 }

@@ -1,4 +1,5 @@
 import { CallerGone } from '../../errors/caller-gone.ts';
+import { codeOf } from '../../errors/cause.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { TracedCall, Tracing } from '../../tracing/tracing.ts';
 import type { Face, Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
@@ -66,7 +67,7 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
       call.end({ status: 200 });
       return token;
     } catch (error) {
-      call.end({ failure: error instanceof TokenFailure ? error.kind : nameOf(error) });
+      call.end({ failure: error instanceof TokenFailure ? error.kind : nameOf(error), code: codeOf(error) });
       throw error;
     }
   };
@@ -74,7 +75,7 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
 
 function endCall(call: TracedCall, trace: UpstreamTrace | undefined, failure?: string): void {
   const status = typeof trace?.status === 'number' ? trace.status : undefined;
-  call.end({ status, failure, correlationId: trace?.correlationId });
+  call.end({ status, failure, code: trace?.code, correlationId: trace?.correlationId });
 }
 
 /** The status, or why there is none; of a success that was none, what the caller is told. */
