@@ -1,13 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-
-/** Which build of the gateway runs. */
-export interface BuildInfo {
-  /** Of package.json. */
-  readonly version: string;
-  /** The commit it was built from; `unknown` where nobody has said it. */
-  readonly revision: string;
-}
+import type { BuildInfo } from './metrics/metrics.ts';
 
 const manifest = z.object({ version: z.string() });
 

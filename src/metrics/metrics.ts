@@ -1,5 +1,4 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { BuildInfo } from '../build-info.ts';
 import { ReadCounter } from './read-counter.ts';
 
 /** Seconds: from a hit to the longest wait that patience allows. */
@@ -7,6 +6,14 @@ const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
 
 const BUDGET_MODES = ['local', 'shared', 'fallback'];
+
+/** Which build of the gateway runs. */
+export interface BuildInfo {
+  /** Of package.json. */
+  readonly version: string;
+  /** The commit it was built from; `unknown` where nobody has said it. */
+  readonly revision: string;
+}
 
 /** What the gauges show, read when somebody asks for them. */
 export interface Gauges {
