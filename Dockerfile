@@ -21,7 +21,9 @@ LABEL org.opencontainers.image.title="itwin-jobs-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="docker.io/library/node:24-slim"
-ENV NODE_ENV=production
+# The gateway tells its revision in its log and its metrics; the version it reads in package.json.
+ENV NODE_ENV=production \
+    REVISION="${REVISION}"
 WORKDIR /app
 COPY package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules

@@ -5,6 +5,7 @@ import { Logger as NestLogger } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import { AppModule } from './app.module.ts';
 import { type Budget, BUDGET } from './budget/budget.ts';
+import { readBuildInfo } from './build-info.ts';
 import { AUTHENTICATOR } from './callers/caller.guard.ts';
 import type { Authenticator } from './callers/caller.ts';
 import { longestReadMs, type Settings } from './config/settings.ts';
@@ -40,6 +41,7 @@ export async function createApp(
   tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
   const metrics = new Metrics();
+  metrics.showBuild(readBuildInfo(settings.REVISION));
   const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.register({ settings, log, lifecycle, metrics, tracing }),
@@ -50,7 +52,11 @@ export async function createApp(
   const fastify = adapter.getInstance();
   addServerHooks(fastify, lifecycle);
   limitConnections(adapter.getHttpServer<Server>(), settings.MAX_CONNECTIONS, log);
-  allowOrigins(fastify, settings.CORS_ORIGINS, FOR_OTHER_ORIGINS);
+  allowOrigins(fastify, {
+    origins: settings.CORS_ORIGINS,
+    paths: FOR_OTHER_ORIGINS,
+    takesTraces: tracing !== undefined,
+  });
   recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
   answerAtHand(fastify, {

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Metrics } from './metrics/metrics.ts';
+import { redisReason } from './store/redis-reason.ts';
 import type { TokenFailure } from './upstream/token-endpoint.ts';
 import type { UpstreamObserver } from './upstream/upstream.module.ts';
 
@@ -15,12 +16,16 @@ export function observe(
       metrics.upstreamRequests.inc({ status: String(status) });
       metrics.upstreamSeconds.observe(tookMs / 1000);
     },
+    callBroken: ({ read: { jobId, correlationId, trace }, upstream, tookMs }) => {
+      const ms = Math.round(tookMs);
+      log.warn({ jobId, upstream, ms, correlationId, ...trace?.ids }, 'upstream call failed');
+    },
     slotFound: (waitedMs) => {
       metrics.queueWaitSeconds.observe(waitedMs / 1000);
     },
     refreshed: (failure?: TokenFailure) => {
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
-      if (failure) log.error({ reason: failure.message }, 'no token');
+      if (failure) log.error({ reason: failure.message, code: failure.code }, 'no token');
     },
     tokensRefused: () => {
       log.error('upstream refuses every token');
@@ -34,10 +39,13 @@ export function observe(
     budgetMode: (mode, reason) => {
       if (mode === 'shared') log.info('the budget is shared again');
       else
-        log.warn({ reason: nameOf(reason) }, 'the shared budget is away: this replica goes on with its part');
+        log.warn(
+          { reason: redisReason(reason) },
+          'the shared budget is away: this replica goes on with its part',
+        );
     },
-    circuitOpened: (upstream) => {
-      log.error({ upstream }, 'upstream fails steadily: circuit open');
+    circuitOpened: (upstream, code) => {
+      log.error({ upstream, code }, 'upstream fails steadily: circuit open');
     },
     circuitClosed: () => {
       log.info('upstream answers again: circuit closed');
@@ -46,10 +54,4 @@ export function observe(
       metrics.storeErrors.inc({ operation });
     },
   };
-}
-
-/** What an error of the store is called. Its message may hold a key or an address. */
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return (error as NodeJS.ErrnoException).code ?? /^[A-Z]{3,}/.exec(error.message)?.[0] ?? error.name;
 }

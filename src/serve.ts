@@ -2,8 +2,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { createApp } from './app.ts';
+import { readBuildInfo } from './build-info.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
-import { environment, loadSettings, longestReadMs, type Settings, SettingsError } from './config/settings.ts';
+import {
+  cutSettings,
+  environment,
+  loadSettings,
+  longestReadMs,
+  type Settings,
+  SettingsError,
+} from './config/settings.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
 import type { Tracing } from './tracing/tracing.ts';
@@ -11,6 +19,8 @@ import { JOBS_PATH } from './upstream/itwin-api.ts';
 
 /** sysexits.h: the configuration is at fault. */
 const EX_CONFIG = 78;
+
+const CUT = 'a value in .env was cut at an unquoted #: put it in quotes';
 
 /** Takes what is to be done when the process is told to end. */
 type OnSignals = (end: (signal: NodeJS.Signals) => void) => void;
@@ -28,6 +38,8 @@ export async function serve(onSignals: OnSignals): Promise<void> {
 async function start(onSignals: OnSignals): Promise<void> {
   const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
   const log = createLog(settings.LOG_LEVEL);
+  log.info({ ...readBuildInfo(settings.REVISION), node: process.version }, 'starting');
+  for (const name of cutSettings()) log.warn({ variable: name }, CUT);
   const lifecycle = new Lifecycle();
   const tracing = await tracingBy(settings, log);
   const app = await createApp(settings, log, lifecycle, tracing);
@@ -98,7 +110,9 @@ function ending(
 
 /** What can be mended from outside is said in a line; anything else with all that is known. */
 function explain(error: unknown): string {
-  if (error instanceof SettingsError) return error.message;
+  // A value that begins with # is one that is missing.
+  if (error instanceof SettingsError)
+    return [error.message, ...cutSettings().map((name) => `  ${name}: ${CUT}`)].join('\n');
   const { syscall, code, message, stack } = error as NodeJS.ErrnoException;
   return syscall === 'listen' ? `cannot listen (${code ?? ''}): ${message}` : (stack ?? String(error));
 }

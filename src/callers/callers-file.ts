@@ -46,8 +46,11 @@ export type CallerEntry = z.output<typeof entry>;
 /** Why a callers file cannot be used, a line each. No line holds a digest. */
 export class CallersFileError extends Error {
   override readonly name = 'CallersFileError';
-  constructor(readonly faults: readonly string[]) {
-    super(faults.join('; '));
+  constructor(
+    readonly faults: readonly string[],
+    cause?: Error,
+  ) {
+    super(faults.join('; '), cause && { cause });
   }
 }
 
@@ -62,7 +65,9 @@ export function readCallersFile(path: string, optional = false): CallerEntry[] {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (optional && code === 'ENOENT') return [];
-    throw new CallersFileError([code ? `${path} cannot be read (${code})` : `${path} is not JSON`]);
+    // What the parser says quotes the file, and so perhaps a key in the wrong place: it is no cause to keep.
+    if (code === undefined) throw new CallersFileError([`${path} is not JSON`]);
+    throw new CallersFileError([`${path} cannot be read (${code})`], error as Error);
   }
   const parsed = file.safeParse(json);
   if (parsed.success) return parsed.data.callers;

@@ -72,8 +72,8 @@ function accessTokens(settings: Settings, http: HttpService, log: CallersLog): A
       keysRead: (count) => {
         log.info({ keys: count }, "the issuer's keys were read");
       },
-      keysFailed: (reason) => {
-        log.error({ reason }, "the issuer's keys cannot be had: those that are held go on");
+      keysFailed: (reason, code) => {
+        log.error({ reason, code }, "the issuer's keys cannot be had: those that are held go on");
       },
     },
   });

@@ -1,6 +1,7 @@
 import type { HttpService } from '@nestjs/axios';
 import type { JSONWebKeySet } from 'jose';
 import { z } from 'zod';
+import { safeCause } from '../errors/cause.ts';
 
 export interface IssuerEndpointOptions {
   readonly issuer: string;
@@ -50,8 +51,9 @@ async function getJson(http: HttpService, url: string, what: string, signal: Abo
       maxContentLength: LARGEST_ANSWER,
     })
     .catch((error: unknown) => {
-      const { code } = error as { code?: unknown };
-      throw new Error(`the ${what} did not come (${typeof code === 'string' ? code : 'unknown'})`);
+      const cause = safeCause(signal.aborted ? signal.reason : error);
+      const why = signal.aborted ? 'timeout' : (cause.code ?? 'unknown');
+      throw new Error(`the ${what} did not come (${why})`, { cause });
     });
   if (status !== 200) throw new Error(`the ${what} was answered ${status}`);
   try {

@@ -1,4 +1,5 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { codeOf } from '../errors/cause.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 
 /** So long the keys are asked for once at the most, in milliseconds: unknown keys, which anyone can name, ask no more often. */
@@ -13,7 +14,8 @@ const MOST_WAITING = 1000;
 /** Told of each time the keys were asked for. */
 export interface KeysObserver {
   keysRead(count: number): void;
-  keysFailed(reason: string): void;
+  /** @param code of what caused it, such as `ECONNREFUSED` */
+  keysFailed(reason: string, code?: string): void;
 }
 
 export interface IssuerKeysOptions {
@@ -41,6 +43,7 @@ export class IssuerKeys {
   #waiting = 0;
   #askAgainAt = -Infinity;
   #failedUntil = -Infinity;
+  #failure: Error | undefined;
 
   constructor(private readonly options: IssuerKeysOptions) {}
 
@@ -83,7 +86,7 @@ export class IssuerKeys {
 
   #ask(): Promise<void> {
     const failedForMs = this.#failedUntil - performance.now();
-    if (failedForMs > 0) return Promise.reject(unavailable(failedForMs));
+    if (failedForMs > 0) return Promise.reject(unavailable(failedForMs, this.#failure));
     this.#pending ??= this.#request().finally(() => {
       this.#pending = undefined;
     });
@@ -106,14 +109,15 @@ export class IssuerKeys {
       observer.keysRead(set.keys.length);
     } catch (error) {
       this.#failedUntil = performance.now() + failureCooldownMs;
-      observer.keysFailed(error instanceof Error ? error.message : 'unknown');
-      throw unavailable(failureCooldownMs);
+      this.#failure = error instanceof Error ? error : undefined;
+      observer.keysFailed(this.#failure?.message ?? 'unknown', codeOf(error));
+      throw unavailable(failureCooldownMs, this.#failure);
     }
   }
 }
 
-function unavailable(retryAfterMs: number): GatewayError {
-  return GatewayError.of('ServiceUnavailable', { retryAfterMs });
+function unavailable(retryAfterMs: number, cause?: Error): GatewayError {
+  return GatewayError.of('ServiceUnavailable', { retryAfterMs, cause });
 }
 
 async function pause(ms: number): Promise<void> {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseEnv } from 'node:util';
+import { readEnvFile } from './env-file.ts';
 import { faultsOfRedis, hasReadableCredentials } from './redis-rules.ts';
 import { isLoopback } from './units.ts';
 import { fromFiles, type Values, variables } from './variables.ts';
@@ -34,13 +34,14 @@ export class SettingsError extends Error {
 
 /** The environment of this process, over what a `.env` file in the working directory says. */
 export function environment(): Environment {
-  let file: Environment = {};
-  try {
-    file = parseEnv(readFileSync('.env', 'utf8'));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  return { ...file, ...process.env };
+  return { ...readEnvFile().values, ...process.env };
+}
+
+/** The settings that the `.env` file says but for what follows an unquoted `#`, by name. */
+export function cutSettings(): string[] {
+  const names = Object.keys(variables);
+  const known = [...names, ...names.map((name) => `${name}_FILE`), ...PROXY_VARIABLES];
+  return readEnvFile().cut.filter((name) => known.includes(name) && process.env[name] === undefined);
 }
 
 /** @throws {SettingsError} with every fault at once. An empty variable counts as one that is not set. */

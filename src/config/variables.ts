@@ -213,6 +213,13 @@ export const variables = {
       error: 'must be fatal, error, warn, info, debug, trace or silent',
     }),
   },
+  REVISION: {
+    default: 'unknown',
+    about: 'The commit that the build was made from, for log and metrics. The image sets it.',
+    form: z
+      .string()
+      .regex(/^[\w.+-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes, underscores or +'),
+  },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     default: '',
     about: 'Base URL of the OTLP/HTTP collector that traces are handed to. Empty: no tracing.',

@@ -40,6 +40,8 @@ export interface ErrorOptions {
   readonly retryAfterMs?: number;
   /** Headers that this one answer needs, such as `Allow`. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** What it came of, for those inside the process: no caller sees it. It must hold no secret, for it may be logged. */
+  readonly cause?: Error | undefined;
 }
 
 /** An error that is answered as it is: whatever is in it may be seen by a caller. */
@@ -51,7 +53,7 @@ export class GatewayError extends Error {
     readonly body: ErrorBody,
     readonly options: ErrorOptions = {},
   ) {
-    super(body.message);
+    super(body.message, options.cause && { cause: options.cause });
   }
 
   /** An error that another replica was answered. */

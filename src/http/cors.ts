@@ -7,6 +7,8 @@ const REQUEST_FIELDS = [
   ...['Authorization', 'X-Correlation-Id', 'If-None-Match', 'Cache-Control', 'Prefer', 'Last-Event-ID'],
   'Content-Type',
 ];
+/** W3C Trace Context: a page that traces sends them, which a browser does only when it is told that it may. */
+const TRACE_FIELDS = ['traceparent', 'tracestate'];
 /** Contract section 3. `Cache-Control` and `Content-Type` may be read anyway. */
 const RESPONSE_FIELDS = [
   ...['ETag', 'Age', 'Cache-Status', 'RateLimit-Policy', 'RateLimit', 'Retry-After', 'X-Correlation-Id'],
@@ -15,18 +17,22 @@ const RESPONSE_FIELDS = [
 /** How long a browser need not ask again, in seconds. */
 const MAX_AGE = 3600;
 
-/**
- * Lets pages of other origins read what is answered to callers. No cookies are ever allowed: a caller says who it is.
- * @param origins exact ones, or `*` alone; none: no page of another origin reads anything
- * @param paths what they may read, as routed. Not what is answered without a key: a page on the web is not to read the
- *   metrics through the browser of somebody inside.
- */
-export function allowOrigins(
-  fastify: FastifyInstance,
-  origins: readonly string[],
-  paths: readonly string[],
-): void {
+export interface CorsOptions {
+  /** Exact ones, or `*` alone; none: no page of another origin reads anything. */
+  readonly origins: readonly string[];
+  /**
+   * What they may read, as routed. Not what is answered without a key: a page on the web is not to read the metrics through the
+   * browser of somebody inside.
+   */
+  readonly paths: readonly string[];
+  /** Whether a caller's trace goes on here. */
+  readonly takesTraces: boolean;
+}
+
+/** Lets pages of other origins read what is answered to callers. No cookies are ever allowed: a caller says who it is. */
+export function allowOrigins(fastify: FastifyInstance, { origins, paths, takesTraces }: CorsOptions): void {
   if (origins.length === 0) return;
+  const requestFields = [...REQUEST_FIELDS, ...(takesTraces ? TRACE_FIELDS : [])].join(', ');
   const isForAll = origins.includes('*');
   const allow: onRequestHookHandler = ({ method, headers }, reply, done) => {
     const { origin } = headers;
@@ -47,7 +53,7 @@ export function allowOrigins(
       .status(204)
       .headers({
         'access-control-allow-methods': 'GET, HEAD',
-        'access-control-allow-headers': REQUEST_FIELDS.join(', '),
+        'access-control-allow-headers': requestFields,
         'access-control-max-age': String(MAX_AGE),
       })
       .send();

@@ -77,6 +77,9 @@ function faultOf({ raw, headers, is404 }: FastifyRequest): GatewayError | undefi
   if (raw.httpVersion === '1.1' && headers.host === undefined) {
     return GatewayError.of('InvalidRequest', { message: 'The Host header is missing.' });
   }
+  if (hasTwoHosts(raw.rawHeaders)) {
+    return GatewayError.of('InvalidRequest', { message: 'There is more than one Host header.' });
+  }
   const encoding = headers['transfer-encoding'];
   if (encoding !== undefined && !/^chunked$/i.test(encoding)) {
     return GatewayError.of('InvalidRequest', { message: 'The Transfer-Encoding is not known.' });
@@ -85,6 +88,19 @@ function faultOf({ raw, headers, is404 }: FastifyRequest): GatewayError | undefi
   const length = headers['content-length'];
   if (length !== undefined && Number(length) > LARGEST_BODY) return GatewayError.of('RequestTooLarge');
   return is404 ? GatewayError.of('NotFound') : undefined;
+}
+
+/**
+ * RFC 9112 section 3.2: whoever stands in front may have gone by the other line. Node keeps the first alone, so the lines are looked at
+ * as they came, names and values in turn. Every request passes here: nothing is made of a name that is not as long.
+ */
+function hasTwoHosts(lines: readonly string[]): boolean {
+  let hosts = 0;
+  for (let at = 0; at < lines.length; at += 2) {
+    const name = lines[at];
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts > 1;
 }
 
 /** What Node hands over by another way than as a request, and would answer on its own. */

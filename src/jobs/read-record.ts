@@ -76,6 +76,8 @@ function outcomeOf({ found, failure }: FastifyRequest, status: number): string {
   // A caller that wanted a copy or nothing has what it asked for.
   if (failure instanceof GatewayError && failure.body.code === 'NotCached') return 'not-cached';
   if (status === 429) return 'refused';
+  // The gateway did what it was asked: nobody is to be woken by it.
+  if (status === 404) return 'not-found';
   if (status >= 400) return 'error';
   if (!found) return 'error';
   return found.stale ?? (found.collapsed ? 'collapsed' : found.source);

@@ -7,6 +7,14 @@ const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
 
 const BUDGET_MODES = ['local', 'shared', 'fallback'];
 
+/** Which build of the gateway runs. */
+export interface BuildInfo {
+  /** Of package.json. */
+  readonly version: string;
+  /** The commit it was built from; `unknown` where nobody has said it. */
+  readonly revision: string;
+}
+
 /** What the gauges show, read when somebody asks for them. */
 export interface Gauges {
   queueDepth(): number;
@@ -66,6 +74,17 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Adds which build this is: a rollout shows as two of them. */
+  showBuild({ version, revision }: BuildInfo): void {
+    const build = new Gauge({
+      name: 'gateway_build_info',
+      help: 'Which build runs: always 1.',
+      labelNames: ['version', 'revision'] as const,
+      registers: [this.registry],
+    });
+    build.set({ version, revision }, 1);
   }
 
   /** Adds the gauges of a gateway's queue and budget. */

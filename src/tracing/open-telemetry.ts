@@ -35,6 +35,7 @@ import type { Logger } from 'pino';
 import { handingOver } from './handing-over.ts';
 import type {
   CallEnd,
+  PollEnd,
   PollTrace,
   ReadEnd,
   ReadTrace,
@@ -51,6 +52,7 @@ const CALLER = 'gateway.caller';
 const OUTCOME = 'gateway.outcome';
 const JOB_ID = 'gateway.job.id';
 const CORRELATION_ID = 'gateway.correlation_id';
+const ERROR_CODE = 'gateway.error.code';
 
 const propagator = new W3CTraceContextPropagator();
 
@@ -185,7 +187,8 @@ class InTrace implements Trace {
 }
 
 class PollInTrace extends InTrace implements PollTrace {
-  end(failure?: string): void {
+  end({ outcome, failure }: PollEnd = {}): void {
+    if (outcome !== undefined) this.span.setAttribute(OUTCOME, outcome);
     if (failure !== undefined) fail(this.span, failure);
     this.span.end();
   }
@@ -206,15 +209,21 @@ class ReadInTrace extends InTrace implements ReadTrace {
   }
 }
 
-function endCall(span: Span, { status, failure, correlationId }: CallEnd): void {
+function endCall(span: Span, { status, failure, code, correlationId }: CallEnd): void {
   if (status !== undefined) span.setAttribute(ATTR_HTTP_RESPONSE_STATUS_CODE, status);
   if (correlationId !== undefined) span.setAttribute(CORRELATION_ID, correlationId);
-  if (failure !== undefined) fail(span, failure);
+  if (failure !== undefined) fail(span, failure, code);
   span.end();
 }
 
-function fail(span: Span, failure: string): void {
-  span.setAttribute(ATTR_ERROR_TYPE, failure).setStatus({ code: SpanStatusCode.ERROR });
+/**
+ * `error.type` has few values, that they may be grouped by; the code has an attribute of its own and is the status' description
+ * (OpenTelemetry semantic conventions, "Recording errors").
+ */
+function fail(span: Span, failure: string, code?: string): void {
+  span.setAttribute(ATTR_ERROR_TYPE, failure);
+  if (code !== undefined) span.setAttribute(ERROR_CODE, code);
+  span.setStatus({ code: SpanStatusCode.ERROR, ...(code !== undefined && { message: code }) });
 }
 
 /** Of a URL its place alone. */

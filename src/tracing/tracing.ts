@@ -10,6 +10,8 @@ export interface CallEnd {
   readonly status?: number | undefined;
   /** What went wrong, in a word; absent: nothing did. */
   readonly failure?: string | undefined;
+  /** The code of what caused it, such as `ECONNREFUSED`. */
+  readonly code?: string | undefined;
   /** Upstream's own correlation id. */
   readonly correlationId?: string | undefined;
 }
@@ -32,10 +34,16 @@ export interface Trace {
   joins(other: Trace): void;
 }
 
+/** How a look at a job ended; with neither: a copy was found, or nobody waits for one any more. */
+export interface PollEnd {
+  readonly outcome?: 'not-found';
+  /** What went wrong, in a word. */
+  readonly failure?: string;
+}
+
 /** A look of the gateway's own at a job. */
 export interface PollTrace extends Trace {
-  /** @param failure what went wrong, in a word */
-  end(failure?: string): void;
+  end(end?: PollEnd): void;
 }
 
 /** What is known of a caller's read when it has ended. Nothing of it may be a secret. */

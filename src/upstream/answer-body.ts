@@ -4,7 +4,9 @@ import { addAbortSignal, type Readable } from 'node:stream';
 const LARGEST_ERROR = 256 * 1024;
 const LONGEST_ERROR_MS = 1000;
 
-export class TooLarge extends Error {}
+export class TooLarge extends Error {
+  override readonly name = 'TooLarge';
+}
 
 /** Reads a body to its end. @throws {TooLarge} */
 export async function readBody(stream: Readable, signal: AbortSignal, largest: number): Promise<Buffer> {

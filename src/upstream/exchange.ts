@@ -91,6 +91,8 @@ export type Staleness = 'stale' | 'stale-if-error';
 /** What upstream said to one call, for the log. */
 export interface UpstreamTrace {
   readonly status: number | 'timeout' | 'connection' | 'cancelled';
+  /** Why a connection failed or an answer was cut off: `ECONNREFUSED`, `CERT_HAS_EXPIRED`, `HPE_HEADER_OVERFLOW`. */
+  readonly code?: string;
   /** Upstream's own correlation id: its support asks for it. */
   readonly correlationId?: string;
 }

@@ -1,5 +1,6 @@
 import type { HttpService } from '@nestjs/axios';
 import { z } from 'zod';
+import { codeOf, safeCause } from '../errors/cause.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
@@ -15,20 +16,27 @@ export class TokenFailure extends Error {
   /**
    * @param reason what happened, in words that hold no secret
    * @param retryAfterMs what the endpoint asks for
+   * @param cause what it came of; it holds no secret either
    */
   constructor(
     readonly kind: 'refused' | 'unavailable',
     reason: string,
     readonly retryAfterMs?: number,
+    cause?: Error,
   ) {
-    super(reason);
+    super(reason, cause && { cause });
+  }
+
+  /** The code of what caused it, such as `ECONNREFUSED`. */
+  get code(): string | undefined {
+    return codeOf(this.cause);
   }
 
   /** What a caller is answered. */
   toAnswer(retryAfterMs: number): GatewayError {
     return this.kind === 'refused'
-      ? GatewayError.of('UpstreamAuthenticationFailed')
-      : GatewayError.of('ServiceUnavailable', { retryAfterMs });
+      ? GatewayError.of('UpstreamAuthenticationFailed', { cause: this })
+      : GatewayError.of('ServiceUnavailable', { retryAfterMs, cause: this });
   }
 }
 
@@ -82,6 +90,7 @@ async function post(http: HttpService, options: TokenEndpointOptions) {
     form.set('client_id', clientId);
     form.set('client_secret', clientSecret);
   }
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
     return await http.axiosRef.post<string>(url, form.toString(), {
       headers: {
@@ -89,14 +98,15 @@ async function post(http: HttpService, options: TokenEndpointOptions) {
         accept: 'application/json',
         ...(clientAuth === 'basic' && { authorization: basic }),
       },
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: timeout,
       responseType: 'text',
       maxContentLength: LARGEST_ANSWER,
     });
   } catch (error) {
     // The client's own error holds the request, and so the secret: only its code goes on.
-    const code = (error as { code?: unknown }).code;
-    throw new TokenFailure('unavailable', `the token endpoint did not answer (${text(code) ?? 'unknown'})`);
+    const cause = safeCause(timeout.aborted ? timeout.reason : error);
+    const why = timeout.aborted ? 'timeout' : (cause.code ?? 'unknown');
+    throw new TokenFailure('unavailable', `the token endpoint did not answer (${why})`, undefined, cause);
   }
 }
 

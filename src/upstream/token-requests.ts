@@ -1,4 +1,5 @@
 import { type Clock } from '../clock.ts';
+import { safeCause } from '../errors/cause.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { type IssuedToken, TokenFailure } from './token-endpoint.ts';
 
@@ -82,7 +83,7 @@ export class TokenRequests {
     try {
       token = await request();
     } catch (error) {
-      const failure = error instanceof TokenFailure ? error : new TokenFailure('unavailable', String(error));
+      const failure = error instanceof TokenFailure ? error : unexpected(error);
       this.#coolDown(failure);
       throw this.#answer(failure);
     }
@@ -103,4 +104,8 @@ export class TokenRequests {
   #answer(failure: TokenFailure): GatewayError {
     return failure.toAnswer(this.#coolsDownUntil - this.#options.clock.now());
   }
+}
+
+function unexpected(error: unknown): TokenFailure {
+  return new TokenFailure('unavailable', 'the token could not be asked for', undefined, safeCause(error));
 }

@@ -3,6 +3,7 @@ import type { HttpService } from '@nestjs/axios';
 import type { AxiosResponse } from 'axios';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
+import { codeOf, safeCause } from '../errors/cause.ts';
 import { readBody, readWords, TooLarge } from './answer-body.ts';
 import type { Flight, Found, UpstreamTrace } from './exchange.ts';
 import { interpret, type Reply, traceOf } from './interpret.ts';
@@ -16,31 +17,48 @@ export interface TransportOptions {
   readonly timeoutMs: number;
   /** Told how each call ended and how long it took, in milliseconds. */
   readonly onCall?: (status: UpstreamTrace['status'], tookMs: number) => void;
+  /** Told of each call that brought no whole answer. */
+  readonly onBroken?: (call: BrokenCall) => void;
+}
+
+/** A call that got no answer, or not all of one. */
+export interface BrokenCall {
+  readonly read: Pick<Flight, 'jobId' | 'correlationId' | 'trace'>;
+  readonly upstream: UpstreamTrace;
+  readonly tookMs: number;
 }
 
 /** One HTTP call for one job: no redirects, no retries, bounded in time and bytes, the bytes kept as they came. */
-export function transport(http: HttpService, { apiUrl, timeoutMs, onCall }: TransportOptions) {
+export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBroken }: TransportOptions) {
   return async (read: Flight, token: string): Promise<Found> => {
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = AbortSignal.any([read.gone.signal, timeout]);
     const since = performance.now();
     const ended = (status: UpstreamTrace['status']): void => onCall?.(status, performance.now() - since);
-    const response = await send(http, `${apiUrl}${JOBS_PATH}/${read.jobId}`, read, token, signal).catch(
-      () => {
-        if (read.gone.signal.aborted) {
-          ended('cancelled');
-          throw new CallerGone();
-        }
-        const failure = timeout.aborted ? timedOut() : notReached();
-        ended(failure.call.trace.status);
-        throw failure;
-      },
-    );
+    const broken = (failure: UpstreamFailure): UpstreamFailure => {
+      onBroken?.({ read, upstream: failure.call.trace, tookMs: performance.now() - since });
+      return failure;
+    };
+    // Node tells the request, not the body, what its parser found wrong in a body: that is merely cut off then.
+    let parserError: Error | undefined;
+    const onError = (error: Error): void => {
+      parserError = error;
+    };
+    const url = `${apiUrl}${JOBS_PATH}/${read.jobId}`;
+    const response = await send(http, url, read, token, { signal, onError }).catch((error: unknown) => {
+      if (read.gone.signal.aborted) {
+        ended('cancelled');
+        throw new CallerGone();
+      }
+      const failure = timeout.aborted ? timedOut(timeout) : notReached(error);
+      ended(failure.call.trace.status);
+      throw broken(failure);
+    });
     const head = headOf(response);
     ended(head.status);
     const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
       if (read.gone.signal.aborted) throw new CallerGone();
-      throw timeout.aborted ? timedOut() : cutShort(head, error);
+      throw broken(timeout.aborted ? timedOut(timeout) : cutShort(head, error, parserError));
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
     return {
@@ -57,7 +75,7 @@ function send(
   url: string,
   { correlationId, headers, onWritten }: Flight,
   token: string,
-  signal: AbortSignal,
+  { signal, onError }: { readonly signal: AbortSignal; readonly onError: (error: Error) => void },
 ): Promise<AxiosResponse<Readable>> {
   return http.axiosRef.get<Readable>(url, {
     headers: {
@@ -67,7 +85,7 @@ function send(
       'x-correlation-id': correlationId,
     },
     responseType: 'stream',
-    ...(onWritten && { transport: telling(onWritten) }),
+    transport: telling({ onWritten, onError }),
     signal,
   });
 }
@@ -98,29 +116,37 @@ async function bodyOf(
   return status === 429 || status === 503 ? Buffer.alloc(0) : words;
 }
 
-function timedOut(): UpstreamFailure {
+function timedOut({ reason }: AbortSignal): UpstreamFailure {
   return new UpstreamFailure(
     { kind: 'final', trace: { status: 'timeout' } },
-    GatewayError.of('UpstreamTimeout'),
+    GatewayError.of('UpstreamTimeout', { cause: safeCause(reason) }),
   );
 }
 
-/** The client's own error holds the request, and so the token: nothing of it goes on. */
-function notReached(): UpstreamFailure {
+/** The client's own error holds the request, and so the token: only its code goes on. */
+function notReached(error: unknown): UpstreamFailure {
   const message = 'The API could not be reached, or broke the connection.';
+  const cause = safeCause(error);
   return new UpstreamFailure(
-    { kind: 'transient', trace: { status: 'connection' } },
-    GatewayError.of('UpstreamError', { message }),
+    { kind: 'transient', trace: { status: 'connection', ...codeIn(cause) } },
+    GatewayError.of('UpstreamError', { message, cause }),
   );
 }
 
-function cutShort(head: Omit<Reply, 'body'>, error: unknown): UpstreamFailure {
-  const why = error instanceof TooLarge ? 'is too large' : 'was cut off';
+function cutShort(head: Omit<Reply, 'body'>, error: unknown, parserError?: Error): UpstreamFailure {
+  const isTooLarge = error instanceof TooLarge;
+  const why = isTooLarge ? 'is too large' : 'was cut off';
   const message = `The answer of the API ${why}.`;
+  const cause = isTooLarge ? error : safeCause(parserError ?? error);
   return new UpstreamFailure(
-    { kind: 'final', trace: traceOf(head) },
-    GatewayError.of('InvalidUpstreamResponse', { message }),
+    { kind: 'final', trace: { ...traceOf(head), ...codeIn(cause) } },
+    GatewayError.of('InvalidUpstreamResponse', { message, cause }),
   );
+}
+
+function codeIn(cause: Error): Pick<UpstreamTrace, 'code'> {
+  const code = codeOf(cause);
+  return code === undefined ? {} : { code };
 }
 
 /** An error that quotes the token it was sent would carry it to the caller: it is taken out where it comes in. */

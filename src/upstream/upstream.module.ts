@@ -42,6 +42,7 @@ export interface UpstreamModuleOptions {
 /** Told of what goes on, for metrics and the log. Times in milliseconds. */
 export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   called: NonNullable<TransportOptions['onCall']>;
+  callBroken: NonNullable<TransportOptions['onBroken']>;
   slotFound(waitedMs: number): void;
   secretChanged(): void;
 }
@@ -117,6 +118,7 @@ export class UpstreamModule {
               apiUrl: settings.ITWIN_API_URL,
               timeoutMs: settings.UPSTREAM_TIMEOUT,
               onCall: observer.called,
+              onBroken: observer.callBroken,
             });
             const copies = new Copies({
               lifetimes,

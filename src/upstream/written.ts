@@ -11,12 +11,20 @@ interface Requester {
   request(options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest;
 }
 
-/** Node's own requests, which tell when one has been written to its connection, however long it took to have one. */
-export function telling(onWritten: () => void): Requester {
+export interface RequestEvents {
+  /** It has been written to its connection, however long it took to have one. */
+  readonly onWritten: (() => void) | undefined;
+  /** It has failed, before its answer or within. */
+  readonly onError: (error: Error) => void;
+}
+
+/** Node's own requests, which tell what becomes of them. */
+export function telling({ onWritten, onError }: RequestEvents): Requester {
   return {
     request: (options, onResponse) => {
       const request = options.protocol === 'https:' ? httpsRequest : httpRequest;
-      return request(options, onResponse).once('finish', onWritten);
+      const made = request(options, onResponse).once('error', onError);
+      return onWritten ? made.once('finish', onWritten) : made;
     },
   };
 }

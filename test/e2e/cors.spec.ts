@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import request from 'supertest';
 import { ITwinDouble } from '../simulator/itwin-double.ts';
 import type { Gateway } from '../support/gateway.ts';
+import { Collector } from '../support/collector.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
 
 const OWN = 'https://dashboard.example';
@@ -93,6 +94,16 @@ describe('pages of other origins', () => {
     // OPTIONS that is no preflight is a method like any other.
     await request(gateway.url).options(JOB).set('authorization', gateway.bearer()).expect(405);
     await request(gateway.url).options(JOB).expect(401);
+  });
+
+  it('may send the trace that they are part of where there is tracing', async () => {
+    const [double, collector] = [await startDouble(), await Collector.start()];
+    const env = { CORS_ORIGINS: OWN, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
+    const gateway = await startGateway({ double, env });
+    const { headers } = await preflight(gateway, JOB).expect(204);
+    expect(headers['access-control-allow-headers']).toBe(
+      'Authorization, X-Correlation-Id, If-None-Match, Cache-Control, Prefer, Last-Event-ID, Content-Type, traceparent, tracestate',
+    );
   });
 
   it('of all origins read them when that is said, without cookies', async () => {

@@ -165,6 +165,7 @@ describe('metrics and logs', () => {
     });
     expect(await gateway.logged((entry) => entry['correlationId'] === 'unknown')).toMatchObject({
       status: 404,
+      outcome: 'not-found',
       upstream: { status: 404, correlationId: 'unknown' },
     });
     await gateway.logged((entry) => entry['status'] === 401);
@@ -172,7 +173,7 @@ describe('metrics and logs', () => {
     const count = (labels: Record<string, string>) => metric(gateway, 'gateway_job_reads_total', labels);
     expect(await count({ outcome: 'upstream', status: '200', caller: 'tester' })).toBe(1);
     expect(await count({ outcome: 'memory', status: '200', caller: 'tester' })).toBe(1);
-    expect(await count({ outcome: 'error', status: '404', caller: 'tester' })).toBe(1);
+    expect(await count({ outcome: 'not-found', status: '404', caller: 'tester' })).toBe(1);
     expect(await count({ outcome: 'error', status: '401', caller: '' })).toBe(1);
     expect(await metric(gateway, 'gateway_upstream_requests_total', { status: '200' })).toBe(1);
     expect(await metric(gateway, 'gateway_upstream_requests_total', { status: '404' })).toBe(1);

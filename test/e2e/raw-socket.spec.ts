@@ -63,11 +63,24 @@ describe('bytes that are no HTTP request', () => {
     ],
     ['an unknown coding', () => `GET ${job} HTTP/1.1\r\n${HOST}${key}Transfer-Encoding: zip\r\n\r\n`],
     ['HTTP/1.1 without Host', () => `GET ${job} HTTP/1.1\r\n${key}\r\n`],
+    ['two Hosts', () => `GET ${job} HTTP/1.1\r\n${HOST}${key}HOST: other\r\n\r\n`],
+    ['one Host twice', () => `GET ${job} HTTP/1.1\r\n${HOST}${HOST}${key}\r\n`],
+    ['HTTP/1.0 with two Hosts', () => `GET ${job} HTTP/1.0\r\n${HOST}${key}host: other\r\n\r\n`],
+    ['two Hosts for no route', () => `GET /nowhere HTTP/1.1\r\n${HOST}Host: other\r\n\r\n`],
   ])('(%s) are answered 400 InvalidRequest, and the connection is closed', async (_, bytes) => {
     const answer = await send(bytes());
     expectError(answer, 400, 'InvalidRequest');
     expect(answer.headers['connection']).toBe('close');
     expect(double.count).toBe(0);
+  });
+
+  it('(two Hosts) are refused what could be answered from memory as well', async () => {
+    const read = (fields: string) => send(`GET ${job} HTTP/1.1\r\n${fields}${key}\r\n`);
+    expect((await read(HOST)).status).toBe(200);
+    expect((await read(HOST)).headers['cache-status']).toMatch(/hit/);
+    expectError(await read(`${HOST}Host: other\r\n`), 400, 'InvalidRequest');
+    // Neither a value nor a longer name is a line of Host.
+    expect((await read(`${HOST}X-A: host\r\nHosts: a\r\nDate: a\r\n`)).status).toBe(200);
   });
 });
 

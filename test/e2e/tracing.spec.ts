@@ -167,6 +167,20 @@ describe('a read in a trace', () => {
     ]);
   });
 
+  it('of a job that there is not is no error, but is told apart', async () => {
+    const { collector, double, gateway, read } = await traced();
+    double.set({ unknownJobs: 'not-found' });
+    const [id = ''] = jobIds(1);
+    const { trace } = await read(id);
+    expect(trace.root).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
+    // It is remembered to be unknown: a poll that brings that itself is over as soon as the watcher has been told.
+    const watcher = await Watcher.open(gateway, id);
+    await watcher.event(1);
+    watcher.leave();
+    const [poll] = await collector.named('poll job');
+    expect(poll).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
+  });
+
   it('tells nothing of what is no job id, and nobody of whom it does not know', async () => {
     const { gateway, read } = await traced();
     const key = gateway.callers[0]!.key;

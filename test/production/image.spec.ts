@@ -108,6 +108,7 @@ describe('the image', () => {
     }
     const labels = ['title', 'description', 'version', 'revision', 'base.name'];
     for (const label of labels) expect(image.labels[`org.opencontainers.image.${label}`]).toMatch(/\w/);
+    expect(image.env['REVISION']).toBe(image.labels['org.opencontainers.image.revision']);
     expect(image.labels['org.opencontainers.image.base.name']).toBe(`docker.io/library/${image.base}`);
   });
 

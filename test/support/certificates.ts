@@ -12,8 +12,11 @@ export interface Certificates {
   readonly cert: Buffer;
 }
 
-/** An authority of its own, and a certificate that it has issued for some names, made with openssl in a folder. */
-export function makeCertificates(folder: string, names = 'DNS:localhost'): Certificates {
+/**
+ * An authority of its own, and a certificate that it has issued for some names, made with openssl in a folder.
+ * @param days for which the certificate is good; a negative number: it has expired
+ */
+export function makeCertificates(folder: string, names = 'DNS:localhost', days = 2): Certificates {
   const file = (name: string): string => join(folder, name);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
@@ -50,7 +53,17 @@ export function makeCertificates(folder: string, names = 'DNS:localhost'): Certi
     '-extfile',
     file('names'),
   ];
-  openssl('x509', '-req', '-in', file('server.csr'), ...issuer, '-out', file('server.pem'), '-days', '2');
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    file('server.csr'),
+    ...issuer,
+    '-out',
+    file('server.pem'),
+    '-days',
+    String(days),
+  );
   return {
     authority: file('ca.pem'),
     keyPath: file('server.key'),

@@ -19,6 +19,8 @@ export interface Span {
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   /** 2: an error. */
   readonly status: number;
+  /** What the status is described as. */
+  readonly statusMessage: string;
 }
 
 interface Attribute {
@@ -26,10 +28,10 @@ interface Attribute {
   readonly value: { readonly stringValue?: string; readonly intValue?: number | string };
 }
 
-type Told = Omit<Span, 'attributes' | 'links' | 'status'> & {
+type Told = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
   readonly attributes: readonly Attribute[];
   readonly links?: Span['links'];
-  readonly status: { readonly code?: number };
+  readonly status: { readonly code?: number; readonly message?: string };
   readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
 };
@@ -116,6 +118,7 @@ function spanOf({ attributes, links = [], status, ...told }: Told): Span {
     attributes: valuesOf(attributes),
     links: links.map(({ traceId, spanId }) => ({ traceId, spanId })),
     status: status.code ?? 0,
+    statusMessage: status.message ?? '',
   };
 }
 

@@ -20,6 +20,7 @@ export const READ_KINDS = [
   { label: 'shared a call', color: '--c-sky', takes: named('collapsed') },
   { label: 'call upstream', color: '--c-blue', takes: named('upstream') },
   { label: 'refused', color: '--c-amber', takes: named('refused') },
+  { label: 'no such job', color: '--c-violet', takes: named('not-found') },
   { label: 'error', color: '--c-red', takes: named('error') },
   { label: 'other', color: '--c-gray', takes: () => true },
 ];

@@ -16,20 +16,28 @@ const LONGEST_PAUSE_MS = 10_000;
 
 /** Told once when upstream is given up and once when it is back, whatever trials there were between. */
 export interface CircuitObserver {
-  /** @param status how the last of the failed calls ended */
-  circuitOpened(status: UpstreamTrace['status']): void;
+  /**
+   * @param status how the last of the failed calls ended
+   * @param code why, when that is known
+   */
+  circuitOpened(status: UpstreamTrace['status'], code?: string): void;
   circuitClosed(): void;
 }
+
+const CANCELLED: UpstreamTrace = { status: 'cancelled' };
 
 /** A call that brought nothing. Handed to Cockatiel as a result, because of what is thrown it counts failures alone. */
 class Ended {
   readonly status: UpstreamTrace['status'];
+  readonly code: string | undefined;
 
   constructor(
     readonly error: unknown,
     readonly isTrial: boolean,
   ) {
-    this.status = error instanceof UpstreamFailure ? error.call.trace.status : 'cancelled';
+    const { status, code } = error instanceof UpstreamFailure ? error.call.trace : CANCELLED;
+    this.status = status;
+    this.code = code;
   }
 
   /** An answer, whatever it says but that it failed. */
@@ -61,6 +69,8 @@ export class Circuit {
   readonly #failures = new Map<string, number>();
   /** Jobs that were answered 503 with Retry-After since then. */
   readonly #askedToWait = new Set<string>();
+  /** What opened it, or kept it open. */
+  #cause: Error | undefined;
 
   /**
    * @param budget its gate is closed when upstream wants that; nobody is told to come again before it opens
@@ -76,6 +86,7 @@ export class Circuit {
     });
     this.#breaker.onReset(() => {
       this.#failedTrials = 0;
+      this.#cause = undefined;
       this.observer.circuitClosed();
     });
   }
@@ -155,11 +166,12 @@ export class Circuit {
     if (this.#askedToWait.size >= JOBS_FOR_CLOSING) this.budget.close(retryAfterMs);
   }
 
-  #opened({ isTrial, saysNothing, status }: Ended): void {
+  #opened({ isTrial, saysNothing, status, code, error }: Ended): void {
     // A trial that came to no answer has ended no pause and begins none: the next read is the trial.
     if (saysNothing) return;
     if (isTrial) this.#failedTrials++;
-    else this.observer.circuitOpened(status);
+    else this.observer.circuitOpened(status, code);
+    if (error instanceof Error) this.#cause = error;
     this.#failures.clear();
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failedTrials);
     this.#pausedUntil = this.clock() + pauseMs;
@@ -172,6 +184,7 @@ export class Circuit {
 
   #unavailable(pauseMs: number): GatewayError {
     const { closedMs } = this.budget.state();
-    return GatewayError.of('ServiceUnavailable', { retryAfterMs: Math.max(pauseMs, closedMs) });
+    const retryAfterMs = Math.max(pauseMs, closedMs);
+    return GatewayError.of('ServiceUnavailable', { retryAfterMs, cause: this.#cause });
   }
 }

@@ -102,7 +102,7 @@ export class JobFailures {
       pauseMs,
       pausedUntil: now + pauseMs,
     });
-    return pauseMs > 0 ? new UpstreamFailure(error.call, withRetryAfter(error, pauseMs)) : error;
+    return pauseMs > 0 ? paused(error, pauseMs) : error;
   }
 
   #failureOf(jobId: string): Failure | undefined {
@@ -116,6 +116,12 @@ export class JobFailures {
 /** No more is kept of an error than its answer: neither its cause nor its stack. */
 function answerOf({ status, body }: GatewayError): Failure['answer'] {
   return { status, body };
+}
+
+/** The failure that has brought about a pause. */
+function paused(error: UpstreamFailure, retryAfterMs: number): UpstreamFailure {
+  const { status, body, options, call } = error;
+  return new UpstreamFailure(call, GatewayError.told(status, body, { ...options, retryAfterMs }));
 }
 
 /** The same answer, with the time after which the job is tried again. */

@@ -1,4 +1,5 @@
 import { CallerGone } from '../../errors/caller-gone.ts';
+import { codeOf } from '../../errors/cause.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { TracedCall, Tracing } from '../../tracing/tracing.ts';
 import type { Face, Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
@@ -17,7 +18,8 @@ export function tracePolls(tracing: Tracing): (next: Face) => Face {
       trace.end();
       return found;
     } catch (error) {
-      trace.end(error instanceof CallerGone ? undefined : nameOf(error));
+      if (error instanceof GatewayError && error.status === 404) trace.end({ outcome: 'not-found' });
+      else trace.end(error instanceof CallerGone ? {} : { failure: nameOf(error) });
       throw error;
     }
   };
@@ -65,7 +67,7 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
       call.end({ status: 200 });
       return token;
     } catch (error) {
-      call.end({ failure: error instanceof TokenFailure ? error.kind : nameOf(error) });
+      call.end({ failure: error instanceof TokenFailure ? error.kind : nameOf(error), code: codeOf(error) });
       throw error;
     }
   };
@@ -73,7 +75,7 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
 
 function endCall(call: TracedCall, trace: UpstreamTrace | undefined, failure?: string): void {
   const status = typeof trace?.status === 'number' ? trace.status : undefined;
-  call.end({ status, failure, correlationId: trace?.correlationId });
+  call.end({ status, failure, code: trace?.code, correlationId: trace?.correlationId });
 }
 
 /** The status, or why there is none; of a success that was none, what the caller is told. */

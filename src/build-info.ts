@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import type { BuildInfo } from './metrics/metrics.ts';
+
+const manifest = z.object({ version: z.string() });
+
+/** package.json lies beside `src` as beside `dist`. */
+export function readBuildInfo(revision: string): BuildInfo {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return { version: manifest.parse(JSON.parse(text)).version, revision };
+}

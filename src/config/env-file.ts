@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+
+export interface EnvFile {
+  readonly values: Readonly<Record<string, string | undefined>>;
+  /** The names whose values end early, at a `#` that is not quoted. */
+  readonly cut: readonly string[];
+}
+
+/** A `#` that would be taken for the beginning of a comment, though no blank stands before it. */
+const INNER_HASH = /(?<=\S)#/g;
+/** Stands for such a `#`, and for nothing else: the code point is for private use. */
+const STAND_IN = '\uE000';
+
+/** The `.env` file in the working directory; nothing is in one that is not there. */
+export function readEnvFile(): EnvFile {
+  try {
+    return parseEnvFile(readFileSync('.env', 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return { values: {}, cut: [] };
+  }
+}
+
+/**
+ * Parses it as Node does, which cuts a value at the first `#` outside of quotes: half a password is a wrong password. What was cut is
+ * found by the same parser: without those signs the values are longer.
+ */
+export function parseEnvFile(text: string): EnvFile {
+  const values = parseEnv(text);
+  const whole = parseEnv(text.replace(INNER_HASH, STAND_IN));
+  const cut = Object.keys(values).filter((name) => whole[name]?.replaceAll(STAND_IN, '#') !== values[name]);
+  return { values, cut };
+}
