@@ -128,8 +128,10 @@ describe('the arithmetic in Redis', () => {
         await shared({ op: 'close', forMs: step, shares: limits.map(() => 1) });
       } else {
         const explained = what === 'refused';
-        const forMs = explained ? step + 1 : gate.closedMs() > 0 ? 0 : 1000;
-        local.refused(explained ? forMs : undefined);
+        const wasClosed = gate.closedMs() > 0;
+        local.refused(explained ? step + 1 : undefined);
+        // The pause after a refusal that does not say for how long grows from one to the next.
+        const forMs = explained ? step + 1 : wasClosed ? 0 : gate.closedMs();
         const cuts = refusingWindow(windows, explained ? forMs : undefined)?.name;
         await shared({ op: 'refused', forMs, explained, cuts });
       }
