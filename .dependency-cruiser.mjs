@@ -24,7 +24,13 @@ const upstreamFace = [
 
 /** Folders of src that a room may import from, or single files of them. */
 const tracingPort = '^src/tracing/tracing[.]ts$';
-const upstreamMayKnow = ['^src/upstream/', '^src/budget/budget[.]ts$', tracingPort, '^src/errors/'];
+const upstreamMayKnow = [
+  '^src/upstream/',
+  '^src/budget/budget[.]ts$',
+  tracingPort,
+  '^src/errors/',
+  '^src/clock[.]ts$',
+];
 /** src/config is here for jobs.module.ts: `config-for-wiring-only` keeps the others from it. */
 const jobsMayKnow = [
   '^src/config/',
