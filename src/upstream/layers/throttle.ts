@@ -53,7 +53,6 @@ interface Going {
 export class Throttle {
   readonly #line: Line<Waiting>;
   readonly #bottleneck: Bottleneck;
-  readonly #expiration: number;
   /** Slots held by askers, and by calls under way. */
   #asking = 0;
   #underWay = 0;
@@ -71,8 +70,6 @@ export class Throttle {
   ) {
     this.#line = new Line(options.queueLimit, options.callerLimit);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
-    // A slot's life: its asking, another's call and a token request that are waited for before, and the call.
-    this.#expiration = LONGEST_ASKING_MS + 3 * options.callMs;
   }
 
   /** Reads waiting for a slot. */
@@ -134,10 +131,8 @@ export class Throttle {
     const free = this.options.concurrency - this.#underWay;
     while (this.#asking < Math.min(Math.max(1, this.#line.size), free)) {
       this.#asking++;
-      this.#bottleneck
-        .schedule({ expiration: this.#expiration }, () => this.#useSlot())
-        // The read in it has an end of its own, which came before this one: see `#call`.
-        .catch(() => undefined);
+      // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
+      this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
     }
   }
 
