@@ -5,14 +5,11 @@ export default {
   testTimeout: 30_000,
   // They wait more than they work: two at a time also where there are two cores, which jest would leave one of.
   maxWorkers: 2,
-  // A test that fails may leave a server behind: the run ends all the same.
-  forceExit: true,
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
   // Several processes under load, measured, and those that need Chromium: they run on their own (their jest.config.mjs).
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/faults/', '<rootDir>/test/browser/'],
   reporters: ['default', '<rootDir>/test/setup/closing-line-reporter.mjs'],
-  setupFilesAfterEnv: ['<rootDir>/test/setup/retry.mjs'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '\\.ts$': [

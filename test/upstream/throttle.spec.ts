@@ -1,48 +1,14 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { Budget, Permit } from '../../src/budget/budget.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Exchange, Flight, Found } from '../../src/upstream/exchange.ts';
 import { Throttle, type ThrottleOptions } from '../../src/upstream/layers/throttle.ts';
 import { Ending, failure, flight, fromUpstream, jobCopy } from '../support/flights.ts';
+import { ObedientBudget } from '../support/obedient-budget.ts';
 import { until } from '../support/until.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 interface Call extends PromiseWithResolvers<Found> {
   readonly read: Flight;
-}
-
-/** A budget that does as it is told. */
-class ObedientBudget implements Budget {
-  /** Reads that it lets go, before it says `otherwiseMs`. */
-  permits = Infinity;
-  otherwiseMs = 500;
-  /** When it was asked, on the virtual clock. */
-  readonly askedAt: number[] = [];
-  /** Permits whose call was written to its connection. */
-  written = 0;
-  closedMs = 0;
-  forecastMs: (nth: number) => number = () => 0;
-
-  async ask(): Promise<Permit | number> {
-    this.askedAt.push(clock.now());
-    if (this.permits-- > 0) return { sent: () => this.written++ };
-    this.permits = 0;
-    return this.otherwiseMs;
-  }
-
-  close(forMs: number): void {
-    this.closedMs = Math.max(this.closedMs, forMs);
-  }
-
-  refused(retryAfterMs = 1000): void {
-    this.close(retryAfterMs);
-    this.permits = 0;
-    this.otherwiseMs = this.closedMs;
-  }
-
-  state() {
-    return { mode: 'local', windows: [], closedMs: this.closedMs } as const;
-  }
 }
 
 let clock: VirtualClock;
@@ -61,7 +27,7 @@ beforeEach(() => {
 
 function start(options: Partial<ThrottleOptions> = {}): void {
   clock = new VirtualClock();
-  budget = new ObedientBudget();
+  budget = new ObedientBudget(clock);
   [calls, waits] = [[], []];
   const usual = { concurrency: 2, queueLimit: 100, callerLimit: 100, callMs: 30_000 };
   const own = { ready: () => ready(), onSlot: (ms: number) => waits.push(ms), ...options };
@@ -253,7 +219,7 @@ describe('a full queue', () => {
 
 describe('what a call needs beside a slot', () => {
   it('is waited for before the budget is asked', async () => {
-    const token = Promise.withResolvers<void>();
+    const token = Promise.withResolvers<undefined>();
     ready = () => token.promise;
     const { read } = begin({ patienceMs: 1000 });
     await until('it is asked for', () => throttle.refusal(read).status === 503);
@@ -261,7 +227,7 @@ describe('what a call needs beside a slot', () => {
     // Whose patience ends meanwhile is not told of the quota.
     expect(read.refused.map(({ body }) => body.code)).toEqual(['ServiceUnavailable']);
     expect(budget.askedAt).toEqual([]);
-    token.resolve();
+    token.resolve(undefined);
     await untilSent(1);
     expect(budget.askedAt).toEqual([1000]);
   });
