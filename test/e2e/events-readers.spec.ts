@@ -194,7 +194,7 @@ describe('clients', () => {
     one.signal('SIGTERM');
     await until('it has come again', () => told.length === 2);
     double.setState(id, 'success');
-    await until('it is closed', () => source.readyState === EventSource.CLOSED, 10_000);
+    await until('it is closed', () => source.readyState === EventSource.CLOSED);
     expect([told, statuses]).toEqual([
       ['active', 'active', 'success', 'end'],
       [200, 200, 204],

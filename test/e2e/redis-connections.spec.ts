@@ -1,4 +1,4 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { readJob } from '../support/reads.ts';
@@ -7,8 +7,6 @@ import { SentinelSet } from '../support/redis-sentinel.ts';
 import { startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, holds, SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 /** Redis as it is run in production: the settings that lead there, and whether it holds a copy of a job. */
 interface Started {

@@ -1,4 +1,4 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Connections } from '../support/connections.ts';
 import type { Gateway } from '../support/gateway.ts';
@@ -11,8 +11,6 @@ import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '.
 import { holds } from '../support/secured-redis.ts';
 import type { ITwinDouble } from '../simulator/itwin-double.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 /** Long enough for a failure to be noticed and agreed on; nobody waits for it but the store. */
 const FAILOVER_MS = 15_000;

@@ -1,4 +1,4 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
@@ -7,8 +7,6 @@ import { jobIds, metric, readJob, type Seen } from '../support/reads.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 function look(server: RedisServer): Redis {
   const redis = new Redis(server.url);

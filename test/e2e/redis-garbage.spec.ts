@@ -1,12 +1,10 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { metric, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 type Spoil = (redis: Redis, key: string, good: Buffer) => Promise<unknown>;
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { ITwinDouble } from '../simulator/itwin-double.ts';
 import { cacheStatus } from '../support/cache-status.ts';
@@ -9,8 +9,6 @@ import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 const HOUR_MS = 3_600_000;
 
@@ -27,7 +25,7 @@ beforeAll(async () => {
   const { double } = rig;
   [rig.one, rig.other] = await Promise.all([Gateway.start({ double, env }), Gateway.start({ double, env })]);
   await Promise.all([untilRedisIs('up', rig.one), untilRedisIs('up', rig.other)]);
-}, 30_000);
+});
 
 beforeEach(async () => {
   await rig.eyes.flushall();

@@ -61,7 +61,7 @@ async function traced(env: Readonly<Record<string, string>> = {}, port = 0) {
       headers: { traceparent: `00-${traceId}-${hex(8)}-01`, ...headers },
     });
     const trace = new TraceOf(collector, traceId);
-    await until('the spans have come', () => trace.roots.length > 0, 10_000);
+    await until('the spans have come', () => trace.roots.length > 0);
     return { seen, trace };
   };
   return { collector, double, gateway, read };
@@ -278,7 +278,7 @@ describe('without a collector in the settings', () => {
     expect(await packages({ REDIS_URL: '', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })).toContain(
       '@opentelemetry/sdk-trace by the gateway',
     );
-  }, 60_000);
+  });
 });
 
 describe('a collector', () => {
@@ -314,7 +314,7 @@ describe('a collector', () => {
       expect((await readJob(gateway, id)).status).toBe(200);
       await delay(200);
     }
-    await until('it was tried twice', () => collector.requests >= 2, 10_000);
+    await until('it was tried twice', () => collector.requests >= 2);
     await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
     expect(lines(gateway.log)).toHaveLength(1);
   });
@@ -336,7 +336,7 @@ describe('a collector', () => {
     expect(performance.now() - since).toBeLessThan(3000);
     // What waited for its turn, a batch that was on its way and no more: the others of 10,000 spans are gone.
     expect(collector.requests).toBeLessThanOrEqual(5);
-  }, 60_000);
+  });
 
   it('gets what is left when the gateway ends', async () => {
     const { collector, gateway } = await traced();

@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Connections } from '../support/connections.ts';
 import { errorOf, jobIds, readJob, type Seen } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 describe('connections', () => {
   it('are kept: many reads one after another need one, ten at a time ten; those that upstream has closed do no harm', async () => {

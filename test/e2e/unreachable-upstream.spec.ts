@@ -162,7 +162,7 @@ describe('a token endpoint', () => {
     ];
     const answers = await Promise.all(ways.map(readWithoutToken));
     for (const answer of answers) expectError(answer, 503, 'ServiceUnavailable');
-  }, 30_000);
+  });
 
   it('that says when to come again is not promised to be back earlier', async () => {
     const tokenFault: TokenFault = { kind: 'status', status: 503, headers: { 'retry-after': '20' } };

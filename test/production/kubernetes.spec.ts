@@ -48,7 +48,7 @@ beforeAll(() => {
   manifests = renderProduction(join(folder, 'config'));
   deployment = the('Deployment', GATEWAY);
   redis = the('StatefulSet', REDIS);
-}, 60_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -150,7 +150,7 @@ describe('the manifests', () => {
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     const tsc = spawnSync(process.execPath, [TSC, '-p', folder], { encoding: 'utf8' });
     expect(tsc.stdout).toBe('');
-  }, 90_000);
+  });
 
   it('start the gateway with settings that exist and are valid, secrets from files', () => {
     const env = environment();
@@ -363,5 +363,5 @@ describe('the Redis of the manifests', () => {
     expect(gateway.output).not.toContain('the shared budget is away');
     // Every key has a lifetime: there is none that this policy could not evict.
     for (const key of await keysOf('itwin-jobs:*')) expect(await eyes.pttl(key)).not.toBe(-1);
-  }, 60_000);
+  });
 });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { connectRedis } from '../../src/store/redis.ts';
 import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
@@ -10,8 +10,6 @@ import { SentinelSet } from '../support/redis-sentinel.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, type SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 const CHANNEL = 'itwin-jobs:a-channel';
 const noLogin = { username: '', password: '', tls: false };

@@ -71,7 +71,7 @@ export class Collector {
   /** The spans of a name, once so many have come. */
   async named(name: string, count = 1): Promise<Span[]> {
     const found = (): Span[] => this.spans.filter((span) => span.name === name);
-    await until(`${count} spans "${name}"`, () => found().length >= count, 10_000);
+    await until(`${count} spans "${name}"`, () => found().length >= count);
     return found();
   }
 
