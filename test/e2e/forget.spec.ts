@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Gateway } from '../support/gateway.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
+import { lookAt } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
@@ -16,7 +17,7 @@ const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 async function rig() {
   const double = await startDouble({ unknownJobs: 'make' });
   const redis = await startRedis();
-  const eyes = new Redis(redis.url);
+  const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url };
   const gateways = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);

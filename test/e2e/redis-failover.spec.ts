@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { Connections } from '../support/connections.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { readJob } from '../support/reads.ts';
 import { clusterHolds, RedisCluster } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
-import { inMemory, type RedisServer } from '../support/redis.ts';
+import { lookAt, inMemory, type RedisServer } from '../support/redis.ts';
 import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 import type { ITwinDouble } from '../simulator/itwin-double.ts';
@@ -42,7 +42,7 @@ async function untilStored(
 }
 
 function look(server: RedisServer): Redis {
-  const redis = new Redis(server.url);
+  const redis = lookAt({ port: server.port });
   atEnd(async () => redis.disconnect());
   return redis;
 }

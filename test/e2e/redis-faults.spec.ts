@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { readiness, untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob, type Seen } from '../support/reads.ts';
-import type { RedisServer } from '../support/redis.ts';
+import { lookAt, type RedisServer } from '../support/redis.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 function look(server: RedisServer): Redis {
-  const redis = new Redis(server.url);
+  const redis = lookAt({ port: server.port });
   atEnd(async () => redis.disconnect());
   return redis;
 }

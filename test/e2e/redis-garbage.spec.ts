@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { metric, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { lookAt } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Spoil = (redis: Redis, key: string, good: Buffer) => Promise<unknown>;
@@ -34,7 +35,7 @@ const COUNTED: Readonly<Record<string, Spoil>> = {
 describe('garbage under the keys of jobs', () => {
   it('is a miss and a counted fault each, and is replaced by what is right', async () => {
     const [double, redis] = [await startDouble(), await startRedis()];
-    const eyes = new Redis(redis.url);
+    const eyes = lookAt({ port: redis.port });
     atEnd(async () => eyes.disconnect());
     const env = { REDIS_URL: redis.url };
     const spoils = Object.values(COUNTED);

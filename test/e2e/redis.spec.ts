@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { ITwinDouble } from '../simulator/itwin-double.ts';
 import { cacheStatus } from '../support/cache-status.ts';
 import { Gateway } from '../support/gateway.ts';
-import { RedisServer } from '../support/redis.ts';
+import { lookAt, RedisServer } from '../support/redis.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
@@ -20,7 +20,7 @@ const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', ACTIVE_STALE: '2s', NEGA
 beforeAll(async () => {
   rig.double = await ITwinDouble.start();
   rig.redis = await RedisServer.start();
-  rig.eyes = new Redis(rig.redis.url);
+  rig.eyes = lookAt({ port: rig.redis.port });
   env = { REDIS_URL: rig.redis.url, ...LIVES };
   const { double } = rig;
   [rig.one, rig.other] = await Promise.all([Gateway.start({ double, env }), Gateway.start({ double, env })]);

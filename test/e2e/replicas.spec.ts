@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { lookAt } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Env = Readonly<Record<string, string>>;
@@ -11,7 +12,7 @@ type Env = Readonly<Record<string, string>>;
 /** Two replicas with one Redis, and the test's own eyes on it. */
 async function rig({ env = {}, one = {}, other = {} }: { env?: Env; one?: Env; other?: Env } = {}) {
   const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = new Redis(redis.url);
+  const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const common = { REDIS_URL: redis.url, ...env };
   const replicas = await Promise.all([

@@ -56,10 +56,16 @@ export class Collector {
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   /** @param port default: a free one */
-  static async start(port = 0): Promise<Collector> {
+  static async open(port = 0): Promise<Collector> {
     const collector = new Collector();
     collector.#server.listen(port, '127.0.0.1');
     await once(collector.#server, 'listening');
+    return collector;
+  }
+
+  /** One that ends with the test. */
+  static async start(port = 0): Promise<Collector> {
+    const collector = await Collector.open(port);
     atEnd(() => collector.stop());
     return collector;
   }
