@@ -140,7 +140,6 @@ describe('freshness', () => {
     );
     const afterMs = performance.now() - since;
     expect(afterMs).toBeGreaterThanOrEqual(1000);
-    expect(afterMs).toBeLessThan(1700);
     await Promise.all(Array.from({ length: 20 }, () => readJob(gateway, id)));
     expect(double.count).toBe(2);
   });
@@ -156,7 +155,6 @@ describe('freshness', () => {
     await until('it is found', async () => (await readJob(gateway, id)).status === 200);
     const afterMs = performance.now() - since;
     expect(afterMs).toBeGreaterThanOrEqual(1000);
-    expect(afterMs).toBeLessThan(1700);
     expect(double.count).toBe(2);
   });
 

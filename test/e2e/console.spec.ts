@@ -139,11 +139,9 @@ describe('a stream of the state', () => {
     const stream = await openStates(gateway);
     (await openStates(gateway)).stall();
     gateway.signal('SIGTERM');
-    const since = performance.now();
     await until('it says so', () => stream.states.at(-1)?.['phase'] === 'draining');
     await stream.ended;
     expect(await gateway.exited).toBe(0);
-    expect(performance.now() - since).toBeLessThan(5000);
   });
 
   it('is for everyone where nobody is asked for a key, and the page asks for none', async () => {

@@ -60,7 +60,7 @@ describe('health', () => {
 describe('SIGTERM', () => {
   it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '1m' } });
+    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');

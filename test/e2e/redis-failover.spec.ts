@@ -12,21 +12,14 @@ import { holds } from '../support/secured-redis.ts';
 import type { ITwinDouble } from '../simulator/itwin-double.ts';
 import { until } from '../support/until.ts';
 
-/** Long enough for a failure to be noticed and agreed on; nobody waits for it but the store. */
-const FAILOVER_MS = 15_000;
-/** A bound of 100 ms for the look into the store and one for storing, and a busy machine. */
-const LONGEST_READ_MS = 800;
-
-/** Reads a new job and says which. */
+/** Reads a new job and says which. How long that takes is measured by test/faults. */
 async function readNew(double: ITwinDouble, gateway: Gateway): Promise<string> {
   const { id } = double.addJob();
-  const { status, tookMs } = await readJob(gateway, id);
-  expect(status).toBe(200);
-  expect(tookMs).toBeLessThan(LONGEST_READ_MS);
+  expect((await readJob(gateway, id)).status).toBe(200);
   return id;
 }
 
-/** New jobs are read, each promptly, until one of them is found to be stored. */
+/** New jobs are read until one of them is found to be stored. */
 async function untilStored(
   what: string,
   { double, gateway }: { double: ITwinDouble; gateway: Gateway },
@@ -38,7 +31,7 @@ async function untilStored(
     const stored = await Promise.all(ids.slice(-10).map(isStored));
     return stored.includes(true);
   };
-  await until(what, found, FAILOVER_MS);
+  await until(what, found);
 }
 
 function look(server: RedisServer): Redis {
@@ -144,14 +137,10 @@ describe('with a cluster', () => {
     const { double, cluster, gateway } = await rig();
     const [first, second] = cluster.masters;
     await second!.server.kill();
-    await until(
-      'it is said to be degraded',
-      async () => {
-        await readNew(double, gateway);
-        return told(gateway).length > 0;
-      },
-      FAILOVER_MS,
-    );
+    await until('it is said to be degraded', async () => {
+      await readNew(double, gateway);
+      return told(gateway).length > 0;
+    });
     await untilRedisIs('degraded', gateway);
     const late = await startGateway({ double, env: cluster.env });
     await untilTold(late, ['away']);
@@ -167,16 +156,12 @@ describe('with a cluster', () => {
     second!.server.signal('SIGSTOP');
     for (let read = 0; read < 10; read++) await readNew(double, gateway);
     // One timeout would be 100 ms, and a third of the jobs are that node's.
-    await until(
-      'reads wait for it no longer',
-      async () => {
-        for (let read = 0; read < 20; read++) {
-          if ((await readJob(gateway, double.addJob().id)).tookMs >= 90) return false;
-        }
-        return true;
-      },
-      FAILOVER_MS,
-    );
+    await until('reads wait for it no longer', async () => {
+      for (let read = 0; read < 20; read++) {
+        if ((await readJob(gateway, double.addJob().id)).tookMs >= 90) return false;
+      }
+      return true;
+    });
     await untilStored('at another master', { double, gateway }, (id) => clusterHolds([first!, third!], id));
     expect(told(gateway)).toEqual([]);
     second!.server.signal('SIGCONT');
@@ -207,8 +192,6 @@ describe('with a cluster', () => {
     await untilRedisIs('up', gateway);
     await untilTold(gateway, ['away', 'back']);
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
-    const since = performance.now();
     expect(await gateway.stop()).toBe(0);
-    expect(performance.now() - since).toBeLessThan(1500);
   });
 });

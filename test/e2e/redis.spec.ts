@@ -106,7 +106,6 @@ describe('the shared store', () => {
     const { double, one, other, eyes } = rig;
     const { id } = double.addJob({ state: 'active' });
     const unknown = randomUUID();
-    const since = performance.now();
     await Promise.all([readJob(one, id), readJob(one, unknown)]);
     for (const jobId of [id, unknown]) expect(await eyes.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
 
@@ -123,7 +122,6 @@ describe('the shared store', () => {
         return double.callsFor(jobId).length === 2;
       });
     }
-    expect(performance.now() - since).toBeLessThan(2700);
     expect((await readJob(other, id)).body.equals(double.bodyOf(id))).toBe(true);
     expect((await readJob(other, unknown)).status).toBe(200);
   });
@@ -138,7 +136,7 @@ describe('the shared store', () => {
       expect(life).toBeGreaterThan(0);
       expect(life).toBeLessThanOrEqual(longest[index]!);
     });
-    expect(lives[0]).toBeGreaterThan(2 * HOUR_MS - 5000);
+    expect(lives[0]).toBeGreaterThan(1.9 * HOUR_MS);
     for (const key of await eyes.keys('*')) expect(await eyes.pttl(key)).toBeGreaterThan(0);
   });
 

@@ -28,7 +28,7 @@ describe('connections', () => {
 });
 
 describe('a call', () => {
-  const rig = shareRig();
+  const rig = shareRig({}, () => ({ env: { UPSTREAM_TIMEOUT: '1m' } }));
   const MEDIA_TYPE = 'application/vnd.bentley.itwin-platform.v1+json';
 
   it('asks for the media type that the API recommends, with the gateway’s token and the caller’s correlation id', async () => {
@@ -92,7 +92,8 @@ describe('a call', () => {
     double.fault({ kind: 'status', status: 422, body, hangs: true }, { jobId: id });
     const seen = await readJob(gateway, id);
     expect([seen.status, errorOf(seen).code]).toEqual([422, 'InvalidContextCaptureRequest']);
-    expect(seen.tookMs).toBeLessThan(4000);
+    // Its call would time out after a minute.
+    expect(seen.tookMs).toBeLessThan(30_000);
   });
 
   it('passes on none of upstream’s headers but the content type', async () => {
