@@ -92,6 +92,20 @@ describe('on time', () => {
     expect(await took(() => gateway.stop())).toBeLessThan(1500);
   });
 
+  it('a node of a cluster that hangs is given up: reads wait for it no longer', async () => {
+    const [double, cluster] = [await startDouble(), await RedisCluster.start()];
+    const gateway = await startGateway({ double, env: cluster.env });
+    await untilRedisIs('up', gateway);
+    cluster.masters[1]!.server.signal('SIGSTOP');
+    // One timeout would be 100 ms, and a third of the jobs are that node's.
+    await until('twenty in a row wait for nothing', async () => {
+      for (let read = 0; read < 20; read++) {
+        if ((await readJob(gateway, double.addJob().id)).tookMs >= 90) return false;
+      }
+      return true;
+    });
+  });
+
   it('a cluster that hangs costs the end nothing', async () => {
     const [double, cluster] = [await startDouble(), await RedisCluster.start()];
     const gateway = await startGateway({ double, env: cluster.env });
