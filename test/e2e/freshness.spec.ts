@@ -90,10 +90,10 @@ describe('a copy that is no longer fresh', () => {
   it('is replaced by the knowledge that the job is gone, and dropped when the gateway may not see it any more', async () => {
     const { double, gateway, id } = await withStaleCopy({ NEGATIVE_TTL: '2s' });
     double.fault({ kind: 'status', status: 404 }, { times: 1 });
+    const since = performance.now();
     expect((await readJob(gateway, id)).status).toBe(404);
     await until('it is read again', async () => (await readJob(gateway, id)).status === 200);
-    const [gone, again] = double.calls;
-    expect(again!.at - gone!.at).toBeGreaterThanOrEqual(1990);
+    expect(double.calls[1]!.at - since).toBeGreaterThanOrEqual(2000);
     await delay(250);
     double.fault({ kind: 'status', status: 403 });
     expect((await readJob(gateway, id)).status).toBe(403);
@@ -103,6 +103,7 @@ describe('a copy that is no longer fresh', () => {
   it('is not served any more past ACTIVE_STALE', async () => {
     const { double, gateway } = await rig({ ...SOON_STALE, ACTIVE_STALE: '1s' });
     const { id } = double.addJob({ state: 'active' });
+    const since = performance.now();
     await readJob(gateway, id);
     double.fault({ kind: 'status', status: 500 });
     await until('the copy is too old', async () => {
@@ -110,9 +111,7 @@ describe('a copy that is no longer fresh', () => {
       if (seen.status === 200 && cacheStatus(seen)['hit'] !== true) expectStale(seen, 'stale-if-error');
       return seen.status === 502;
     });
-    const [first, ...failed] = double.calls;
-    // The first that came past it has failed twice at the most: nothing is left to be served.
-    expect(failed.at(-1)!.at - first!.at).toBeGreaterThanOrEqual(990);
+    expect(performance.now() - since).toBeGreaterThanOrEqual(1000);
   });
 });
 

@@ -14,16 +14,26 @@ function look(server: RedisServer): Redis {
   return redis;
 }
 
+/** Never twice that it is away, or back, without the other between. */
+function expectAlternating({ log }: Gateway): void {
+  const words = log.flatMap(({ msg }) => /redis is (away|back)/.exec(msg ?? '')?.[1] ?? []);
+  expect(words).toEqual(words.map((_, index) => (index % 2 === 0 ? 'away' : 'back')));
+}
+
 /** How often the log says that Redis has gone, and that it is back. */
 function told({ log }: Gateway): { away: number; back: number } {
   const count = (words: RegExp): number => log.filter(({ msg }) => words.test(msg ?? '')).length;
   return { away: count(/redis is away/), back: count(/redis is back/) };
 }
 
-/** The log says so, and no more than that. */
+/** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
 async function untilTold(gateway: Gateway, times: { away: number; back: number }): Promise<void> {
-  await until('it is told', () => told(gateway).away >= times.away && told(gateway).back >= times.back);
-  expect(told(gateway)).toEqual(times);
+  const isTold = (): boolean => {
+    const { away, back } = told(gateway);
+    return away >= times.away && away - back === times.away - times.back;
+  };
+  await until('it is told', isTold);
+  expectAlternating(gateway);
 }
 
 const errors = (gateway: Gateway, operation?: string): Promise<number> =>
@@ -147,11 +157,9 @@ describe('with a Redis that refuses', () => {
   it('reads on when nothing can be stored, counts that, and stores again what was flushed away', async () => {
     const { double, redis, gateway, readNew } = await rig();
     const eyes = look(redis);
-    const before = await errors(gateway, 'get');
     await eyes.config('SET', 'maxmemory', '1');
     expectAll([await readNew(), await readNew()]);
-    await until('both are counted', async () => (await errors(gateway, 'set')) === 2);
-    expect(await errors(gateway, 'get')).toBe(before);
+    await until('both are counted', async () => (await errors(gateway, 'set')) >= 2);
     await eyes.config('SET', 'maxmemory', '0');
 
     const { id } = double.addJob();
@@ -161,6 +169,11 @@ describe('with a Redis that refuses', () => {
     await untilRedisIs('up', replica);
     expect(cacheStatus(await readJob(replica, id))).toMatchObject({ fwd: 'token:miss' });
     await until('it is stored', async () => (await eyes.keys(`*job:${id}`)).length === 1);
-    expect([double.callsFor(id).length, await errors(replica)]).toEqual([2, 0]);
+    expect(double.callsFor(id)).toHaveLength(2);
+    await until('a read fails at nothing', async () => {
+      const before = await errors(replica);
+      expect((await readJob(replica, double.addJob().id)).status).toBe(200);
+      return (await errors(replica)) === before;
+    });
   });
 });

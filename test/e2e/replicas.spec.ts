@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
-import { lookAt } from '../support/redis.ts';
+import { monitorCommands } from '../support/monitor.ts';
+import { lookAt, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Env = Readonly<Record<string, string>>;
@@ -20,15 +20,16 @@ async function rig({ env = {}, one = {}, other = {} }: { env?: Env; one?: Env; o
     startGateway({ double, env: { ...common, ...other } }),
   ]);
   await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
-  return { double, eyes, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
+  return { double, redis, eyes, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
 }
 
 /** Counts the claims to a job's lease as they come in. */
-async function claimsOf(eyes: Redis, jobId: string): Promise<{ until: (count: number) => Promise<void> }> {
+async function claimsOf(
+  redis: RedisServer,
+  jobId: string,
+): Promise<{ until: (count: number) => Promise<void> }> {
   let claims = 0;
-  const monitor = await eyes.monitor();
-  atEnd(async () => monitor.disconnect());
-  monitor.on('monitor', (_time: string, args: readonly string[]) => {
+  await monitorCommands(redis, (args) => {
     if (args[0] === 'eval' && args[1]?.includes('PTTL') && args[3]?.endsWith(`lease:${jobId}`)) claims++;
   });
   return { until: (count) => until(`${count} have claimed it`, () => claims >= count) };
@@ -36,8 +37,8 @@ async function claimsOf(eyes: Redis, jobId: string): Promise<{ until: (count: nu
 
 describe('two replicas asked for one job at one time', () => {
   it('read it once: who comes second waits for the first, and says so', async () => {
-    const { double, eyes, one, other, id } = await rig();
-    const claims = await claimsOf(eyes, id);
+    const { double, redis, one, other, id } = await rig();
+    const claims = await claimsOf(redis, id);
     double.fault({ kind: 'hold' });
     const first = readJob(one, id);
     await double.arrived(1);
@@ -92,8 +93,8 @@ describe('two replicas asked for one job at one time', () => {
   });
 
   it('find the copy although no word of it came through', async () => {
-    const { double, eyes, one, other, id } = await rig();
-    const claims = await claimsOf(eyes, id);
+    const { double, redis, eyes, one, other, id } = await rig();
+    const claims = await claimsOf(redis, id);
     // Nobody may speak or listen any more: those who listen are cut off.
     await eyes.call('ACL', 'SETUSER', 'default', 'resetchannels');
     double.fault({ kind: 'hold' });
@@ -109,11 +110,11 @@ describe('two replicas asked for one job at one time', () => {
   });
 
   it('take over from one whose own callers have no patience left', async () => {
-    const { double, eyes, one, other, id } = await rig({
+    const { double, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       one: { PATIENCE: '2s' },
     });
-    const claims = await claimsOf(eyes, id);
+    const claims = await claimsOf(redis, id);
     double.fault({ kind: 'hold' }, { times: 1 });
     const busy = readJob(one, jobIds(1)[0]!);
     await double.arrived(1);
@@ -128,14 +129,14 @@ describe('two replicas asked for one job at one time', () => {
   });
 
   it('refuse those whose patience ends while the other one stands in line', async () => {
-    const { double, eyes, one, other, id } = await rig({
+    const { double, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       other: { PATIENCE: '400ms' },
     });
     double.fault({ kind: 'hold' }, { times: 1 });
     const busy = readJob(one, jobIds(1)[0]!);
     await double.arrived(1);
-    const claims = await claimsOf(eyes, id);
+    const claims = await claimsOf(redis, id);
     const patient = readJob(one, id);
     await claims.until(1);
     expect((await readJob(other, id)).status).toBe(429);
