@@ -1,4 +1,5 @@
 import { Cluster } from 'ioredis';
+import { type Clock, systemClock } from '../clock.ts';
 import type { RedisClient } from './redis-way.ts';
 
 /** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
@@ -17,7 +18,10 @@ export class Hangs {
   #timeouts = 0;
   #countedAt = -Infinity;
 
-  constructor(private readonly redis: RedisClient) {}
+  constructor(
+    private readonly redis: RedisClient,
+    private readonly clock: Clock = systemClock,
+  ) {}
 
   answered(): void {
     this.#timeouts = 0;
@@ -28,7 +32,7 @@ export class Hangs {
     const message = error instanceof Error ? error.message : '';
     const timedOut = message === 'Command timed out';
     const counts = this.redis instanceof Cluster ? message.startsWith('CLUSTERDOWN') : timedOut;
-    if (counts) this.#count(performance.now());
+    if (counts) this.#count(this.clock.now());
     else this.#timeouts = 0;
     const hangs = this.#timeouts >= TIMEOUTS_IN_A_ROW;
     if (hangs) this.#goAway(error);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
 import { encodeNotice, type FlightNotice } from './notices.ts';
@@ -58,15 +59,18 @@ export interface RedisLeasesOptions {
   readonly onFault: (operation: 'lease', error: unknown) => void;
   /** Told when Redis has answered. */
   readonly onAnswered: () => void;
+  readonly clock?: Clock;
 }
 
 /** Leases in Redis, with notices over its channel. A fault of the store is a lease that nobody has. */
 export class RedisLeases implements Leases {
   readonly #options: RedisLeasesOptions;
+  readonly #clock: Clock;
   readonly #listeners = new Map<string, Set<(said: FlightNotice) => void>>();
 
   constructor(options: RedisLeasesOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   async claim(jobId: string, expectedMs: number): Promise<Claim> {
@@ -122,13 +126,15 @@ export class RedisLeases implements Leases {
       outcome: ({ withinMs, signal, onSent, onWaiting }) =>
         new Promise((resolve, reject) => {
           const ended = (outcome: Outcome | undefined): void => {
-            clearTimeout(timer);
+            cancel();
             signal.removeEventListener('abort', gone);
             resolve(outcome);
           };
-          const timer = setTimeout(ended, withinMs, undefined);
+          const cancel = this.#clock.after(withinMs, () => {
+            ended(undefined);
+          });
           const gone = (): void => {
-            clearTimeout(timer);
+            cancel();
             reject(new CallerGone());
           };
           signal.addEventListener('abort', gone, { once: true });
@@ -153,7 +159,11 @@ export class RedisLeases implements Leases {
     const prolong = (phase = ''): void => {
       this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, LEASE_MS, phase));
     };
-    const timer = setInterval(prolong, PROLONG_EVERY_MS);
+    const again = (): void => {
+      prolong();
+      cancel = this.#clock.after(PROLONG_EVERY_MS, again);
+    };
+    let cancel = this.#clock.after(PROLONG_EVERY_MS, again);
     return {
       sent: () => {
         prolong(SENT);
@@ -164,7 +174,7 @@ export class RedisLeases implements Leases {
         void this.tell(jobId, { kind: 'waiting' });
       },
       release: async (outcome) => {
-        clearInterval(timer);
+        cancel();
         this.#try(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), mine));
         await this.tell(jobId, outcome);
       },

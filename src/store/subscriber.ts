@@ -1,4 +1,5 @@
 import { Cluster } from 'ioredis';
+import { type Clock, systemClock } from '../clock.ts';
 import type { RedisClient } from './redis-way.ts';
 
 /** How often it is said again what is subscribed to, in milliseconds. */
@@ -16,7 +17,7 @@ export interface Subscriber {
  * at any node. Subscribing is said again whenever the connection is there anew, and from time to time: that mends a subscription that
  * was refused or lost without a word, and finds out a connection that hangs.
  */
-export function subscriber(redis: RedisClient): Subscriber {
+export function subscriber(redis: RedisClient, clock: Clock = systemClock): Subscriber {
   const listeners = new Map<string, (message: string) => void>();
   const connection = redis instanceof Cluster ? redis : secondConnection(redis);
   const say = (channels: readonly string[]): void => {
@@ -33,14 +34,18 @@ export function subscriber(redis: RedisClient): Subscriber {
     listeners.get(channel)?.(message);
   };
   connection.on('ready', sayAgain).on('message', hear);
-  const timer = setInterval(sayAgain, AGAIN_MS).unref();
+  const sayFromTimeToTime = (): void => {
+    sayAgain();
+    cancel = clock.after(AGAIN_MS, sayFromTimeToTime);
+  };
+  let cancel = clock.after(AGAIN_MS, sayFromTimeToTime);
   return {
     subscribe(channel, onMessage) {
       listeners.set(channel, onMessage);
       say([channel]);
     },
     end() {
-      clearInterval(timer);
+      cancel();
       connection.off('ready', sayAgain).off('message', hear);
       if (connection !== redis) connection.disconnect();
     },

@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from '../clock.ts';
+
 /** Wakes one that waits for something to come. */
 export class Bell {
   #wake = (): void => undefined;
@@ -7,13 +9,15 @@ export class Bell {
   }
 
   /** Resolves when it rings, or after so many milliseconds. It keeps no process from ending. */
-  async rung(withinMs: number): Promise<void> {
+  async rung(withinMs: number, clock: Clock = systemClock): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    const timer = setTimeout(resolve, withinMs, undefined).unref();
+    const cancel = clock.after(withinMs, () => {
+      resolve(undefined);
+    });
     this.#wake = () => {
       resolve(undefined);
     };
     await promise;
-    clearTimeout(timer);
+    cancel();
   }
 }

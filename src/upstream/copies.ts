@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Copy } from './copy.ts';
 import { isFinishedJob } from './copy.ts';
 import { type Lifetimes, remainingMs } from './freshness.ts';
@@ -39,17 +40,20 @@ export interface CopiesOptions {
   readonly onReadElsewhere?: Announcements | undefined;
   /** Takes who is to be told of each job of which nothing is to be kept. */
   readonly onForgotten?: ((tell: (jobId: string) => void) => void) | undefined;
+  readonly clock?: Clock;
 }
 
 /** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
 export class Copies {
   readonly #options: CopiesOptions;
+  readonly #clock: Clock;
   readonly #memory: LRUCache<string, Copy>;
   readonly #watchers = new Map<string, Set<CopyListener>>();
   readonly #looking = new Map<string, Promise<Held | undefined>>();
 
   constructor(options: CopiesOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#memory = new LRUCache({
       maxSize: options.maxBytes,
       sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
@@ -71,7 +75,8 @@ export class Copies {
   /** This process' own copy. */
   inMemory(jobId: string): Held | undefined {
     const copy = this.#memory.get(jobId);
-    return copy && remainingMs(copy, this.#options.lifetimes) > 0 ? { copy, source: 'memory' } : undefined;
+    const isGood = copy && remainingMs(copy, this.#options.lifetimes, this.#clock.now()) > 0;
+    return isGood ? { copy, source: 'memory' } : undefined;
   }
 
   /** Tells of each newer copy that comes to be held here, whoever has read it. @returns what ends it */

@@ -18,14 +18,17 @@ export function lifetimeMs(copy: Copy, lifetimes: Lifetimes): number {
   return copy.finished ? lifetimes.finishedMs : Math.max(lifetimes.activeMs, lifetimes.staleMs);
 }
 
-/** What is left of it; 0 or less when the copy is of no use any more. */
-export function remainingMs(copy: Copy, lifetimes: Lifetimes): number {
-  return copy.readAt + lifetimeMs(copy, lifetimes) - performance.now();
+/**
+ * What is left of it; 0 or less when the copy is of no use any more.
+ * @param now on the clock of `readAt`
+ */
+export function remainingMs(copy: Copy, lifetimes: Lifetimes, now = performance.now()): number {
+  return copy.readAt + lifetimeMs(copy, lifetimes) - now;
 }
 
 /** Whether a copy may be served as it is, without a look upstream. */
-export function isFresh(copy: Copy, lifetimes: Lifetimes): boolean {
+export function isFresh(copy: Copy, lifetimes: Lifetimes, now = performance.now()): boolean {
   const active = copy.kind === 'job' && !copy.finished;
   const freshMs = active ? lifetimes.activeMs : lifetimeMs(copy, lifetimes);
-  return performance.now() < copy.readAt + freshMs;
+  return now < copy.readAt + freshMs;
 }

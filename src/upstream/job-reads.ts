@@ -47,7 +47,8 @@ export class JobReads {
    */
   atHand(jobId: string, caller: Reader, wants = WHATEVER): FoundJob | undefined {
     const held = this.copies.inMemory(jobId.toLowerCase());
-    if (!held || !suits(held, { wants, askedAt: performance.now() }, this.lifetimes)) return undefined;
+    const askedAt = performance.now();
+    if (!held || !suits(held, { wants, askedAt }, this.lifetimes, askedAt)) return undefined;
     return sees(caller, hit(held));
   }
 

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../clock.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 
 /** One caller's wait for the answer. */
@@ -14,7 +15,7 @@ export interface Waiter {
 interface Patience {
   leftMs: number;
   since: number;
-  timer?: NodeJS.Timeout;
+  cancel?: () => void;
 }
 
 /** The read's place in line. */
@@ -36,13 +37,15 @@ export class Party {
   readonly #callers = new Map<string, number>();
   #place: Place | undefined;
 
+  constructor(private readonly clock: Clock = systemClock) {}
+
   get size(): number {
     return this.#waiters.size;
   }
 
   /** How long the most patient of them would wait from now, in milliseconds. */
   get patienceMs(): number {
-    const now = performance.now();
+    const now = this.clock.now();
     return Math.max(...[...this.#waiters.values()].map((patience) => leftOf(patience, now)));
   }
 
@@ -63,7 +66,7 @@ export class Party {
   remove(waiter: Waiter): void {
     const patience = this.#waiters.get(waiter);
     if (!patience) return;
-    clearTimeout(patience.timer);
+    patience.cancel?.();
     this.#waiters.delete(waiter);
     const waits = this.#callers.get(waiter.caller) ?? 0;
     if (waits > 1) {
@@ -84,34 +87,34 @@ export class Party {
   leaveLine(): void {
     if (!this.#place) return;
     this.#place = undefined;
-    const now = performance.now();
+    const now = this.clock.now();
     for (const patience of this.#waiters.values()) {
-      clearTimeout(patience.timer);
-      delete patience.timer;
+      patience.cancel?.();
+      delete patience.cancel;
       patience.leftMs -= now - patience.since;
     }
   }
 
   /** The read goes in so many milliseconds at the soonest: those who would not wait so long are refused now. */
   expect(waitMs: number): void {
-    const now = performance.now();
+    const now = this.clock.now();
     for (const [waiter, patience] of this.#waiters) {
       if (waitMs > leftOf(patience, now)) waiter.refuse(tooMany(waitMs));
     }
   }
 
   #run(waiter: Waiter, patience: Patience, { forecastMs, refusal }: Place): void {
-    patience.since = performance.now();
+    patience.since = this.clock.now();
     const waitMs = forecastMs();
     if (waitMs > patience.leftMs) waiter.refuse(tooMany(waitMs));
-    patience.timer = setTimeout(() => {
+    patience.cancel = this.clock.after(patience.leftMs, () => {
       waiter.refuse(refusal());
-    }, patience.leftMs);
+    });
   }
 }
 
-function leftOf({ leftMs, since, timer }: Patience, now: number): number {
-  return leftMs - (timer ? now - since : 0);
+function leftOf({ leftMs, since, cancel }: Patience, now: number): number {
+  return leftMs - (cancel ? now - since : 0);
 }
 
 /** What is told who would have to wait longer than it is ready to. */

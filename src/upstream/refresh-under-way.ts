@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Found, Progress } from './exchange.ts';
 
@@ -9,16 +10,20 @@ const OVERDUE_MS = 100;
 /** The refresh of one copy, which goes on whether anyone waits for it or not. */
 export class RefreshUnderWay {
   readonly #found: Promise<Found>;
-  /** When its call is to be expected, on the clock of `performance.now()`; nothing any more once it has gone out. */
-  #expectedAt: number | undefined = performance.now();
+  /** When its call is to be expected, on the clock; nothing any more once it has gone out. */
+  #expectedAt: number | undefined;
   /** Those who are to look anew when that changes. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(begin: (progress: Progress) => Promise<Found>) {
+  constructor(
+    begin: (progress: Progress) => Promise<Found>,
+    private readonly clock: Clock = systemClock,
+  ) {
+    this.#expectedAt = clock.now();
     this.#found = begin({
       // What is known of the gate and of the queue holds both: the later counts.
       expected: (waitMs) => {
-        this.#expect(Math.max(this.#expectedAt ?? 0, performance.now() + waitMs));
+        this.#expect(Math.max(this.#expectedAt ?? 0, this.clock.now() + waitMs));
       },
       sent: () => {
         this.#expect(undefined);
@@ -30,7 +35,7 @@ export class RefreshUnderWay {
 
   /** Whether it is known that so many milliseconds will not do. */
   isLateFor(waitMs: number): boolean {
-    return this.#isLate(performance.now() + waitMs * SURE_PART);
+    return this.#isLate(this.clock.now() + waitMs * SURE_PART);
   }
 
   /**
@@ -39,13 +44,13 @@ export class RefreshUnderWay {
    */
   async within(waitMs: number, signal: AbortSignal): Promise<Found | undefined> {
     const { promise: ended, resolve, reject } = Promise.withResolvers<undefined>();
-    const now = performance.now();
+    const now = this.clock.now();
     const [latest, end] = [now + waitMs * SURE_PART, now + waitMs];
-    let timer: NodeJS.Timeout | undefined;
+    let cancel: (() => void) | undefined;
     const look = (): void => {
-      clearTimeout(timer);
-      if (this.#isLate(latest) || performance.now() >= end) resolve(undefined);
-      else timer = setTimeout(look, Math.min(end, this.#overdueAt) - performance.now() + 1);
+      cancel?.();
+      if (this.#isLate(latest) || this.clock.now() >= end) resolve(undefined);
+      else cancel = this.clock.after(Math.min(end, this.#overdueAt) - this.clock.now() + 1, look);
     };
     const gone = (): void => {
       reject(new CallerGone());
@@ -56,7 +61,7 @@ export class RefreshUnderWay {
     try {
       return await Promise.race([this.#found, ended]);
     } finally {
-      clearTimeout(timer);
+      cancel?.();
       this.#waiting.delete(look);
       signal.removeEventListener('abort', gone);
     }
@@ -72,6 +77,6 @@ export class RefreshUnderWay {
   }
 
   #isLate(latest: number): boolean {
-    return (this.#expectedAt ?? 0) > latest || this.#overdueAt < performance.now();
+    return (this.#expectedAt ?? 0) > latest || this.#overdueAt < this.clock.now();
   }
 }

@@ -25,13 +25,17 @@ beforeAll(async () => {
   await once(server, 'listening');
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-afterAll(() => server.closeAllConnections());
+afterAll(async () => {
+  server.close();
+  server.closeAllConnections();
+  await once(server, 'close');
+});
 
 const json =
   (body: unknown, status = 200): RequestListener =>
   (_, response) =>
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-const ask = (issuer: string, jwksUrl = '', timeoutMs = 1000) =>
+const ask = (issuer: string, jwksUrl = '', timeoutMs = 30_000) =>
   requestKeys(http, { issuer, jwksUrl, timeoutMs });
 const document = (more: object = {}) => json({ issuer: `${url}/a`, jwks_uri: `${url}/keys`, ...more });
 const DISCOVERY = '/a/.well-known/openid-configuration';
@@ -96,11 +100,10 @@ describe('the keys of an issuer', () => {
     ['whose keys are large', () => ({ [DISCOVERY]: document(), '/keys': large }), /key set did not come/],
     ['whose keys are slow', () => ({ [DISCOVERY]: document(), '/keys': slow }), /key set did not come/],
     ['that is slow', () => ({ [DISCOVERY]: slow }), /discovery document did not come/],
-  ])('are not had by a document %s', async (_, says, message) => {
+  ])('are not had by a document %s', async (what, says, message) => {
     answers = says();
-    const since = performance.now();
-    await expect(ask(`${url}/a`, '', 300)).rejects.toThrow(message);
-    expect(performance.now() - since).toBeLessThan(1000);
+    // What does not come within this would not come at all.
+    await expect(ask(`${url}/a`, '', /slow/.test(what) ? 300 : 30_000)).rejects.toThrow(message);
   });
 
   it('do not come unprotected when their issuer does not', async () => {

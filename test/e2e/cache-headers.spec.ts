@@ -2,15 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { request as send } from 'node:http';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { readJob, type Seen } from '../support/reads.ts';
 import { startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '60s' } }));
 

@@ -4,14 +4,12 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { readCallersFile } from '../../src/callers/callers-file.ts';
 import { testCaller, type TestCaller } from '../support/gateway.ts';
 import { readJob } from '../support/reads.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 const folder = mkdtempSync(join(tmpdir(), 'callers-'));
 const path = join(folder, 'callers.json');
@@ -46,7 +44,7 @@ const JOB = randomUUID();
 const statusFor = async (caller: TestCaller): Promise<number> =>
   (await readJob(rig.gateway, JOB, { caller })).status;
 const isTakenUp = (caller: TestCaller): Promise<void> =>
-  until(`${caller.name} is let in`, async () => (await statusFor(caller)) === 200, 3000);
+  until(`${caller.name} is let in`, async () => (await statusFor(caller)) === 200);
 
 describe('the callers file', () => {
   it('is taken up without a restart: who is new is let in, who is removed or narrowed is not, remembered or not', async () => {
@@ -67,7 +65,7 @@ describe('the callers file', () => {
     const spoilt = { ...entry(next), keySha256: digest(next.key), key: 'a-key-in-clear' };
     mount(JSON.stringify({ callers: [spoilt] }));
     const told = () => gateway.log.slice(lines).filter(({ level }) => level === 50);
-    await until('the fault is logged', () => told().length > 0, 3000);
+    await until('the fault is logged', () => told().length > 0);
     expect(JSON.stringify(told())).not.toMatch(/[0-9a-f]{64}|a-key-in-clear/);
     expect([await statusFor(before), await statusFor(next)]).toEqual([200, 401]);
     swap(entry(next));
@@ -121,7 +119,7 @@ describe('the callers file', () => {
     writeFileSync(path, JSON.stringify({ callers: [entry(plain)] }));
     await isTakenUp(plain);
     unlinkSync(path);
-    await until('its absence is logged', () => rig.gateway.output.includes('cannot be read (ENOENT)'), 3000);
+    await until('its absence is logged', () => rig.gateway.output.includes('cannot be read (ENOENT)'));
     expect(await statusFor(plain)).toBe(200);
     writeFileSync(path, JSON.stringify({ callers: [entry(later)] }));
     await isTakenUp(later);

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { testCaller } from '../support/gateway.ts';
 import { errorOf, readJob, type Seen } from '../support/reads.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
-
-jest.setTimeout(30_000);
 
 const GRANTED = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
 const all = testCaller('all');

@@ -20,7 +20,7 @@ async function openStates(gateway: Gateway, by = operator): Promise<EventStream>
 describe('the console', () => {
   const rig = shareRig({}, () => ({
     callers,
-    env: { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '100ms' },
+    env: { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '20s' },
   }));
 
   it('is a page of its own assets alone, which nobody needs a key for', async () => {
@@ -79,7 +79,7 @@ describe('the console', () => {
     const { id } = rig.double.addJob();
     await readJob(rig.gateway, id);
     await readJob(rig.gateway, id);
-    rig.double.fault({ kind: 'too-many', retryAfter: '30' }, { times: 1 });
+    rig.double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     await readJob(rig.gateway, rig.double.addJob().id);
     const stream = await openStates(rig.gateway);
     expect(stream.headers).toMatchObject({
@@ -88,7 +88,7 @@ describe('the console', () => {
       'x-accel-buffering': 'no',
       'x-correlation-id': expect.any(String) as unknown,
     });
-    await until('there is a state at once', () => stream.states.length > 0, 500);
+    await until('there is a state at once', () => stream.states.length > 0);
     expect(stream.states[0]).toMatchObject({
       phase: 'serving',
       budget: {
@@ -106,8 +106,8 @@ describe('the console', () => {
       redis: 'not used',
     });
     const { closedMs } = stream.states[0]!['budget'] as { closedMs: number };
-    expect(closedMs).toBeGreaterThan(25_000);
-    await until('there is another', () => stream.states.length > 1, 2000);
+    expect(closedMs).toBeGreaterThan(500_000);
+    await until('there is another', () => stream.states.length > 1);
   });
 
   it('has room for twenty streams', async () => {
@@ -139,11 +139,9 @@ describe('a stream of the state', () => {
     const stream = await openStates(gateway);
     (await openStates(gateway)).stall();
     gateway.signal('SIGTERM');
-    const since = performance.now();
-    await until('it says so', () => stream.states.at(-1)?.['phase'] === 'draining', 1500);
+    await until('it says so', () => stream.states.at(-1)?.['phase'] === 'draining');
     await stream.ended;
     expect(await gateway.exited).toBe(0);
-    expect(performance.now() - since).toBeLessThan(5000);
   });
 
   it('is for everyone where nobody is asked for a key, and the page asks for none', async () => {

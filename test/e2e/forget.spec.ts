@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
 import type { Gateway } from '../support/gateway.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
+import { lookAt, type RedisServer } from '../support/redis.ts';
+import { monitorCommands } from '../support/monitor.ts';
 import { until } from '../support/until.ts';
 
 const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
@@ -16,7 +17,7 @@ const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 async function rig() {
   const double = await startDouble({ unknownJobs: 'make' });
   const redis = await startRedis();
-  const eyes = new Redis(redis.url);
+  const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url };
   const gateways = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
@@ -69,12 +70,12 @@ describe('forgetting a job', () => {
   });
 
   it('waits for a read that is under way, and removes what it has brought', async () => {
-    const { double, eyes, gateways, forget } = await rig();
+    const { double, redis, gateways, forget } = await rig();
     const id = jobIds(1)[0]!;
     double.fault({ kind: 'hold' });
     const reads = gateways.map((gateway) => readJob(gateway, id));
     await double.arrived(1);
-    const looks = await looksAt(eyes, `lease:${id}`);
+    const looks = await looksAt(redis, `lease:${id}`);
     const done = ended(forget([id]));
     await until('it has looked several times whether the read has ended', () => looks.length > 3);
     double.clearFaults();
@@ -108,11 +109,9 @@ describe('forgetting a job', () => {
 });
 
 /** The commands that ask whether a key is there, as they come. */
-async function looksAt(eyes: Redis, key: string): Promise<readonly string[]> {
+async function looksAt(redis: RedisServer, key: string): Promise<readonly string[]> {
   const looks: string[] = [];
-  const monitor = await eyes.monitor();
-  atEnd(async () => monitor.disconnect());
-  monitor.on('monitor', (_time: string, [name = '', at = '']: readonly string[]) => {
+  await monitorCommands(redis, ([name = '', at = '']) => {
     if (name === 'exists' && at.endsWith(key)) looks.push(name);
   });
   return looks;

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { testCaller } from '../support/gateway.ts';
-import { errorOf, jobIds, readJob } from '../support/reads.ts';
+import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
@@ -76,21 +75,29 @@ describe('CALLER_QUEUE', () => {
   it('bounds what waits for one caller, whatever room there is: its further reads are answered 429, others wait', async () => {
     const double = await startDouble();
     const callers = [testCaller('flood'), testCaller('other')];
-    const env = { UPSTREAM_CONCURRENCY: '1', CALLER_QUEUE: '3', QUEUE_LIMIT: '100', PATIENCE: '5s' };
+    const env = {
+      UPSTREAM_CONCURRENCY: '1',
+      CALLER_QUEUE: '3',
+      QUEUE_LIMIT: '100',
+      PATIENCE: '2m',
+      UPSTREAM_TIMEOUT: '2m',
+    };
     const gateway = await startGateway({ double, callers, env });
     double.fault({ kind: 'hold' });
     const read = (caller = callers[0]!) => readJob(gateway, jobIds(1)[0]!, { caller });
     const first = read();
     await double.arrived(1);
+    const untilWaiting = (count: number): Promise<void> =>
+      until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) === count);
     const waiting = [read(), read(), read()];
-    await delay(100);
+    await untilWaiting(3);
     for (let more = 0; more < 3; more++) {
       const refused = await read();
       expect([refused.status, errorOf(refused).code]).toEqual([429, 'TooManyRequests']);
       expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
     }
     const others = [read(callers[1]), read(callers[1])];
-    await delay(100);
+    await untilWaiting(5);
     double.clearFaults();
     const seen = await Promise.all([first, ...waiting, ...others]);
     expect(seen.map(({ status }) => status)).toEqual(seen.map(() => 404));

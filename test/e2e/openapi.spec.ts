@@ -37,7 +37,7 @@ const BROWSER_FIELDS = [
 
 const rig = shareRig({}, () => ({
   callers: [testCaller('caller'), testOperator('operator')],
-  env: { PATIENCE: '300ms', UPSTREAM_TIMEOUT: '300ms' },
+  env: { PATIENCE: '60s', UPSTREAM_TIMEOUT: '3s' },
 }));
 
 async function document(): Promise<Document> {
@@ -154,7 +154,7 @@ describe('what is answered is what is described', () => {
 
 describe('what is refused for lack of quota', () => {
   it('is as it is described, until upstream may be asked again', async () => {
-    rig.double.fault({ kind: 'too-many', retryAfter: '9' }, { times: 1 });
+    rig.double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     for (let read = 0; read < 2; read++)
       await expectDescribed(JOB, await readOf(rig.double.addJob().id).expect(429));
   });

@@ -37,16 +37,16 @@ describe('health', () => {
   it('stays ready, degraded, while the gate is closed and no token is to be had', async () => {
     const double = await startDouble();
     const { id } = double.addJob();
-    const gateway = await startGateway({ double, env: { PATIENCE: '100ms' } });
-    double.fault({ kind: 'too-many', retryAfter: '30' }, { times: 1 });
+    const gateway = await startGateway({ double, env: { PATIENCE: '20s' } });
+    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     await readJob(gateway, id);
     const document = await request(gateway.url).get('/health/ready').expect(200);
     expect(document.body).toMatchObject({ status: 'degraded', details: { gate: { status: 'degraded' } } });
     const { closedSeconds } = (document.body as { details: { gate: { closedSeconds: number } } }).details
       .gate;
     for (const seconds of [closedSeconds, await metric(gateway, 'gateway_paused_seconds')]) {
-      expect(seconds).toBeGreaterThan(20);
-      expect(seconds).toBeLessThanOrEqual(30);
+      expect(seconds).toBeGreaterThan(500);
+      expect(seconds).toBeLessThanOrEqual(600);
     }
 
     const refusing = await startDouble({ tokenFault: { kind: 'status', status: 500 } });
@@ -60,7 +60,7 @@ describe('health', () => {
 describe('SIGTERM', () => {
   it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '1m' } });
+    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');
@@ -83,12 +83,12 @@ describe('SIGTERM', () => {
         () => false,
         () => true,
       );
-    await until('no new connection is taken', isRefused, 15_000);
+    await until('no new connection is taken', isRefused);
     double.clearFaults();
     const [answer, status] = await Promise.all([underWay, gateway.exited]);
     expect(answer.status).toBe(200);
     expect(status).toBe(0);
-  }, 40_000);
+  });
 
   it('ends with status 0 however early it comes', async () => {
     const double = await startDouble();
@@ -142,7 +142,7 @@ describe('SIGTERM', () => {
     expect(seen.every(({ status }) => status === 200)).toBe(true);
     expect(await gateway.exited).toBe(0);
     expect(double.count).toBe(60);
-  }, 20_000);
+  });
 });
 
 describe('metrics and logs', () => {
@@ -188,7 +188,7 @@ describe('metrics and logs', () => {
   it("tell of upstream's 429, and its correlation id, when no other try follows", async () => {
     const [busy, other] = [testCaller('busy'), testCaller('other')];
     const double = await startDouble({ unknownJobs: 'make', latencyMs: 500 });
-    const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '4s' };
+    const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '6s' };
     const gateway = await startGateway({ double, callers: [busy, other], env });
     const [retried = '', held = '', refused = ''] = jobIds(3);
     double.fault({ kind: 'too-many', retryAfter: '2' }, { jobId: retried, times: 1 });
@@ -200,7 +200,7 @@ describe('metrics and logs', () => {
     expect((await reads[0])?.status).toBe(429);
     double.clearFaults();
     expect((await reads[1])?.status).toBe(200);
-    double.fault({ kind: 'too-many', retryAfter: '30' }, { times: 1 });
+    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     await readJob(gateway, refused, { headers: { 'x-correlation-id': 'refused' } });
     for (const correlationId of ['retried', 'refused']) {
       expect(await gateway.logged((entry) => entry['correlationId'] === correlationId)).toMatchObject({

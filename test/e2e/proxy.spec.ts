@@ -4,14 +4,12 @@ import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { ITwinDouble } from '../simulator/itwin-double.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { ForwardProxy } from '../support/forward-proxy.ts';
 import { errorOf, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
-
-jest.setTimeout(30_000);
 
 async function startProxy(): Promise<ForwardProxy> {
   const proxy = await ForwardProxy.start();

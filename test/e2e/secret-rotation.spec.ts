@@ -74,10 +74,8 @@ describe('a client secret that is rotated', () => {
       expect(await read()).toBe(502);
       return double.tokenRequests.length === 3;
     });
-    const since = performance.now();
     secret.put('another-secret');
     await until('reads go well', async () => (await read()) === 200);
-    expect(performance.now() - since).toBeLessThan(2500);
     expect(tokenStatuses(double)).toEqual([401, 401, 401, 200]);
   });
 

@@ -132,7 +132,7 @@ interface NoToken {
 async function readWithoutToken({ tokenFault = null, env = {} }: NoToken): Promise<AnyAnswer> {
   const double = await startDouble({ tokenFault });
   const { id } = double.addJob();
-  const gateway = await startGateway({ double, env: { UPSTREAM_TIMEOUT: '500ms', ...env } });
+  const gateway = await startGateway({ double, env: { UPSTREAM_TIMEOUT: '5s', ...env } });
   const answer = await read(gateway, id);
   expectNothingSecret(answer, gateway, double);
   expect(double.count).toBe(0);
@@ -164,7 +164,7 @@ describe('a token endpoint', () => {
     ];
     const answers = await Promise.all(ways.map(readWithoutToken));
     for (const answer of answers) expectError(answer, 503, 'ServiceUnavailable');
-  }, 30_000);
+  });
 
   it('that says when to come again is not promised to be back earlier', async () => {
     const tokenFault: TokenFault = { kind: 'status', status: 503, headers: { 'retry-after': '20' } };
@@ -178,27 +178,27 @@ describe('a rate limit of upstream', () => {
   it('that asks for more than the patience is answered 429 after one call', async () => {
     const double = await startDouble();
     const { id } = double.addJob();
-    double.fault({ kind: 'too-many', retryAfter: '30' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '300ms' } });
+    double.fault({ kind: 'too-many', retryAfter: '600' });
+    const gateway = await startGateway({ double, env: { PATIENCE: '60s' } });
     const answer = await read(gateway, id);
     expectError(answer, 429, 'TooManyRequests', TOO_MANY);
     expectNothingSecret(answer, gateway, double);
-    expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(500);
     expect(double.count).toBe(1);
   });
 
   it('that is a 503 with Retry-After is answered 502; said for three jobs it closes the gate: the next read is refused without a call', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '30' } });
-    const gateway = await startGateway({ double, env: { PATIENCE: '300ms' } });
+    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
+    const gateway = await startGateway({ double, env: { PATIENCE: '60s' } });
     for (const id of jobIds(3)) {
       const answer = await read(gateway, id);
       expectError(answer, 502, 'UpstreamError');
-      expect(Number(answer.headers['retry-after'])).toBe(30);
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThan(500);
     }
     const next = await read(gateway, randomUUID());
     expectError(next, 429, 'TooManyRequests', TOO_MANY);
-    expect(Number(next.headers['retry-after'])).toBeGreaterThanOrEqual(29);
+    expect(Number(next.headers['retry-after'])).toBeGreaterThan(500);
     expect(double.count).toBe(3);
   });
 });

@@ -11,7 +11,7 @@ import {
 } from '../support/error-answer.ts';
 import { Gateway } from '../support/gateway.ts';
 
-const TIMEOUT_MS = 1000;
+const TIMEOUT_MS = 3000;
 
 let double: ITwinDouble;
 let gateway: Gateway;

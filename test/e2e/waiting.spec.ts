@@ -5,20 +5,20 @@ import { startDouble, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 /** Calls that are held, and reads that wait for those, last as long as the test needs. */
-const LONG = { UPSTREAM_TIMEOUT: '60s', PATIENCE: '60s' };
+const LONG = { UPSTREAM_TIMEOUT: '5m', PATIENCE: '5m' };
 
 const busy = testCaller('busy');
 const other = testCaller('other');
 
 /** Resolves once so many reads stand in the queue. */
 async function untilWaiting(gateway: Gateway, count: number): Promise<void> {
-  await until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) >= count, 20_000);
+  await until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) >= count);
 }
 
 /** Resolves once so many reads have been refused. */
 async function untilRefused(gateway: Gateway, count: number): Promise<void> {
   const refused = (): Promise<number> => metric(gateway, 'gateway_job_reads_total', { status: '429' });
-  await until(`${count} are refused`, async () => (await refused()) >= count, 20_000);
+  await until(`${count} are refused`, async () => (await refused()) >= count);
 }
 
 describe('the queue', () => {
@@ -27,7 +27,7 @@ describe('the queue', () => {
     const gateway = await startGateway({
       double,
       callers: [busy, other],
-      env: { ...LONG, UPSTREAM_CONCURRENCY: '10', PATIENCE: '5m', QUEUE_LIMIT: '2000' },
+      env: { ...LONG, UPSTREAM_CONCURRENCY: '10', QUEUE_LIMIT: '2000' },
     });
     double.fault({ kind: 'hold' });
     const flood = jobIds(1010).map((id) => readJob(gateway, id, { caller: busy }));
@@ -43,7 +43,7 @@ describe('the queue', () => {
     expect(place - arrivedBefore).toBeLessThanOrEqual(20);
     expect((await Promise.all(flood)).every((seen) => seen.status === 200)).toBe(true);
     expect(double.count).toBe(1011);
-  }, 60_000);
+  });
 
   it('answers 429 to the caller with most waiting when it is full, and serves the others', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
@@ -73,35 +73,36 @@ describe('the queue', () => {
 
   it('refuses a read at once that is forecast not to get a slot in time, without a call', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { UPSTREAM_LIMITS: '4/10s', PATIENCE: '1s' } });
+    const gateway = await startGateway({ double, env: { UPSTREAM_LIMITS: '4/10m', PATIENCE: '60s' } });
     const [first = '', second = '', third = ''] = jobIds(3);
     expect((await readJob(gateway, first)).status).toBe(200);
     expect((await readJob(gateway, second)).status).toBe(200);
     const refused = await readJob(gateway, third);
     expect(refused.status).toBe(429);
-    expect(refused.tookMs).toBeLessThan(500);
+    // It has not waited out its patience.
+    expect(refused.tookMs).toBeLessThan(30_000);
     expect(errorOf(refused)).toEqual({
       code: 'TooManyRequests',
       message: 'More requests were received than the subscription rate-limit allows.',
     });
     // Half of the limit is gone at once; the rest is spread over what is left of the window.
-    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(2);
-    expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(4);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(100);
+    expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(240);
     expect(double.count).toBe(2);
   });
 
   it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
     const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
-    double.fault({ kind: 'too-many', retryAfter: '60' }, { times: 1 });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '20s' } });
+    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '2m' } });
     const [first = '', ...others] = jobIds(3);
     const refusedUpstream = readJob(gateway, first);
     await double.arrived(1);
     const inLine = [...others, ...others].map((id) => readJob(gateway, id));
     for (const answer of await Promise.all([refusedUpstream, ...inLine])) {
       expect(answer.status).toBe(429);
-      expect(answer.tookMs).toBeLessThan(10_000);
-      expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(55);
+      expect(answer.tookMs).toBeLessThan(60_000);
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(500);
     }
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
     expect(double.count).toBe(1);
@@ -109,48 +110,53 @@ describe('the queue', () => {
 
   it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'slow', ms: 2000 }, { times: 1 });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '500ms' } });
+    double.fault({ kind: 'hold' });
+    const env = { UPSTREAM_CONCURRENCY: '1', UPSTREAM_TIMEOUT: '5m', PATIENCE: '2s' };
+    const gateway = await startGateway({ double, env });
     const [slow = '', late = ''] = jobIds(2);
     const under = readJob(gateway, slow);
     await double.arrived(1);
     const refused = await readJob(gateway, late);
     expect(refused.status).toBe(429);
-    expect(refused.tookMs).toBeGreaterThanOrEqual(490);
-    expect(refused.tookMs).toBeLessThan(1500);
+    expect(refused.tookMs).toBeGreaterThanOrEqual(1990);
+    double.clearFaults();
     expect((await under).status).toBe(200);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
     expect(double.callsFor(late)).toHaveLength(0);
   });
 
   it('forecasts by how long calls take as well, when it is their number that holds reads up', async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: [500, 500] });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '2', PATIENCE: '2s' } });
+    const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
+    const env = { UPSTREAM_CONCURRENCY: '2', UPSTREAM_TIMEOUT: '5m', PATIENCE: '60s' };
+    const gateway = await startGateway({ double, env });
     await Promise.all(jobIds(4).map((id) => readJob(gateway, id)));
-    const flood = jobIds(100).map((id) => readJob(gateway, id));
+    double.set({ latencyMs: 0 });
+    double.fault({ kind: 'hold' });
+    // Four calls of a second make some 0.6 s a call: two at a time, some 200 of these have their turn within a minute.
+    const flood = jobIds(400).map((id) => readJob(gateway, id));
+    await untilRefused(gateway, 61);
+    double.clearFaults();
     const seen = await Promise.all(flood);
     const refused = seen.filter(({ status }) => status === 429);
-    const atOnce = refused.filter(({ tookMs }) => tookMs < 1500);
-    expect(atOnce.length).toBeGreaterThan(60);
-    expect(atOnce.some(({ headers }) => Number(headers['retry-after']) >= 3)).toBe(true);
-    expect(seen.length - refused.length).toBeGreaterThanOrEqual(6);
+    expect(Math.min(...refused.map(({ headers }) => Number(headers['retry-after'])))).toBeGreaterThanOrEqual(
+      60,
+    );
+    const served = seen.filter(({ status }) => status === 200);
+    expect(served.length).toBeGreaterThanOrEqual(50);
+    expect(refused.length + served.length).toBe(400);
   });
 
   it('has patience for slots alone: a call that takes longer and fails is tried again all the same', async () => {
-    const double = await startDouble({ latencyMs: [1000, 1000] });
-    const { id } = double.addJob();
-    double.fault({ kind: 'status', status: 502 }, { times: 1 });
-    const gateway = await startGateway({ double, env: { PATIENCE: '500ms' } });
-    const first = readJob(gateway, id);
+    const double = await startDouble({ latencyMs: [2500, 2500] });
+    const [bad, stale] = [double.addJob().id, double.addJob().id];
+    double.fault({ kind: 'status', status: 502 }, { jobId: bad, times: 1 });
+    double.fault({ kind: 'unauthorized' }, { jobId: stale, times: 1 });
+    const gateway = await startGateway({ double, env: { PATIENCE: '2s' } });
+    const first = readJob(gateway, bad);
     await double.arrived(1);
-    const joined = readJob(gateway, id);
-    expect((await first).status).toBe(200);
-    expect((await joined).status).toBe(200);
-    expect(double.count).toBe(2);
-    const { id: other } = double.addJob();
-    double.fault({ kind: 'unauthorized' }, { times: 1 });
-    expect((await readJob(gateway, other)).status).toBe(200);
-    expect(double.callsFor(other)).toHaveLength(2);
+    const [joined, other] = [readJob(gateway, bad), readJob(gateway, stale)];
+    expect([(await first).status, (await joined).status, (await other).status]).toEqual([200, 200, 200]);
+    expect([double.callsFor(bad).length, double.callsFor(stale).length]).toEqual([2, 2]);
   });
 
   it('spends nothing on a caller that goes away while it waits', async () => {
@@ -195,7 +201,7 @@ describe('the queue', () => {
     const double = await startDouble();
     const { id } = double.addJob();
     double.fault({ kind: 'hang' }, { times: 1 });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1' } });
+    const gateway = await startGateway({ double, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
     const leaving = new AbortController();
     const gone = readJob(gateway, id, { signal: leaving.signal });
     await double.arrived(1);
@@ -204,6 +210,6 @@ describe('the queue', () => {
     // The only slot is free again long before the call would have timed out.
     const seen = await readJob(gateway, id);
     expect(seen.status).toBe(200);
-    expect(seen.tookMs).toBeLessThan(2000);
+    expect(seen.tookMs).toBeLessThan(60_000);
   });
 });

@@ -42,7 +42,7 @@ beforeAll(() => {
   cpSync(process.execPath, node);
   image = buildImage({ context: ROOT, folder });
   app = join(image.root, image.workdir);
-}, 300_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { IServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor';
-import { Redis } from 'ioredis';
 import type { IDeployment } from 'kubernetes-models/apps/v1/Deployment';
 import type { IStatefulSet } from 'kubernetes-models/apps/v1/StatefulSet';
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler';
@@ -21,6 +20,8 @@ import { fromFiles, variables } from '../../src/config/variables.ts';
 import { type Manifest, renderProduction } from '../support/manifests.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
+import { lookAt } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -48,7 +49,7 @@ beforeAll(() => {
   manifests = renderProduction(join(folder, 'config'));
   deployment = the('Deployment', GATEWAY);
   redis = the('StatefulSet', REDIS);
-}, 60_000);
+});
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
@@ -150,7 +151,7 @@ describe('the manifests', () => {
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     const tsc = spawnSync(process.execPath, [TSC, '-p', folder], { encoding: 'utf8' });
     expect(tsc.stdout).toBe('');
-  }, 90_000);
+  });
 
   it('start the gateway with settings that exist and are valid, secrets from files', () => {
     const env = environment();
@@ -335,7 +336,7 @@ describe('the Redis of the manifests', () => {
     const env = { ...login, UPSTREAM_LIMITS: '10000/1h', ACTIVE_FRESH: '1s' };
     const gateway = await startGateway({ double, env });
     await untilRedisIs('up', gateway);
-    const eyes = new Redis({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
+    const eyes = lookAt({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
     atEnd(async () => eyes.disconnect());
     // Its user may not list all keys at once.
     const keysOf = async (match: string): Promise<string[]> => {
@@ -358,10 +359,14 @@ describe('the Redis of the manifests', () => {
     const evicted = Number(/evicted_keys:(\d+)/.exec(await eyes.info('stats'))?.[1]);
     expect(evicted).toBeGreaterThan(20);
     expect(await budget()).toEqual(before);
-    expect(await metric(gateway, 'gateway_store_errors_total')).toBe(0);
-    expect(await metric(gateway, 'gateway_budget_mode', { mode: 'shared' })).toBe(1);
-    expect(gateway.output).not.toContain('the shared budget is away');
+    // A command may be late on a busy machine; what the user may not do, or what finds no room, fails each time.
+    await until('a read fails at nothing', async () => {
+      const before = await metric(gateway, 'gateway_store_errors_total');
+      expect((await readJob(gateway, double.addJob({ state: 'success' }).id)).status).toBe(200);
+      const isShared = (await metric(gateway, 'gateway_budget_mode', { mode: 'shared' })) === 1;
+      return isShared && (await metric(gateway, 'gateway_store_errors_total')) === before;
+    });
     // Every key has a lifetime: there is none that this policy could not evict.
     for (const key of await keysOf('itwin-jobs:*')) expect(await eyes.pttl(key)).not.toBe(-1);
-  }, 60_000);
+  });
 });

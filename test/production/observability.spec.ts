@@ -87,7 +87,7 @@ beforeAll(async () => {
     await Promise.all([good.stop(), poor.stop()]);
     await double.stop();
   }
-}, 60_000);
+});
 
 afterAll(() => {
   served.clear();

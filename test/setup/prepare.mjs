@@ -9,7 +9,8 @@
  *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
  *
  * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
- * hand already is left alone, without a word. A fault is one line on stderr and exit code 1.
+ * hand already is left alone, without a word; so is what is there in another version, with one. What is installed is named, with the
+ * command that does it. A fault is one line on stderr and exit code 1.
  *
  * Why package.json calls it twice, before a script ("pretest") and in it: the shell remembers where it has found `node`,
  * so that a Node 24 installed by the script itself would not be seen by the rest of it; and npm skips the "pre" scripts
@@ -99,9 +100,9 @@ function requireServer({ look, name, homebrew, what }) {
 
 /** The tests of the console look for it where Debian puts it, or where CHROMIUM_PATH says. */
 function requireChromium() {
-  const { CHROMIUM_PATH: path = '/usr/bin/chromium' } = process.env;
+  const { CHROMIUM_PATH, CHROMIUM_PATH: path = '/usr/bin/chromium' } = process.env;
   if (existsSync(path)) return;
-  install('chromium');
+  if (CHROMIUM_PATH === undefined) install('chromium');
   if (existsSync(path)) return;
   throw new Fault(
     `Chromium is needed by the tests of the console and is not at ${path}: install it (Debian: "sudo apt-get install chromium") ` +
@@ -109,13 +110,17 @@ function requireChromium() {
   );
 }
 
-/** What is too old for the manifests (Debian 12's) is none. Its absence ends nothing: the one test file that needs it says so. */
+/** One that is too old for the manifests is somebody's all the same. Its absence ends nothing: the one test file that needs it says so. */
 function askForKubectl() {
   if (runs(RENDER)) return;
-  install('kubernetes-client');
+  const isThere = runs('kubectl version --client') || runs('kubectl help');
+  if (!isThere) install('kubernetes-client');
   if (runs(RENDER)) return;
+  const why = isThere
+    ? 'the one on the PATH cannot render the manifests and is left as it is'
+    : 'it could not be installed';
   console.error(
-    'kubectl is needed by test/production/kubernetes.spec.ts and could not be installed: put kubectl 1.27 or newer on the PATH.',
+    `kubectl is needed by test/production/kubernetes.spec.ts, and ${why}: put kubectl 1.27 or newer on the PATH.`,
   );
 }
 
@@ -125,8 +130,10 @@ const RENDER = `kubectl kustomize "${join(root, 'config/kubernetes/base')}"`;
 function install(name) {
   const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
   if (!runs('apt-get --version') || !runs([...asRoot, 'true'].join(' '))) return;
-  console.error(`Installing ${name} (apt-get) …`);
   const [command, ...args] = [...asRoot, 'sh', '-c', APT_INSTALL, 'sh', name];
+  console.error(
+    `Installing ${name}: ${[...asRoot, 'apt-get install --no-install-recommends', name].join(' ')} …`,
+  );
   spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 

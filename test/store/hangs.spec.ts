@@ -1,24 +1,22 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { Hangs } from '../../src/store/hangs.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const timeout = new Error('Command timed out');
 let given: string[];
+let clock: VirtualClock;
 let hangs: Hangs;
 
 beforeEach(() => {
-  jest.useFakeTimers();
+  clock = new VirtualClock();
   given = [];
   const redis = {
     status: 'ready',
     emit: () => given.push('told'),
     disconnect: () => given.push('disconnected'),
   };
-  hangs = new Hangs(redis as unknown as Redis);
-});
-
-afterEach(() => {
-  jest.useRealTimers();
+  hangs = new Hangs(redis as unknown as Redis, clock);
 });
 
 /** Many commands were under way when the event loop was blocked: all their timers fire in one pass. */
@@ -32,20 +30,20 @@ describe('a Redis whose answers do not come in time', () => {
     expect(given).toEqual([]);
   });
 
-  it('is away when what was sent after a timeout times out as well, and again', () => {
+  it('is away when what was sent after a timeout times out as well, and again', async () => {
     burst();
-    jest.advanceTimersByTime(99);
+    await clock.advance(99);
     burst();
-    jest.advanceTimersByTime(99);
+    await clock.advance(99);
     expect(hangs.failed(timeout)).toBe(true);
     expect(given).toEqual(['told', 'disconnected']);
   });
 
-  it('is not away when an answer came between, however often it is late', () => {
+  it('is not away when an answer came between, however often it is late', async () => {
     for (let times = 0; times < 10; times++) {
       burst();
       hangs.answered();
-      jest.advanceTimersByTime(1000);
+      await clock.advance(1000);
     }
     expect(given).toEqual([]);
   });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from '@jest/globals';
 import { connectRedis } from '../../src/store/redis.ts';
 import { atEnd } from '../support/rig.ts';
@@ -13,6 +14,8 @@ async function silence(): Promise<number> {
   atEnd(async () => {
     server.close();
     for (const socket of sockets) socket.destroy();
+    // For the end of a connection that is gone ioredis waits so long.
+    await delay(2000);
   });
   return (server.address() as AddressInfo).port;
 }

@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { describe, expect, it, jest } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { describe, expect, it } from '@jest/globals';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
 import { subscriber } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
+import { lookAt } from '../support/redis.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, type SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const CHANNEL = 'itwin-jobs:a-channel';
 const noLogin = { username: '', password: '', tls: false };
@@ -23,10 +24,13 @@ function loginAt(secured: SecuredRedis): RedisLogin {
   return { username: GATEWAY_LOGIN.REDIS_USERNAME, password: GATEWAY_LOGIN.REDIS_PASSWORD, tls: true };
 }
 
-/** A client, and all that has been heard at the channel. */
-function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () => void } {
+/** A client, and all that has been heard at the channel. @param clock one that stands still: nothing is said from time to time */
+function listen(
+  way: RedisWay,
+  clock: Clock = systemClock,
+): { redis: RedisClient; heard: string[]; end: () => void } {
   const redis = connectRedis(way, { warn: () => undefined, info: () => undefined });
-  const notifications = subscriber(redis);
+  const notifications = subscriber(redis, clock);
   const heard: string[] = [];
   notifications.subscribe(CHANNEL, (message) => heard.push(message));
   atEnd(async () => {
@@ -38,14 +42,8 @@ function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () =
 
 let messages = 0;
 
-/** Less than the time after which it is said again anyhow what is subscribed to. */
-const SOON_MS = 4000;
-
 /** Sooner or later a message comes through, and it comes once. */
-async function untilHeard(
-  { redis, heard }: { redis: RedisClient; heard: string[] },
-  boundMs = 15_000,
-): Promise<void> {
+async function untilHeard({ redis, heard }: { redis: RedisClient; heard: string[] }): Promise<void> {
   const sent: string[] = [];
   const comes = async (): Promise<boolean> => {
     const message = `message ${++messages}`;
@@ -55,24 +53,26 @@ async function untilHeard(
     );
     return sent.some((one) => heard.includes(one));
   };
-  await until('a message is heard', comes, boundMs);
+  await until('a message is heard', comes);
   expect(new Set(heard).size).toBe(heard.length);
 }
 
 const isHeardFor = (way: RedisWay) => untilHeard(listen(way));
 
 describe('notifications', () => {
+  const clock = new VirtualClock();
+
   it('are heard from one server, again after it has been lost, and no more after the end', async () => {
     const server = await startRedis();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin });
+    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
     await untilHeard(one);
     for (const _ of [1, 2]) {
       await server.kill();
       await until('it is away', () => one.redis.status !== 'ready');
       await server.start();
-      await untilHeard(one, SOON_MS);
+      await untilHeard(one);
     }
-    const other = listen({ kind: 'url', url: server.url, login: noLogin });
+    const other = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
     await untilHeard(other);
     one.end();
     one.heard.length = 0;
@@ -83,27 +83,28 @@ describe('notifications', () => {
   it('are heard from as soon as a server is there that was not', async () => {
     const server = await startRedis();
     await server.kill();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin });
+    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
     await server.start();
     await untilHeard(one);
   });
 
   it('are heard again although only their connection was lost', async () => {
     const server = await startRedis();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin });
+    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
     await untilHeard(one);
     await one.redis.client('KILL', 'TYPE', 'PUBSUB');
-    await untilHeard(one, SOON_MS);
+    await untilHeard(one);
   });
 
   it('are heard once they are allowed that were not', async () => {
     const server = await startRedis();
-    const admin = new Redis(server.url);
+    const admin = lookAt({ port: server.port });
     atEnd(async () => admin.disconnect());
     await admin.acl('SETUSER', 'default', 'resetchannels');
-    const one = listen({ kind: 'url', url: server.url, login: noLogin });
+    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
     await until('it has been refused', async () => JSON.stringify(await admin.acl('LOG')).includes(CHANNEL));
     await admin.acl('SETUSER', 'default', 'allchannels');
+    await clock.advance(5000);
     await untilHeard(one);
   });
 
@@ -119,6 +120,8 @@ describe('notifications', () => {
   });
 
   it('are heard in a cluster, and again whichever node is lost', async () => {
+    // For the end of connections to nodes that are gone ioredis waits two seconds.
+    atEnd(() => delay(2000));
     const cluster = await RedisCluster.start();
     const login = loginAt(cluster.secured);
     const nodes = cluster.masters.map(({ server }) => ({ host: 'localhost', port: server.port }));

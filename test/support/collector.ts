@@ -58,10 +58,16 @@ export class Collector {
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   /** @param port default: a free one */
-  static async start(port = 0): Promise<Collector> {
+  static async open(port = 0): Promise<Collector> {
     const collector = new Collector();
     collector.#server.listen(port, '127.0.0.1');
     await once(collector.#server, 'listening');
+    return collector;
+  }
+
+  /** One that ends with the test. */
+  static async start(port = 0): Promise<Collector> {
+    const collector = await Collector.open(port);
     atEnd(() => collector.stop());
     return collector;
   }
@@ -73,7 +79,7 @@ export class Collector {
   /** The spans of a name, once so many have come. */
   async named(name: string, count = 1): Promise<Span[]> {
     const found = (): Span[] => this.spans.filter((span) => span.name === name);
-    await until(`${count} spans "${name}"`, () => found().length >= count, 10_000);
+    await until(`${count} spans "${name}"`, () => found().length >= count);
     return found();
   }
 

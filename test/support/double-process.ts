@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Upstream } from './gateway.ts';
+import { COMPILED, type Upstream } from './gateway.ts';
 
 const MAIN = join(import.meta.dirname, '../simulator/main.ts');
 
@@ -33,7 +33,10 @@ export class DoubleProcess implements Upstream {
   }
 
   static async start(env: Readonly<Record<string, string>>, settings: object): Promise<DoubleProcess> {
-    const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [MAIN], {
+      env: { ...COMPILED, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const { url, tokenUrl } = JSON.parse(line) as { url: string; tokenUrl: string };
     const double = new DoubleProcess(child, url, tokenUrl);

@@ -14,6 +14,8 @@ const LEAST_PART = 20;
 /** The metrics of a gateway that is stopped are waited for so long, in milliseconds: it may hang, or be ending. */
 const METRICS_WAIT_MS = 1000;
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
+/** What Node compiles is kept between the many starts, each of which is quicker by a fifth. */
+export const COMPILED = { NODE_COMPILE_CACHE: join(import.meta.dirname, '../../node_modules/.cache/node') };
 
 export interface TestCaller {
   readonly name: string;
@@ -99,7 +101,7 @@ export class Gateway {
     const { command, env, ...own } = options.program ?? {
       command: [process.execPath, MAIN],
       cwd: this.#folder,
-      env: {},
+      env: COMPILED,
     };
     this.#process = spawn(command[0]!, command.slice(1), {
       ...own,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, matchesGlob, relative } from 'node:path';
 import {
   type Copy,
@@ -151,6 +151,12 @@ class Build {
   }
 
   #run(content: string): void {
+    // What the checkout has been installed with from the same lock file need not be installed again to build; what goes into the
+    // image is.
+    if (/^npm ci\b/.test(content) && !content.includes('--omit=dev')) {
+      symlinkSync(join(this.#options.context, 'node_modules'), this.#path('node_modules'));
+      return;
+    }
     const command = execForm(content) ?? ['/bin/sh', '-c', content];
     const env = { ...process.env, ...this.image.env, npm_config_prefer_offline: 'true' };
     execFileSync(command[0]!, command.slice(1), { cwd: this.#path('.'), env, stdio: 'pipe' });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LONGEST_WAIT_MS } from './until.ts';
 
 /** A port of this machine that nobody listens on. */
 export async function freePort(): Promise<number> {
@@ -14,7 +15,8 @@ export async function freePort(): Promise<number> {
 
 /** Resolves once a port takes connections. */
 export async function untilListening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
+  const end = performance.now() + LONGEST_WAIT_MS;
+  while (performance.now() < end) {
     const socket = connect(port, '127.0.0.1');
     const open = await Promise.race([
       once(socket, 'connect').then(() => true),

@@ -1,10 +1,25 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { Redis } from 'ioredis';
 import { freePort, untilListening } from './ports.ts';
 
 /** The arguments of a redis-server on a port that keeps nothing on disk. */
 export function inMemory(port: number): string[] {
   return ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+}
+
+/** A connection of the test's own to a server that may be killed: nothing of it is left when it is ended. */
+export function lookAt(options: {
+  readonly port: number;
+  readonly host?: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls?: { ca: Buffer };
+}): Redis {
+  // Of a connection that is gone ioredis would wait for the end for two seconds.
+  const redis = new Redis({ ...options, disconnectTimeout: 0 });
+  redis.on('error', () => undefined);
+  return redis;
 }
 
 /** A redis-server of the test's own, on a free port. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { makeCertificates, type Certificates } from './certificates.ts';
-import { inMemory, type RedisServer } from './redis.ts';
+import { inMemory, lookAt, type RedisServer } from './redis.ts';
 import { atEnd, temporaryFolder } from './rig.ts';
 
 /** The user who may do everything: the servers among themselves, and the eyes of the tests. */
@@ -50,9 +50,7 @@ export class SecuredRedis {
   /** A connection of the test's own, that may do everything. */
   look({ port }: RedisServer, password = ADMIN_PASSWORD): Redis {
     const tls = { ca: readFileSync(this.#certificates.authority) };
-    const redis = new Redis({ port, host: this.host, password, tls });
-    // A server that the test has killed is tried again till the end.
-    redis.on('error', () => undefined);
+    const redis = lookAt({ port, host: this.host, password, tls });
     atEnd(async () => redis.disconnect());
     return redis;
   }

@@ -17,7 +17,7 @@ export function shareRig(
   beforeAll(async () => {
     rig.double = await ITwinDouble.start(double);
     rig.gateway = await Gateway.start({ double: rig.double, ...options(rig.double) });
-  }, 30_000);
+  });
   beforeEach(() => {
     rig.double.clear();
     rig.double.clearFaults();

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** No promise: what comes later on the busiest machine does not come. In milliseconds. */
+export const LONGEST_WAIT_MS = 60_000;
+
 /**
  * Waits for a thing that tells nobody of itself, looking often.
  * @param what for the message, when it has not come to pass
@@ -8,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  boundMs = 5000,
+  boundMs = LONGEST_WAIT_MS,
 ): Promise<void> {
   const end = performance.now() + boundMs;
   while (!(await holds())) {

@@ -1,5 +1,6 @@
 import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import type { TestCaller } from './gateway.ts';
+import { LONGEST_WAIT_MS } from './until.ts';
 
 /** An event as the wire has it. */
 export interface ServerEvent {
@@ -20,8 +21,6 @@ export interface Watched {
   readonly url: string;
   bearer(caller?: TestCaller): string;
 }
-
-const LONGEST_WAIT_MS = 15_000;
 
 /** A reader of an event stream, on a connection of its own, which reads the wire as WHATWG HTML section 9.2.6 says. */
 export class Watcher {

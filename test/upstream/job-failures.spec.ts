@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { stack } from '../../src/upstream/exchange.ts';
 import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
-import { failure, flight, found } from '../support/flights.ts';
+import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -29,7 +29,7 @@ async function read(jobId: string): Promise<string> {
     return error === undefined ? Promise.resolve(found) : Promise.reject(error);
   });
   try {
-    await exchange(flight(jobId));
+    await exchange(flight(clock, { jobId }));
     return 'well';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -53,23 +53,23 @@ describe('a job that upstream fails to answer for', () => {
   it.each([500, 502, 503, 504, 'timeout', 'connection', 200] as const)(
     'by %s is called ever less often, up to once a minute, while others are answered',
     async (status) => {
-      answers.set('bad', failure(status));
+      answers.set('bad', failure('final', status));
       expect(await poll(200, 1)).toEqual([0, 1, 2, 4, 8, 16, 32, 64, 124, 184]);
     },
   );
 
   it('is so by a 401 of its own as well', async () => {
-    answers.set('bad', failure(401, { kind: 'job-refused' }));
+    answers.set('bad', failure('job-refused', 401));
     expect(await poll(30, 1)).toEqual([0, 1, 2, 4, 8, 16]);
   });
 
   it('is called every ten seconds while no other job is answered: upstream itself may be down', async () => {
-    answers.set('bad', failure(500));
+    answers.set('bad', failure('final', 500));
     expect(await poll(50)).toEqual([0, 1, 2, 4, 8, 16, 26, 36, 46]);
   });
 
   it('is answered the same error meanwhile, with the time of the next call', async () => {
-    answers.set('bad', failure(500));
+    answers.set('bad', failure('final', 500));
     expect(await read('bad')).toBe('502');
     expect(await read('bad')).toBe('502 1');
     await clock.advance(400);
@@ -78,24 +78,24 @@ describe('a job that upstream fails to answer for', () => {
   });
 
   it('costs no read of another job', async () => {
-    answers.set('bad', failure(500));
+    answers.set('bad', failure('final', 500));
     for (const _ of [1, 2, 3]) await read('bad');
     expect(await read('good')).toBe('well');
   });
 
   it('is left alone for as long as its Retry-After says, up to a bound', async () => {
-    answers.set('bad', failure(503, { kind: 'transient', retryAfterMs: 90_000 }));
+    answers.set('bad', failure('transient', 503, undefined, 90_000));
     expect(await read('bad')).toBe('502 90');
     await clock.advance(89_999);
     expect(await read('bad')).toBe('502 0.001');
     await clock.advance(1);
-    answers.set('bad', failure(503, { kind: 'transient', retryAfterMs: 1e15 }));
+    answers.set('bad', failure('transient', 503, undefined, 1e15));
     expect(await read('bad')).toBe('502 3600');
   });
 
   it('starts anew once it was answered, be it with a refusal', async () => {
-    for (const good of [undefined, failure(403), failure(422)]) {
-      answers.set('bad', failure(500));
+    for (const good of [undefined, failure('final', 403), failure('final', 422)]) {
+      answers.set('bad', failure('final', 500));
       expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
       await clock.advance(1000);
       answers.set('bad', good);
@@ -104,7 +104,7 @@ describe('a job that upstream fails to answer for', () => {
   });
 
   it('starts anew when it has not been asked for in ten minutes', async () => {
-    answers.set('bad', failure(500));
+    answers.set('bad', failure('final', 500));
     await poll(60, 1);
     await clock.advance(700_000);
     expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
@@ -113,10 +113,10 @@ describe('a job that upstream fails to answer for', () => {
 
 describe('what says nothing of a job', () => {
   it.each([
-    ['a 429', failure(429, { kind: 'rate-limited' })],
-    ['a token in doubt', failure(401, { kind: 'token-refused' })],
+    ['a 429', failure('rate-limited', 429)],
+    ['a token in doubt', failure('token-refused', 401)],
     ['an open circuit', GatewayError.of('ServiceUnavailable')],
-    ['an answer that it is forbidden', failure(403)],
+    ['an answer that it is forbidden', failure('final', 403)],
   ])('pauses nothing: %s', async (_, error) => {
     answers.set('bad', error);
     for (const __ of [1, 2, 3, 4]) await read('bad');
@@ -130,7 +130,7 @@ describe('a failure that another replica has met', () => {
 
   it('pauses the job here as well, and the next pause goes on from there', async () => {
     failures.adopt('bad', told(8000));
-    answers.set('bad', failure(500));
+    answers.set('bad', failure('final', 500));
     expect(await poll(30, 1)).toEqual([8, 24]);
   });
 

@@ -1,16 +1,14 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { Party, type Place, type Waiter } from '../../src/upstream/party.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
+let clock: VirtualClock;
 let refused: [caller: string, error: GatewayError][];
 
 beforeEach(() => {
-  jest.useFakeTimers();
+  clock = new VirtualClock();
   refused = [];
-});
-
-afterEach(() => {
-  jest.useRealTimers();
 });
 
 function waiter(caller: string, patienceMs: number): Waiter {
@@ -29,7 +27,7 @@ const names = (): string[] => refused.map(([caller]) => caller);
 
 describe('those who wait for a read', () => {
   it('are refused at once when they join it in line and its turn comes after their patience', () => {
-    const party = new Party();
+    const party = new Party(clock);
     party.add(waiter('patient', 60_000));
     party.standInLine(place(30_000));
     party.add(waiter('hasty', 2000));
@@ -38,7 +36,7 @@ describe('those who wait for a read', () => {
   });
 
   it('are forecast for with their own caller counted in: its turn may come sooner', () => {
-    const party = new Party();
+    const party = new Party(clock);
     party.add(waiter('busy', 60_000));
     const turns = { forecastMs: 30_000 };
     const soonerForMore = () => (turns.forecastMs = 10);
@@ -47,23 +45,23 @@ describe('those who wait for a read', () => {
     expect(names()).toEqual([]);
   });
 
-  it('are refused each alone when the read stands in line again and comes after what is left of their patience', () => {
-    const party = new Party();
+  it('are refused each alone when the read stands in line again and comes after what is left of their patience', async () => {
+    const party = new Party(clock);
     party.add(waiter('patient', 5000));
     party.add(waiter('hasty', 1000));
     party.standInLine(place(500));
-    jest.advanceTimersByTime(600);
+    await clock.advance(600);
     party.leaveLine();
     party.standInLine(place(500));
     expect(names()).toEqual(['hasty']);
   });
 
-  it('are refused when they learn that nothing goes for longer', () => {
-    const party = new Party();
+  it('are refused when they learn that nothing goes for longer', async () => {
+    const party = new Party(clock);
     party.add(waiter('patient', 5000));
     party.add(waiter('hasty', 1000));
     party.standInLine(place(0));
-    jest.advanceTimersByTime(600);
+    await clock.advance(600);
     party.expect(300);
     expect(names()).toEqual([]);
     party.expect(500);

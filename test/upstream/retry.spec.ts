@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Flight } from '../../src/upstream/exchange.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
-import { failure, flight, found } from '../support/flights.ts';
+import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 let clock: VirtualClock;
@@ -34,37 +34,37 @@ const times = (): number[] => calls.map(({ at }) => at);
 
 describe('a call that failed', () => {
   it('in passing is made once more at once, in front of the line', async () => {
-    answers = [failure(503, { kind: 'transient' })];
-    const { ended } = start(flight('job'));
+    answers = [failure('transient', 503)];
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([ended, times()]).toEqual([['well'], [0, 0]]);
     expect(calls.map(({ read }) => read.again)).toEqual([false, true]);
   });
 
   it('in passing twice is the answer', async () => {
-    answers = [failure('connection', { kind: 'transient' }), failure(502, { kind: 'transient' })];
-    const { ended } = start(flight('job'));
+    answers = [failure('transient', 'connection'), failure('transient', 502)];
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([ended, calls.length]).toEqual([['502'], 2]);
   });
 
   it('is the answer at once when the job has failed before', async () => {
-    answers = [failure(503, { kind: 'transient' })];
-    const { ended } = start({ ...flight('job'), hasFailed: true });
+    answers = [failure('transient', 503)];
+    const { ended } = start({ ...flight(clock, { jobId: 'job' }), hasFailed: true });
     await settled();
     expect([ended, calls.length]).toEqual([['502'], 1]);
   });
 
   it.each(['final', 'job-refused'] as const)('for good (%s) is the answer', async (kind) => {
-    answers = [failure(kind === 'final' ? 500 : 401, { kind })];
-    const { ended } = start(flight('job'));
+    answers = [failure(kind, kind === 'final' ? 500 : 401)];
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([ended, calls.length]).toEqual([['502'], 1]);
   });
 
   it('with a Retry-After is made once more when that is over', async () => {
-    answers = [failure(503, { kind: 'transient', retryAfterMs: 4000 })];
-    const { ended } = start(flight('job'));
+    answers = [failure('transient', 503, undefined, 4000)];
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await clock.advance(3999);
     expect(times()).toEqual([0]);
     await clock.advance(1);
@@ -72,8 +72,8 @@ describe('a call that failed', () => {
   });
 
   it('with a Retry-After beyond the patience of all who wait is the answer at once', async () => {
-    answers = [failure(503, { kind: 'transient', retryAfterMs: 10_001 })];
-    const { ended } = start(flight('job', 10_000));
+    answers = [failure('transient', 503, undefined, 10_001)];
+    const { ended } = start(flight(clock, { jobId: 'job', patienceMs: 10_000 }));
     await settled();
     expect([ended, clock.pending]).toEqual([['502'], 0]);
   });
@@ -82,12 +82,12 @@ describe('a call that failed', () => {
 describe('a token that was refused', () => {
   it('is tried again as often as its pauses say, and each try knows the refusals before', async () => {
     const refused = (token: string, retryAfterMs: number) => {
-      const error = failure(401, { kind: 'token-refused', retryAfterMs });
+      const error = failure('token-refused', 401, undefined, retryAfterMs);
       Object.assign(error.call, { refusal: { token, sentAt: clock.now() } });
       return error;
     };
     answers = [refused('first', 0), refused('second', 50), refused('second', 100)];
-    const { ended } = start(flight('job'));
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await clock.advance(150);
     expect([ended, times()]).toEqual([['well'], [0, 0, 50, 150]]);
     expect(calls.at(-1)?.read.refusals?.map(({ token }) => token)).toEqual(['first', 'second', 'second']);
@@ -96,9 +96,9 @@ describe('a token that was refused', () => {
 
 describe('a pause between two tries', () => {
   it('ends with the last of those who wait', async () => {
-    answers = [failure(503, { kind: 'transient', retryAfterMs: 4000 })];
+    answers = [failure('transient', 503, undefined, 4000)];
     const gone = new AbortController();
-    const { ended } = start({ ...flight('job'), gone });
+    const { ended } = start({ ...flight(clock, { jobId: 'job' }), gone });
     await settled();
     gone.abort(new Error('gone'));
     await settled();
@@ -108,19 +108,19 @@ describe('a pause between two tries', () => {
 
 describe('a 429', () => {
   it('is tried again without end: the queue judges by its gate', async () => {
-    answers = Array.from({ length: 50 }, () => failure(429, { kind: 'rate-limited', retryAfterMs: 60_000 }));
-    const { ended } = start(flight('job'));
+    answers = Array.from({ length: 50 }, () => failure('rate-limited', 429, undefined, 60_000));
+    const { ended } = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([ended, calls.length]).toEqual([['well'], 51]);
   });
 
   it('is told by the queue when there is no slot in time, another failure by itself', async () => {
     const refusal = GatewayError.of('TooManyRequests');
-    answers = [failure(429, { kind: 'rate-limited' }), refusal];
-    const limited = start(flight('job'));
+    answers = [failure('rate-limited', 429), refusal];
+    const limited = start(flight(clock, { jobId: 'job' }));
     await settled();
-    answers = [failure('connection', { kind: 'transient' }), refusal];
-    const broken = start(flight('job'));
+    answers = [failure('transient', 'connection'), refusal];
+    const broken = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([limited.ended, broken.ended]).toEqual([['429'], ['502']]);
   });

@@ -6,7 +6,7 @@ import { authorize } from '../../src/upstream/layers/authorize.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
 import { TokenFailure } from '../../src/upstream/token-endpoint.ts';
 import { TokenSource } from '../../src/upstream/token-source.ts';
-import { failure, flight, found } from '../support/flights.ts';
+import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -55,7 +55,7 @@ class Platform {
     const accepted = isKnown && !this.refusesAll && !this.refusedJobs.has(jobId);
     this.calls.push({ at, jobId, token, accepted });
     await this.#takes(this.callMs);
-    if (!accepted) throw failure(401, { kind: 'token-refused' });
+    if (!accepted) throw failure('token-refused', 401);
     return found;
   }
 
@@ -92,7 +92,7 @@ function read(jobId = `job ${jobs++}`): {
   readonly ended: string[];
   readonly refused: readonly GatewayError[];
 } {
-  const shared = flight(jobId, PATIENCE_MS);
+  const shared = flight(clock, { jobId: jobId, patienceMs: PATIENCE_MS });
   const ended: string[] = [];
   const exchange = authorize(tokens, (tried, token) => platform.call(tried, token), clock);
   retry(clock)(async (tried) => {
@@ -422,7 +422,7 @@ describe('a call that tries a token', () => {
     const gone = authorize(tokens, () => Promise.reject(new CallerGone()), clock);
     platform.lagMs = 0;
     await clock.advance(100);
-    await expect(gone(flight('gone'))).rejects.toThrow(CallerGone);
+    await expect(gone(flight(clock, { jobId: 'gone' }))).rejects.toThrow(CallerGone);
     await warm();
   });
 });

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../clock.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Exchange, Flight, Found, Trip, UpstreamTrace } from '../exchange.ts';
@@ -7,7 +8,7 @@ import { traced, UpstreamFailure } from '../upstream-failure.ts';
 /** One read under way, and those who wait for it. */
 class SharedFlight {
   trace: Trip['trace'];
-  readonly #party = new Party();
+  readonly #party: Party;
   readonly #cancel = new AbortController();
   #result: Promise<Found> | undefined;
   #isOver = false;
@@ -18,7 +19,10 @@ class SharedFlight {
   constructor(
     private readonly strict: boolean,
     private readonly onEnd: () => void,
-  ) {}
+    clock: Clock,
+  ) {
+    this.#party = new Party(clock);
+  }
 
   /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
   start(next: Exchange<Flight>, trip: Trip): void {
@@ -89,7 +93,7 @@ class SharedFlight {
  * However many callers ask for one job at one time, one read answers them (single flight). An error is shared with those
  * who waited, and with nobody later.
  */
-export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
+export function coalesce(next: Exchange<Flight>, clock: Clock = systemClock): Exchange<Trip> {
   /** The latest flight of each job: the one with most of its way before it. */
   const flights = new Map<string, SharedFlight>();
   return async (trip) => {
@@ -101,9 +105,10 @@ export function coalesce(next: Exchange<Flight>): Exchange<Trip> {
       const found = await underWay.wait(trip);
       return { ...found, collapsed: found.source === 'upstream' };
     }
-    const flight = new SharedFlight(trip.strict, () => {
+    const ended = (): void => {
       if (flights.get(jobId) === flight) flights.delete(jobId);
-    });
+    };
+    const flight = new SharedFlight(trip.strict, ended, clock);
     flights.set(jobId, flight);
     return flight.wait(trip, () => {
       flight.start(next, trip);

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../clock.ts';
 import type { GatewayError } from '../../errors/gateway-error.ts';
 import type { Copies } from '../copies.ts';
 import { type Copy, isFinishedJob } from '../copy.ts';
@@ -14,6 +15,7 @@ export interface LeaseOptions {
   readonly forecastMs: (read: Flight) => number;
   /** What a waiter is told whose patience ends while another replica's read stands in line. */
   readonly refusal: (read: Flight) => GatewayError;
+  readonly clock?: Clock;
 }
 
 /**
@@ -22,6 +24,7 @@ export interface LeaseOptions {
  * lease was free is not missed. ARCHITECTURE.md tells the races.
  */
 export function lease(options: LeaseOptions): Layer<Flight> {
+  const { clock = systemClock } = options;
   return (next) => async (read) => {
     let outcome: Outcome | undefined;
     for (let waited = false; ; waited = true) {
@@ -44,11 +47,7 @@ export function lease(options: LeaseOptions): Layer<Flight> {
         outcome = await follow(options, read, claim, news);
         if (outcome?.kind === 'failed') throw outcome.error;
         if (outcome?.kind === 'stored' && outcome.missing) {
-          return {
-            copy: { kind: 'missing', readAt: performance.now() },
-            source: 'upstream',
-            collapsed: true,
-          };
+          return { copy: { kind: 'missing', readAt: clock.now() }, source: 'upstream', collapsed: true };
         }
       } finally {
         news.end();
@@ -65,11 +64,11 @@ function answerTo(
   read: Flight,
   copy: Copy | undefined,
   outcome: Outcome | undefined,
-  { lifetimes }: LeaseOptions,
+  { lifetimes, clock = systemClock }: LeaseOptions,
 ): Copy | undefined {
   if (!copy) return undefined;
   const isNews = outcome?.kind === 'stored' && (!read.strict || copy.readAt >= read.askedAt);
-  return isNews || (!read.strict && isFresh(copy, lifetimes)) ? copy : undefined;
+  return isNews || (!read.strict && isFresh(copy, lifetimes, clock.now())) ? copy : undefined;
 }
 
 /** Reads for everyone, and lets them know. */

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Copies, Held } from '../copies.ts';
 import type { JobCopy } from '../copy.ts';
@@ -15,6 +16,7 @@ export interface RefreshOptions {
   readonly patienceMs: number;
   /** When the refresh of a copy would have its slot, in milliseconds from now. */
   readonly forecastMs: (copy: JobCopy) => number;
+  readonly clock?: Clock;
 }
 
 /**
@@ -22,13 +24,14 @@ export interface RefreshOptions {
  * refreshed, and served all the same when that takes long or fails. What the caller says goes before.
  */
 export function refresh(options: RefreshOptions): (next: Exchange<Trip>) => Exchange {
+  const { copies, lifetimes, clock = systemClock } = options;
   return (next) => {
     const refreshes = new Refreshes(options, next);
     return async (read) => {
-      const own = options.copies.inMemory(read.jobId);
-      if (own && suits(own, read, options.lifetimes)) return hit(own);
-      const held = await options.copies.find(read.jobId);
-      if (held && suits(held, read, options.lifetimes)) return hit(held);
+      const own = copies.inMemory(read.jobId);
+      if (own && suits(own, read, lifetimes, clock.now())) return hit(own);
+      const held = await copies.find(read.jobId);
+      if (held && suits(held, read, lifetimes, clock.now())) return hit(held);
       if (held?.copy.kind === 'job' && isTaken(held, read)) {
         if (read.wants.onlyIfCached) return { ...hit(held), stale: 'stale' };
         // A finished copy is always fresh: this is one of a job that runs.
@@ -53,9 +56,12 @@ function isTaken({ copy }: Held, { wants, askedAt }: Asked): boolean {
 /** What of a read says which copies it takes. */
 type Asked = Pick<Read, 'wants' | 'askedAt'>;
 
-/** Whether what is held is the answer, without a look upstream. */
-export function suits(held: Held, asked: Asked, lifetimes: Lifetimes): boolean {
-  return isFresh(held.copy, lifetimes) && isTaken(held, asked);
+/**
+ * Whether what is held is the answer, without a look upstream.
+ * @param now on the clock of `readAt`
+ */
+export function suits(held: Held, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
+  return isFresh(held.copy, lifetimes, now) && isTaken(held, asked);
 }
 
 /** No copy will do: there is none, or the caller takes none so old. If this fails it gets the error. */
@@ -63,14 +69,14 @@ async function goUpstream(
   next: Exchange<Trip>,
   read: Read,
   held: Held | undefined,
-  { lifetimes }: RefreshOptions,
+  { lifetimes, clock = systemClock }: RefreshOptions,
 ): Promise<Found> {
   const known = held?.copy.kind === 'job' ? held.copy : undefined;
   const found = await next({ ...read, known, strict: read.wants.maxAgeMs < Infinity });
   // Another replica has stored one since.
   if (found.source !== 'upstream') return found;
   if (!held) return { ...found, forwarded: 'miss' };
-  return { ...found, forwarded: isFresh(held.copy, lifetimes) ? 'request' : 'stale' };
+  return { ...found, forwarded: isFresh(held.copy, lifetimes, clock.now()) ? 'request' : 'stale' };
 }
 
 /** The refreshes under way. They go on when nobody waits for them any more. */
@@ -111,7 +117,7 @@ class Refreshes {
       const gone = new AbortController();
       const trip = { ...read, wants, known, strict: false, patienceMs, gone, progress };
       return this.next(trip).finally(() => this.#underWay.delete(jobId));
-    });
+    }, this.options.clock);
     this.#underWay.set(jobId, refresh);
     return refresh;
   }

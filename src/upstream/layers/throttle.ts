@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import Bottleneck from 'bottleneck';
 import type { Budget, Permit } from '../../budget/budget.ts';
+import { type Clock, deadline, sleep, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
@@ -11,7 +11,6 @@ import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
 const LONGEST_ASKING_MS = 1000;
-
 /** How much the newest call counts in the mean of how long calls take. */
 const NEWEST_CALL_WEIGHT = 0.2;
 
@@ -54,7 +53,6 @@ interface Going {
 export class Throttle {
   readonly #line: Line<Waiting>;
   readonly #bottleneck: Bottleneck;
-  readonly #expiration: number;
   /** Slots held by askers, and by calls under way. */
   #asking = 0;
   #underWay = 0;
@@ -68,11 +66,10 @@ export class Throttle {
   constructor(
     private readonly budget: Budget,
     private readonly options: ThrottleOptions,
+    private readonly clock: Clock = systemClock,
   ) {
     this.#line = new Line(options.queueLimit, options.callerLimit);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
-    // A slot's life: its asking, another's call and a token request that are waited for before, and the call.
-    this.#expiration = LONGEST_ASKING_MS + 3 * options.callMs;
   }
 
   /** Reads waiting for a slot. */
@@ -94,7 +91,7 @@ export class Throttle {
     const ticket: Waiting = {
       read,
       next,
-      since: performance.now(),
+      since: this.clock.now(),
       resolve,
       reject,
       again: read.again,
@@ -134,15 +131,13 @@ export class Throttle {
     const free = this.options.concurrency - this.#underWay;
     while (this.#asking < Math.min(Math.max(1, this.#line.size), free)) {
       this.#asking++;
-      this.#bottleneck
-        .schedule({ expiration: this.#expiration }, () => this.#useSlot())
-        // The read in it has an end of its own, which came before this one: see `#call`.
-        .catch(() => undefined);
+      // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
+      this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
     }
   }
 
   async #useSlot(): Promise<void> {
-    const until = performance.now() + LONGEST_ASKING_MS;
+    const until = this.clock.now() + LONGEST_ASKING_MS;
     const turn = this.#turns.then(() => this.#nextToSend(until));
     this.#turns = turn;
     const going = await turn;
@@ -158,15 +153,15 @@ export class Throttle {
   /** Waits until a read may be sent, and takes the next in line. Never rejects. */
   async #nextToSend(until: number): Promise<Going | undefined> {
     try {
-      while (performance.now() < until) {
-        if (this.#line.size === 0) await this.#entered.rung(until - performance.now());
+      while (this.clock.now() < until) {
+        if (this.#line.size === 0) await this.#entered.rung(until - this.clock.now(), this.clock);
         if (this.#line.size === 0) break;
         await this.#ready();
         if (this.#line.size === 0) continue;
         const answer = await this.budget.ask(this.#line.size);
         if (typeof answer !== 'number') return { ticket: this.#line.next(), permit: answer };
         if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
-        await delay(Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
+        await sleep(this.clock, Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
       }
     } catch (error) {
       // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
@@ -177,20 +172,18 @@ export class Throttle {
 
   async #ready(): Promise<void> {
     this.#gettingReady = true;
-    try {
-      await this.options.ready();
-    } finally {
+    await this.options.ready().finally(() => {
       this.#gettingReady = false;
-    }
+    });
   }
 
   /** Never rejects: what comes of it is the ticket's. */
   async #call({ read, next, since, resolve, reject }: Waiting, permit: Permit): Promise<void> {
     read.party.leaveLine();
     read.onSent();
-    this.options.onSlot?.(performance.now() - since);
-    const expired = AbortSignal.timeout(this.options.callMs);
-    const sentAt = performance.now();
+    this.options.onSlot?.(this.clock.now() - since);
+    const { signal: expired, clear } = deadline(this.clock, this.options.callMs);
+    const sentAt = this.clock.now();
     try {
       const onWritten = (): void => {
         permit.sent();
@@ -201,7 +194,8 @@ export class Throttle {
       this.#heed(error);
       reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
-      this.#meanCallMs += (performance.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
+      clear();
+      this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }
   }
 

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import { Collector } from '../support/collector.ts';
+import { freePort } from '../support/ports.ts';
+import { jobIds, readJob } from '../support/reads.ts';
+import { startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { hex, READ, traced } from '../support/traced.ts';
+import { until } from '../support/until.ts';
+
+describe('without a collector in the settings', () => {
+  it('nothing of OpenTelemetry is loaded, told, logged or sent', async () => {
+    const [double, redis] = [await startDouble(), await startRedis()];
+    const { id } = double.addJob();
+    const preload = join(import.meta.dirname, '../support/tell-modules.mjs');
+    const env = { NODE_OPTIONS: `--import ${preload}`, REDIS_URL: redis.url };
+    const traceparent = `00-${hex(16)}-${hex(8)}-01`;
+    const packages = async (more: Record<string, string>): Promise<string[]> => {
+      const gateway = await startGateway({ double, env: { ...env, ...more } });
+      await readJob(gateway, id, { headers: { traceparent } });
+      const line = await gateway.logged(({ msg }) => msg === 'read');
+      expect('traceId' in line).toBe('OTEL_EXPORTER_OTLP_ENDPOINT' in more);
+      await gateway.stop();
+      return [...new Set([...gateway.output.matchAll(/^loaded (.*)$/gm)].map(([, pair = '']) => pair))];
+    };
+    const without = await packages({});
+    expect(without).toEqual(expect.arrayContaining(['pino by the gateway', 'ioredis by the gateway']));
+    // prom-client requires the API, which does nothing without an SDK, whatever it is used for.
+    expect(without.filter((pair) => pair.startsWith('@opentelemetry/'))).toEqual([
+      '@opentelemetry/api by prom-client',
+    ]);
+    expect(double.calls[0]?.headers['traceparent']).toBeUndefined();
+    // The probe sees it when it is there.
+    const collector = await Collector.start();
+    await redis.kill();
+    expect(await packages({ REDIS_URL: '', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })).toContain(
+      '@opentelemetry/sdk-trace by the gateway',
+    );
+  });
+});
+
+describe('a collector', () => {
+  const soon = { OTEL_EXPORTER_OTLP_TIMEOUT: '500' };
+  const lines = (log: readonly { readonly msg?: string }[]): string[] =>
+    log.flatMap(({ msg }) => (/traces/.test(msg ?? '') ? [msg!] : []));
+
+  it('that is away harms no read; it is said once, and once when it is back', async () => {
+    const port = await freePort();
+    const { collector, gateway } = await traced(soon, port);
+    await readJob(gateway, jobIds(1)[0]!);
+    await collector.named(READ);
+    await collector.stop();
+    // Long enough for several batches.
+    for (const id of jobIds(20)) {
+      expect((await readJob(gateway, id)).status).toBe(200);
+      await delay(150);
+    }
+    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    const back = await Collector.start(port);
+    await readJob(gateway, jobIds(1)[0]!);
+    await back.named(READ);
+    await gateway.logged(({ msg }) => msg === 'traces are handed over again');
+    expect(lines(gateway.log)).toEqual(['traces cannot be handed over', 'traces are handed over again']);
+    expect(gateway.log.find(({ msg }) => msg === 'traces cannot be handed over')).toMatchObject({
+      level: 40,
+      reason: 'ECONNREFUSED',
+    });
+  });
+
+  it.each([400, 503])('that refuses with %d harms no read, and is told of once', async (manner) => {
+    const { collector, gateway } = await traced(soon);
+    collector.manner = manner;
+    await until('it was tried twice', async () => {
+      expect((await readJob(gateway, jobIds(1)[0]!)).status).toBe(200);
+      return collector.requests >= 2;
+    });
+    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    expect(lines(gateway.log)).toHaveLength(1);
+  });
+
+  it('that does not answer is asked one batch at a time, fills no memory and holds no end up', async () => {
+    const { collector, double, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
+    collector.manner = 'hangs';
+    const { id } = double.addJob({ state: 'success' });
+    for (let round = 0; round < 100; round++) {
+      const seen = await Promise.all(Array.from({ length: 100 }, () => readJob(gateway, id)));
+      expect(seen.every(({ status }) => status === 200)).toBe(true);
+    }
+    expect(collector.waiting).toBe(1);
+    expect(collector.requests).toBe(1);
+    // The collector would hold it for as long as the test has.
+    expect(await gateway.stop()).toBe(0);
+    // What waited for its turn, a batch that was on its way and no more: the others of 10,000 spans are gone.
+    expect(collector.requests).toBeLessThanOrEqual(5);
+  });
+
+  it('gets what is left when the gateway ends', async () => {
+    const { collector, gateway } = await traced();
+    await readJob(gateway, jobIds(1)[0]!);
+    expect(await gateway.stop()).toBe(0);
+    expect(collector.spans.filter(({ name }) => name === READ)).toHaveLength(2);
+  });
+});

@@ -1,0 +1,50 @@
+import { expect } from '@jest/globals';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { Gateway } from './gateway.ts';
+import { untilRedisIs } from './readiness.ts';
+import { readJob } from './reads.ts';
+import { RedisCluster } from './redis-cluster.ts';
+import { startDouble, startGateway } from './rig.ts';
+import { until } from './until.ts';
+
+/** Reads a new job and says which. How long that takes is measured by test/faults. */
+export async function readNew(double: ITwinDouble, gateway: Gateway): Promise<string> {
+  const { id } = double.addJob();
+  expect((await readJob(gateway, id)).status).toBe(200);
+  return id;
+}
+
+/** New jobs are read until one of them is found to be stored. */
+export async function untilStored(
+  what: string,
+  { double, gateway }: { double: ITwinDouble; gateway: Gateway },
+  isStored: (jobId: string) => Promise<boolean>,
+): Promise<void> {
+  const ids: string[] = [];
+  const found = async (): Promise<boolean> => {
+    ids.push(await readNew(double, gateway));
+    const stored = await Promise.all(ids.slice(-10).map(isStored));
+    return stored.includes(true);
+  };
+  await until(what, found);
+}
+
+export function told({ log }: Gateway): string[] {
+  return log.flatMap(({ msg }) => /redis is (away|back)/.exec(msg ?? '')?.[1] ?? []);
+}
+
+/** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
+export async function untilTold(gateway: Gateway, words: readonly string[]): Promise<void> {
+  const isTold = (): boolean => told(gateway).length >= words.length && told(gateway).at(-1) === words.at(-1);
+  await until(`the log says ${words.join(', ')}`, isTold);
+  const expected = told(gateway).map((_, index) => (index % 2 === 0 ? 'away' : 'back'));
+  expect(told(gateway)).toEqual(expected);
+}
+
+/** A gateway at a cluster. */
+export async function clusterRig() {
+  const [double, cluster] = [await startDouble(), await RedisCluster.start()];
+  const gateway = await startGateway({ double, env: cluster.env });
+  await untilRedisIs('up', gateway);
+  return { double, cluster, gateway };
+}

@@ -1,0 +1,127 @@
+import { CallerGone } from '../../src/errors/caller-gone.ts';
+import type { Claim, Lease, Leases, News, Outcome } from '../../src/upstream/leases.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+/** How long a lease lives that is not prolonged, in milliseconds. */
+export const LEASE_MS = 2000;
+
+type Word = Outcome | { readonly kind: 'sent' } | { readonly kind: 'waiting' };
+
+interface HeldLease {
+  readonly replica: Replica;
+  sent: boolean;
+  readonly expectedAt: number;
+  endsAt: number;
+}
+
+/** The leases of several replicas, in virtual time. Holders that live prolong theirs; words are heard at once by all, if they are not lost. */
+export class MemoryLeases {
+  readonly clock: VirtualClock;
+  readonly held = new Map<string, HeldLease>();
+  readonly listeners = new Map<string, Set<(word: Word) => void>>();
+  /** Nothing that is said is heard. */
+  deaf = false;
+  /** The store does not answer. */
+  isDown = false;
+
+  constructor(clock: VirtualClock) {
+    this.clock = clock;
+  }
+
+  replica(): Replica {
+    return new Replica(this);
+  }
+
+  say(jobId: string, word: Word): void {
+    if (this.deaf) return;
+    for (const listener of [...(this.listeners.get(jobId) ?? [])]) listener(word);
+  }
+}
+
+/** What one replica has of them. */
+export class Replica implements Leases {
+  isAlive = true;
+  readonly #all: MemoryLeases;
+
+  constructor(all: MemoryLeases) {
+    this.#all = all;
+  }
+
+  async claim(jobId: string, expectedMs: number): Promise<Claim> {
+    const { clock, held, isDown } = this.#all;
+    if (isDown) return { kind: 'unknown' };
+    const other = held.get(jobId);
+    if (other?.replica.isAlive) other.endsAt = clock.now() + LEASE_MS;
+    if (other && other.endsAt > clock.now()) {
+      const { sent, endsAt, expectedAt } = other;
+      return {
+        kind: 'taken',
+        sent,
+        endsInMs: endsAt - clock.now(),
+        expectedMs: Math.max(0, expectedAt - clock.now()),
+      };
+    }
+    const own = {
+      replica: this,
+      sent: false,
+      expectedAt: clock.now() + expectedMs,
+      endsAt: clock.now() + LEASE_MS,
+    };
+    held.set(jobId, own);
+    return { kind: 'lease', lease: this.#lease(jobId, own) };
+  }
+
+  async tell(jobId: string, outcome: Outcome): Promise<void> {
+    this.#all.say(jobId, outcome);
+  }
+
+  listen(jobId: string): News {
+    const { clock, listeners } = this.#all;
+    const heard: Word[] = [];
+    let wake = (): void => undefined;
+    let finished = false;
+    const listener = (word: Word): void => {
+      heard.push(word);
+      finished ||= word.kind === 'stored' && word.finished;
+      wake();
+    };
+    listeners.set(jobId, (listeners.get(jobId) ?? new Set()).add(listener));
+    return {
+      get finished() {
+        return finished;
+      },
+      outcome: ({ withinMs, signal, onSent, onWaiting }) => {
+        const { promise, resolve, reject } = Promise.withResolvers<Outcome | undefined>();
+        const cancel = clock.after(withinMs, () => resolve(undefined));
+        signal.addEventListener('abort', () => reject(new CallerGone()), { once: true });
+        wake = () => {
+          for (const word of heard.splice(0)) {
+            if (word.kind === 'sent') onSent();
+            else if (word.kind === 'waiting') onWaiting();
+            else resolve(word);
+          }
+        };
+        wake();
+        return promise.finally(cancel);
+      },
+      end: () => void listeners.get(jobId)?.delete(listener),
+    };
+  }
+
+  #lease(jobId: string, own: HeldLease): Lease {
+    return {
+      sent: () => {
+        own.sent = true;
+        this.#all.say(jobId, { kind: 'sent' });
+      },
+      waitsAgain: () => {
+        own.sent = false;
+        this.#all.say(jobId, { kind: 'waiting' });
+      },
+      release: async (outcome) => {
+        if (this.#all.held.get(jobId) === own) this.#all.held.delete(jobId);
+        this.#all.say(jobId, outcome);
+      },
+    };
+  }
+}

@@ -1,0 +1,55 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from '@jest/globals';
+import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import { cacheStatus } from './cache-status.ts';
+import type { Gateway } from './gateway.ts';
+import { readJob, type Seen } from './reads.ts';
+import { startDouble, startGateway } from './rig.ts';
+import { until } from './until.ts';
+
+export async function rig(env: Readonly<Record<string, string>> = {}) {
+  const double = await startDouble();
+  return { double, gateway: await startGateway({ double, env }) };
+}
+
+/** Copies are fresh for a moment; a refresh is waited for as long as it takes on a busy machine, or too long for the test. */
+export const SOON_STALE = {
+  ACTIVE_FRESH: '200ms',
+  REFRESH_WAIT: '60s',
+  PATIENCE: '60s',
+  UPSTREAM_TIMEOUT: '60s',
+};
+/** What is known at once does not take this part of what it would take otherwise, in milliseconds. */
+export const AT_ONCE_MS = 30_000;
+
+/** A copy of a running job that is no longer fresh. */
+export async function staleCopy({
+  double,
+  gateway,
+}: {
+  double: ITwinDouble;
+  gateway: Gateway;
+}): Promise<string> {
+  const { id } = double.addJob({ state: 'active' });
+  await until('it is read', async () => (await readJob(gateway, id)).status === 200);
+  await delay(250);
+  double.clear();
+  return id;
+}
+
+export async function withStaleCopy(env: Readonly<Record<string, string>> = {}) {
+  const both = await rig({ ...SOON_STALE, ...env });
+  return { ...both, id: await staleCopy(both) };
+}
+
+export const states = ({ body }: Seen): string =>
+  (JSON.parse(body.toString()) as { job: { state: string } }).job.state;
+
+/** All that the callers saw of a job that runs: 200 with this state, from a copy that is served as stale. */
+export function expectStale(seen: Seen, detail: 'stale' | 'stale-if-error'): void {
+  expect(seen.status).toBe(200);
+  expect(states(seen)).toBe('active');
+  expect(cacheStatus(seen)).toMatchObject({ detail: `token:${detail}` });
+  expect(Number(cacheStatus(seen)['ttl'])).toBeLessThan(0);
+  expect(seen.headers['cache-control']).toBe(`private, max-age=${String(seen.headers['age'])}`);
+}

@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { Collector, type Span } from './collector.ts';
+import { startDouble, startGateway } from './rig.ts';
+
+export const READ = 'GET /contextcapture/jobs/{id}';
+export const WAIT = 'wait for a slot';
+export const TOKEN = 'POST token';
+export const [SERVER, CLIENT, ERROR] = [2, 3, 2];
+
+/** A read and its parts, by the ids that its log line has. */
+export class TraceOf {
+  constructor(
+    private readonly collector: Collector,
+    readonly traceId: string,
+  ) {}
+
+  get spans(): Span[] {
+    return this.collector.spans.filter(({ traceId }) => traceId === this.traceId);
+  }
+
+  get root(): Span {
+    const [root] = this.roots;
+    if (!root) throw new Error('the span of the read has not come');
+    return root;
+  }
+
+  get roots(): Span[] {
+    return this.spans.filter(({ kind }) => kind === SERVER);
+  }
+
+  get calls(): Span[] {
+    return this.spans.filter(({ kind }) => kind === CLIENT);
+  }
+
+  get waits(): Span[] {
+    return this.spans.filter(({ name }) => name === WAIT);
+  }
+}
+
+export const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
+
+export async function traced(env: Readonly<Record<string, string>> = {}, port = 0) {
+  const [collector, double] = [await Collector.start(port), await startDouble({ unknownJobs: 'make' })];
+  const gateway = await startGateway({ double, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env } });
+  return { collector, double, gateway };
+}
