@@ -25,7 +25,11 @@ export function observe(
     },
     refreshed: (failure?: TokenFailure) => {
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
-      if (failure) log.error({ reason: failure.message, code: failure.code }, 'no token');
+      if (failure)
+        log.error({ reason: failure.message, code: failure.code, saidMs: failure.retryAfterMs }, 'no token');
+    },
+    pauseCut: (saidMs, pauseMs) => {
+      log.warn({ saidMs, pauseMs }, 'upstream asked for a longer pause of a job than LONGEST_CLOSING');
     },
     tokensRefused: () => {
       log.error('upstream refuses every token');

@@ -3,10 +3,13 @@ import type { KeyvStoreAdapter, StoredData } from 'keyv';
 import type { Hangs } from './hangs.ts';
 import type { RedisClient } from './redis-way.ts';
 
-/** KEYS: where. ARGV: the value, its life in ms, how a value begins that stays. A value of another type is replaced. */
+/**
+ * KEYS: where. ARGV: the value, its life in ms, how a value begins that stays, whether it stays only if it lives longer. A value of
+ * another type is replaced.
+ */
 const SET_UNLESS = `
 local held = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[3] - 1)
-if held == ARGV[3] then return 0 end
+if held == ARGV[3] and (ARGV[4] == '' or redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2])) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
@@ -15,6 +18,8 @@ export interface Stored {
   readonly bytes: Buffer;
   /** A value that begins so is not replaced. */
   readonly yieldsTo?: string;
+  /** It is replaced all the same unless it has longer to live, and so was made later. */
+  readonly yieldsToLaterAlone?: boolean;
   /** Told when it was not replaced. */
   readonly onYield?: () => void;
   /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. */
@@ -50,12 +55,15 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
   }
 
   async set(key: string, data: unknown, ttl?: number): Promise<boolean> {
-    const { bytes, yieldsTo, onYield } = (data as { value: Stored }).value;
+    const { bytes, yieldsTo, yieldsToLaterAlone = false, onYield } = (data as { value: Stored }).value;
     try {
       if (ttl === undefined) throw new Error('nothing is kept for ever');
       const ttlMs = Math.max(1, Math.round(ttl));
       if (yieldsTo === undefined) await this.redis.set(key, bytes, 'PX', ttlMs);
-      else if ((await this.redis.eval(SET_UNLESS, 1, key, bytes, ttlMs, yieldsTo)) === 0) onYield?.();
+      else {
+        const unless = [yieldsTo, yieldsToLaterAlone ? 'later' : ''];
+        if ((await this.redis.eval(SET_UNLESS, 1, key, bytes, ttlMs, ...unless)) === 0) onYield?.();
+      }
       this.hangs.answered();
       return true;
     } catch (error) {

@@ -54,13 +54,13 @@ export class CachedCopies implements SharedCopies {
     if (leftMs < 1) return copy;
     // Its whole life goes with it: what Redis says is left of that tells its age.
     const bytes = encodeCopy(copy, lifetimeMs(copy, lifetimes));
-    const isFinal = evenOverFinished || isFinishedJob(copy);
-    // An answer that comes late must not put a finished job back to an earlier state.
+    // An answer that comes late must not put a finished job back to an earlier state, or to an earlier document of its end.
     const written = { yielded: false };
     const onYield = (): void => {
       written.yielded = true;
     };
-    const stored: Stored = isFinal ? { bytes } : { bytes, yieldsTo: FINISHED_BEGINS, onYield };
+    const yielding = { yieldsTo: FINISHED_BEGINS, yieldsToLaterAlone: isFinishedJob(copy), onYield };
+    const stored: Stored = evenOverFinished ? { bytes } : { bytes, ...yielding };
     await this.cache.set(this.#key(jobId), stored, leftMs).catch(() => {
       this.options.onFault('set');
     });

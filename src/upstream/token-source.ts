@@ -2,21 +2,22 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, sleep, systemClock } from '../clock.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Tokens, TokenVerdict } from './layers/authorize.ts';
-import { hasTriedAnother, isAmong, Token, type TokenCall, type TokenRefusal } from './token.ts';
+import { hasTriedAnother, isAmong, isJobsOwn, Token, type TokenCall, type TokenRefusal } from './token.ts';
 import type { IssuedToken } from './token-endpoint.ts';
 import { type TokenRequestObserver, TokenRequests, type TokenRequestsOptions } from './token-requests.ts';
 import { refusalPauseMs, TokenTrial } from './token-trial.ts';
 
 /** A token is refreshed so long before its end, or a fifth of its life before if that is less. In milliseconds. */
 const REFRESH_AHEAD_MS = 60_000;
-/** A token that is said to live shorter is used for so long all the same, in milliseconds: else each call would need another. */
+/** However short a token is said to live, or long it took to come, it is used for so long: else each call would need another. */
 const SHORTEST_LIFE_MS = 1000;
 /**
- * The first refusal of one job alone brings about another token; after one that was replaced in vain, for so many milliseconds
- * only so many refusals of one read do.
+ * The first refusal of one job alone brings about another token. After one that was not accepted, or brought about in vain, so many
+ * milliseconds pass before the next.
  */
 const REPLACED_IN_VAIN_MS = 60_000;
-const REFUSALS_AFTER_VAIN = 6;
+/** After so many refusals of one read, with the same token, it is judged by what there is. */
+const MOST_REFUSALS = 6;
 /** Most jobs that are remembered as refused on their own. */
 const MOST_REFUSED_JOBS = 10_000;
 
@@ -92,21 +93,24 @@ export class TokenSource implements Tokens {
    * @param refusals of the read that the call is for: another token than those, if there is one
    * @throws as `ready`
    */
-  async get(refusals: readonly TokenRefusal[]): Promise<string> {
+  async get(refusals: readonly TokenRefusal[]): Promise<Token> {
     for (;;) {
       await this.ready();
       const token = this.#choose(this.#clock.now(), refusals);
-      if (token) return token.value;
+      if (token) return token;
     }
   }
 
   /** Upstream accepted it: whatever the answer was, it was no 401. */
   accepted(call: TokenCall): void {
     this.#refusedJobs.delete(call.jobId);
-    const token = this.#find(call.token);
+    const token = this.#find(call.tokenId);
     if (!token) return;
+    if (token === this.#current && !token.isProven) this.#replacedInVainAt = -Infinity;
     token.accept(call);
     if (this.#trial.isRefusing) this.#options.observer.tokensAccepted();
+    // Those that were refused for so long while others are accepted are refused on their own.
+    for (const jobId of this.#trial.longRefusedJobs) this.#refusedJobs.set(jobId, call.sentAt);
     this.#trial.endDoubt();
     if (token !== this.#current) return;
     this.#former = undefined;
@@ -114,8 +118,8 @@ export class TokenSource implements Tokens {
   }
 
   /** The call came to no answer that says anything of the token. */
-  unanswered({ token }: TokenCall): void {
-    if (token === this.#current?.value) this.#trial.end();
+  unanswered({ tokenId }: TokenCall): void {
+    if (tokenId === this.#current?.id) this.#trial.end();
   }
 
   /**
@@ -125,7 +129,7 @@ export class TokenSource implements Tokens {
    */
   async refused(call: TokenCall, earlier: readonly TokenRefusal[]): Promise<TokenVerdict> {
     const now = this.#clock.now();
-    const token = this.#find(call.token);
+    const token = this.#find(call.tokenId);
     const refusals = [...earlier, call];
     // The first time it is tried again at once: with another token, or as soon as the trial of this one allows.
     const afterMs = earlier.length === 0 ? 0 : refusalPauseMs(earlier.length);
@@ -135,18 +139,21 @@ export class TokenSource implements Tokens {
     const isKnown = refusedBefore !== undefined && token.servedSince(refusedBefore);
     if (isKnown) return this.#jobRefused(call, refusals, now);
     token.refuse(call);
-    if (token === this.#current && !token.isTrusted) this.#trial.refused(call.sentAt, now);
-    if (this.#isEvident(refusals)) return this.#jobRefused(call, refusals, now);
+    if (this.#former?.isDoubted) this.#former = undefined;
+    if (token === this.#current && !token.isTrusted) this.#trial.refused(call, now);
+    if (isJobsOwn(refusals, this.#current, this.#former)) return this.#jobRefused(call, refusals, now);
     if (this.#isDoubted(now)) return this.#doubt(now, afterMs);
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
     if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
-    if (hasTriedAnother(refusals)) return this.#jobRefused(call, refusals, now);
-    const wasInVain = now - this.#replacedInVainAt < REPLACED_IN_VAIN_MS;
-    if (wasInVain && refusals.length < REFUSALS_AFTER_VAIN) return { kind: 'retry', afterMs };
+    if (hasTriedAnother(refusals) || refusals.length >= MOST_REFUSALS)
+      return this.#jobRefused(call, refusals, now);
+    if (now - this.#replacedInVainAt < REPLACED_IN_VAIN_MS) return { kind: 'retry', afterMs };
     // Revoked, or the job's own trouble: another token tells. This one serves the others until that is accepted.
+    this.#replacedInVainAt = now;
     await this.#requests.fetch();
-    return { kind: 'retry', afterMs: 0 };
+    // The endpoint may have handed out the same one.
+    return { kind: 'retry', afterMs: this.#current === token ? Math.max(afterMs, refusalPauseMs(1)) : 0 };
   }
 
   /** The credentials are others now: whether they are good shows at once, while the token held so far still serves. */
@@ -171,8 +178,8 @@ export class TokenSource implements Tokens {
       .filter((token) => now < token.expiresAt);
   }
 
-  #find(value: string): Token | undefined {
-    return [this.#current, this.#former].find((token) => token?.value === value);
+  #find(tokenId: number): Token | undefined {
+    return [this.#current, this.#former].find((token) => token?.id === tokenId);
   }
 
   /** @returns nothing while another call tries the only token */
@@ -187,16 +194,6 @@ export class TokenSource implements Tokens {
     if (!isDue) return undefined;
     this.#trial.begin();
     return newest;
-  }
-
-  /**
-   * Whether the refusals of one read speak of its job: a token served others before and after one of them; or the read was
-   * refused with another token before, and now twice with one that already served others.
-   */
-  #isEvident(refusals: readonly TokenRefusal[]): boolean {
-    if (refusals.some((one) => this.#find(one.token)?.servedAround(one))) return true;
-    const hasTriedOther = refusals.some(({ token }) => token !== this.#current?.value);
-    return hasTriedOther && refusals.filter((one) => this.#current?.servedBefore(one)).length >= 2;
   }
 
   #jobRefused({ jobId }: TokenCall, refusals: readonly TokenRefusal[], now: number): TokenVerdict {
@@ -214,6 +211,7 @@ export class TokenSource implements Tokens {
     const wasRefusing = this.#trial.isRefusing;
     // A token that has served was revoked: the next one has its time first.
     this.#trial.doubt(now, this.#current?.isProven ? now : this.#current?.issuedAt);
+    if (this.#trial.isStuck) return { kind: 'job-refused' };
     if (!this.#trial.isRefusing) return { kind: 'retry', afterMs };
     if (!wasRefusing) this.#options.observer.tokensRefused();
     return { kind: 'credentials-refused' };
@@ -228,15 +226,15 @@ export class TokenSource implements Tokens {
 
   /** Its life began when it was issued, which was not before it was asked for. */
   #hold({ value, lifetimeMs }: IssuedToken, askedAt: number): void {
-    const lifeMs = Math.max(SHORTEST_LIFE_MS, lifetimeMs);
-    const expiresAt = askedAt + lifeMs;
-    const refreshAt = expiresAt - Math.min(REFRESH_AHEAD_MS, lifeMs / 5);
+    const now = this.#clock.now();
+    const expiresAt = Math.max(askedAt + lifetimeMs, now + SHORTEST_LIFE_MS);
+    const refreshAt = expiresAt - Math.min(REFRESH_AHEAD_MS, (expiresAt - askedAt) / 5);
     if (this.#current?.value === value) {
       // The endpoint has handed out the same one: what is known of it stays true.
       Object.assign(this.#current, { refreshAt, expiresAt });
       return;
     }
-    this.#former = this.#valid(this.#clock.now()).find((token) => token.isTrusted);
+    this.#former = this.#valid(now).find((token) => token.isTrusted);
     this.#current = new Token(value, askedAt, refreshAt, expiresAt);
     this.#trial.restart();
   }

@@ -9,16 +9,19 @@ const YOUNG_ACCEPTED_AT_ONCE_MS = 500;
 
 /** A call that carried a token. Times on the clock of the token source, in milliseconds. */
 export interface TokenCall {
-  readonly token: string;
+  /** Of the token; the token itself is kept off everything that an error, and so a log, may hold. */
+  readonly tokenId: number;
   readonly jobId: string;
   readonly sentAt: number;
 }
 
 /** A call of a read that upstream refused with a 401: with which token, and when it was sent. */
-export type TokenRefusal = Pick<TokenCall, 'token' | 'sentAt'>;
+export type TokenRefusal = Pick<TokenCall, 'tokenId' | 'sentAt'>;
 
 /** A bearer token, and what calls have shown of it. */
 export class Token {
+  static #count = 0;
+  readonly id = ++Token.#count;
   /** When the oldest and the newest call were sent that upstream accepted. */
   #firstAcceptedAt = Infinity;
   #lastAcceptedAt = -Infinity;
@@ -69,8 +72,8 @@ export class Token {
   }
 
   /** Whether a call that was refused was sent when others were read with the token already. */
-  servedBefore({ token, sentAt }: TokenRefusal): boolean {
-    return token === this.value && this.#firstAcceptedAt <= sentAt;
+  servedBefore({ tokenId, sentAt }: TokenRefusal): boolean {
+    return tokenId === this.id && this.#firstAcceptedAt <= sentAt;
   }
 
   accept({ sentAt }: TokenCall): void {
@@ -90,11 +93,22 @@ export class Token {
 }
 
 /** Whether the read was refused with this token. */
-export function isAmong(refusals: readonly TokenRefusal[], { value }: Token): boolean {
-  return refusals.some(({ token }) => token === value);
+export function isAmong(refusals: readonly TokenRefusal[], { id }: Token): boolean {
+  return refusals.some(({ tokenId }) => tokenId === id);
 }
 
 /** The read was refused with more than one token. */
 export function hasTriedAnother([first, ...others]: readonly TokenRefusal[]): boolean {
-  return others.some(({ token }) => token !== first?.token);
+  return others.some(({ tokenId }) => tokenId !== first?.tokenId);
+}
+
+/**
+ * Whether the refusals of one read speak of its job, and not of the token: a token served others before and after one of them; or
+ * the read was refused with another token before, and now twice with one that already served others.
+ */
+export function isJobsOwn(refusals: readonly TokenRefusal[], current?: Token, former?: Token): boolean {
+  const isServing = ({ tokenId }: TokenRefusal) => [current, former].find((token) => token?.id === tokenId);
+  if (refusals.some((one) => isServing(one)?.servedAround(one))) return true;
+  const hasTriedOther = refusals.some(({ tokenId }) => tokenId !== current?.id);
+  return hasTriedOther && refusals.filter((one) => current?.servedBefore(one)).length >= 2;
 }

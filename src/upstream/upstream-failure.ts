@@ -27,6 +27,9 @@ export function traced(error: GatewayError, trace: UpstreamTrace | undefined): G
   return trace ? new UpstreamFailure({ kind: 'final', trace }, error) : error;
 }
 
+/** Statuses that are upstream's word on a job. */
+const ANSWERS = [400, 403, 404, 409, 422];
+
 /** A call that did not bring a job. It is what the caller is answered when no layer knows better. */
 export class UpstreamFailure extends GatewayError {
   override readonly name = 'UpstreamFailure';
@@ -39,16 +42,15 @@ export class UpstreamFailure extends GatewayError {
     super(error.status, error.body, error.options);
   }
 
-  /** Whether upstream fails to answer for this job: no answer, a 5xx, a success that is no job, or a 401 of the job's own. */
+  /** Whether upstream fails to answer for this job. A 429 speaks of the quota, and a call that was cancelled of nothing. */
   get failsJob(): boolean {
-    const { kind, trace } = this.call;
-    if (typeof trace.status !== 'number') return trace.status !== 'cancelled';
-    return kind === 'job-refused' || trace.status >= 500 || trace.status < 300;
+    const { status } = this.call.trace;
+    return !this.isAnswer && status !== 429 && status !== 'cancelled';
   }
 
-  /** Whether it is what upstream has to say of the job: a 4xx that concerns neither token nor quota. */
+  /** Whether it is what upstream has to say of the job. */
   get isAnswer(): boolean {
     const { status } = this.call.trace;
-    return typeof status === 'number' && status >= 400 && status < 500 && status !== 401 && status !== 429;
+    return typeof status === 'number' && ANSWERS.includes(status);
   }
 }

@@ -45,6 +45,8 @@ export interface UpstreamObserver extends TokenObserver, CircuitObserver {
   callBroken: NonNullable<TransportOptions['onBroken']>;
   slotFound(waitedMs: number): void;
   secretChanged(): void;
+  /** Upstream asked for a longer pause of a job than is granted. */
+  readonly pauseCut: (saidMs: number, pauseMs: number) => void;
 }
 
 /**
@@ -138,12 +140,12 @@ export class UpstreamModule {
               ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
               : [];
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
-            const failures = new JobFailures(settings.LONGEST_CLOSING);
+            const failures = new JobFailures(settings.LONGEST_CLOSING, observer.pauseCut);
             others?.onFailed((jobId, error) => {
               failures.adopt(jobId, error);
             });
             others?.onRead((jobId) => {
-              failures.forget(jobId);
+              failures.succeeded(jobId);
             });
             const shared = [...common, keep(copies), failures.record, retry()];
             const inner = [failures.failFast, ...shared, circuit.door, ...queue, circuit.watch];

@@ -148,18 +148,17 @@ describe('the circuit', () => {
 describe('one job that fails', () => {
   const bad = (): Flight => ({ jobId: 'bad' }) as Flight;
 
-  it('opens nothing, however often it does, nor do four', async () => {
+  it('opens nothing, however often it does, nor do nine', async () => {
     await make(100, failure(500), bad);
     for (let round = 0; round < 25; round++) {
-      for (const jobId of ['bad', 'worse', 'poor', 'mean'])
-        await make(1, failure('connection'), () => ({ jobId }) as Flight);
+      for (const jobId of 'abcdefgh') await make(1, failure('connection'), () => ({ jobId }) as Flight);
     }
     expect([circuit.state, told]).toEqual(['closed', []]);
   });
 
-  it('counts twice among others', async () => {
+  it('counts once among others', async () => {
     await make(50, failure(500), bad);
-    await make(7, failure(500));
+    await make(8, failure(500));
     expect(circuit.state).toBe('closed');
     await make(1, failure(500));
     expect(circuit.state).toBe('open');
@@ -177,6 +176,21 @@ describe('a 503 with Retry-After', () => {
     expect(closings).toEqual([]);
     await make(1, failure(503, 30_000));
     expect(closings).toEqual([30_000]);
+  });
+
+  it('closes it again only when three jobs say so again', async () => {
+    await make(5, failure(503, 30_000));
+    expect(closings).toEqual([30_000]);
+    await make(1, failure(503, 30_000));
+    expect(closings).toEqual([30_000, 30_000]);
+  });
+
+  it('closes none when the three said so at long intervals', async () => {
+    for (let round = 0; round < 5; round++) {
+      await make(1, failure(503, 60_000));
+      now += 31_000;
+    }
+    expect(closings).toEqual([]);
   });
 
   it('closes none when a job was answered well between', async () => {

@@ -9,6 +9,8 @@ const HOUR_MS = 3_600_000;
 
 let clock: VirtualClock;
 let failures: JobFailures;
+/** What upstream asked for that was too long, and what is granted. In milliseconds. */
+let cuts: [saidMs: number, pauseMs: number][];
 /** What a job is answered; nothing: well. */
 let answers: Map<string, Error | undefined>;
 /** The calls that were made: when, for which job, and whether its last read had failed. */
@@ -16,8 +18,9 @@ let calls: { at: number; jobId: string; hasFailed: boolean | undefined }[];
 
 beforeEach(() => {
   clock = new VirtualClock();
-  failures = new JobFailures(HOUR_MS, clock);
+  failures = new JobFailures(HOUR_MS, (...cut) => cuts.push(cut), clock);
   answers = new Map();
+  cuts = [];
   calls = [];
 });
 
@@ -91,7 +94,30 @@ describe('a job that upstream fails to answer for', () => {
     await clock.advance(1);
     answers.set('bad', failure('transient', 503, undefined, 1e15));
     expect(await read('bad')).toBe('502 3600');
+    expect(cuts).toEqual([[1e15, HOUR_MS]]);
   });
+
+  it('is paused once for reads that fail together', async () => {
+    answers.set('bad', failure('final', 500));
+    await read('bad');
+    const slow = Promise.withResolvers<never>();
+    const exchange = failures.record(() => slow.promise);
+    const reads = Array.from({ length: 10 }, () =>
+      exchange(flight(clock, { jobId: 'bad' })).catch(() => undefined),
+    );
+    await clock.advance(400);
+    slow.reject(failure('final', 500));
+    await Promise.all(reads);
+    expect(await read('bad')).toBe('502 1');
+  });
+
+  it.each([301, 405, 410, 418] as const)(
+    'is so by a status that is no word on it as well: %i',
+    async (status) => {
+      answers.set('bad', failure('final', status));
+      expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
+    },
+  );
 
   it('starts anew once it was answered, be it with a refusal', async () => {
     for (const good of [undefined, failure('final', 403), failure('final', 422)]) {
@@ -114,7 +140,6 @@ describe('a job that upstream fails to answer for', () => {
 describe('what says nothing of a job', () => {
   it.each([
     ['a 429', failure('rate-limited', 429)],
-    ['a token in doubt', failure('token-refused', 401)],
     ['an open circuit', GatewayError.of('ServiceUnavailable')],
     ['an answer that it is forbidden', failure('final', 403)],
   ])('pauses nothing: %s', async (_, error) => {
@@ -138,7 +163,7 @@ describe('a failure that another replica has met', () => {
     failures.adopt('bad', told());
     expect(await read('bad')).toBe('well');
     failures.adopt('bad', told(8000));
-    failures.forget('bad');
+    failures.succeeded('bad');
     expect(await read('bad')).toBe('well');
   });
 });

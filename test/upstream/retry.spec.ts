@@ -81,16 +81,16 @@ describe('a call that failed', () => {
 
 describe('a token that was refused', () => {
   it('is tried again as often as its pauses say, and each try knows the refusals before', async () => {
-    const refused = (token: string, retryAfterMs: number) => {
+    const refused = (tokenId: number, retryAfterMs: number) => {
       const error = failure('token-refused', 401, undefined, retryAfterMs);
-      Object.assign(error.call, { refusal: { token, sentAt: clock.now() } });
+      Object.assign(error.call, { refusal: { tokenId, sentAt: clock.now() } });
       return error;
     };
-    answers = [refused('first', 0), refused('second', 50), refused('second', 100)];
+    answers = [refused(1, 0), refused(2, 50), refused(2, 100)];
     const { ended } = start(flight(clock, { jobId: 'job' }));
     await clock.advance(150);
     expect([ended, times()]).toEqual([['well'], [0, 0, 50, 150]]);
-    expect(calls.at(-1)?.read.refusals?.map(({ token }) => token)).toEqual(['first', 'second', 'second']);
+    expect(calls.at(-1)?.read.refusals?.map(({ tokenId }) => tokenId)).toEqual([1, 2, 2]);
   });
 });
 

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CallerGone } from '../../src/errors/caller-gone.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import type { Flight } from '../../src/upstream/exchange.ts';
+import { type Flight, stack } from '../../src/upstream/exchange.ts';
 import { authorize } from '../../src/upstream/layers/authorize.ts';
+import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
 import { TokenFailure } from '../../src/upstream/token-endpoint.ts';
 import { TokenSource } from '../../src/upstream/token-source.ts';
@@ -31,6 +32,8 @@ class Platform {
   /** Jobs that are always answered 401. */
   readonly refusedJobs = new Set<string>();
   refusesAll = false;
+  /** The endpoint hands out the same token each time. */
+  repeats = false;
   /** Tokens up to this one are revoked. */
   revokedUpTo = -1;
   readonly requests: number[] = [];
@@ -43,7 +46,8 @@ class Platform {
     this.requests.push(this.clock.now());
     await this.#takes(this.endpointMs);
     if (this.endpointFailure) throw this.endpointFailure;
-    return { value: `token ${this.#issuedAt.push(this.clock.now()) - 1}`, lifetimeMs: this.lifetimeMs };
+    if (!this.repeats || this.#issuedAt.length === 0) this.#issuedAt.push(this.clock.now());
+    return { value: `token ${this.#issuedAt.length - 1}`, lifetimeMs: this.lifetimeMs };
   }
 
   async call({ jobId }: Flight, token: string): Promise<typeof found> {
@@ -67,12 +71,14 @@ class Platform {
 let clock: VirtualClock;
 let platform: Platform;
 let tokens: TokenSource;
+let failures: JobFailures;
 let told: string[];
 let jobs: number;
 
 beforeEach(() => {
   clock = new VirtualClock();
   platform = new Platform(clock);
+  failures = new JobFailures(HOUR_MS, undefined, clock);
   told = [];
   jobs = 0;
   tokens = new TokenSource({
@@ -95,7 +101,7 @@ function read(jobId = `job ${jobs++}`): {
   const shared = flight(clock, { jobId: jobId, patienceMs: PATIENCE_MS });
   const ended: string[] = [];
   const exchange = authorize(tokens, (tried, token) => platform.call(tried, token), clock);
-  retry(clock)(async (tried) => {
+  stack([failures.failFast, failures.record, retry(clock)], async (tried) => {
     await tokens.ready();
     return exchange(tried);
   })(shared).then(
@@ -173,6 +179,24 @@ describe('the token', () => {
     });
     await readEvery(10, 5000);
     expect(platform.requests.length).toBeLessThan(10);
+  });
+
+  it('is used though it took longer to come than it is said to live', async () => {
+    platform.lifetimeMs = HOUR_MS;
+    platform.endpointMs = 1500;
+    tokens = new TokenSource({
+      request: () => platform.issue().then(({ value }) => ({ value, lifetimeMs: 1000 })),
+      observer: {
+        refreshed: () => undefined,
+        tokensRefused: () => undefined,
+        tokensAccepted: () => undefined,
+      },
+      longestPauseMs: HOUR_MS,
+      clock,
+    });
+    const first = read();
+    await clock.advance(2000);
+    expect(first.ended).toEqual(['well']);
   });
 
   it('is used to its end while no other can be had', async () => {
@@ -262,6 +286,40 @@ describe('one job that is refused', () => {
     });
     expect(new Set(ended)).toEqual(new Set(['well']));
     expect(platform.requests.length).toBeLessThanOrEqual(2);
+  });
+
+  it.each([2, 4])(
+    'fails no other read when there are %i of them and others are seldom read',
+    async (count) => {
+      const poisoned = Array.from({ length: count }, (_, index) => `bad ${index}`);
+      poisoned.forEach((id) => platform.refusedJobs.add(id));
+      await warm();
+      await clock.advance(10_000);
+      const reads: ReturnType<typeof read>[] = [];
+      for (let second = 0; second < 300; second++) {
+        poisoned.forEach((id) => read(id));
+        if (second % 15 === 0) reads.push(read());
+        await clock.advance(1000);
+      }
+      expect(new Set(reads.map(({ ended }) => ended.join()))).toEqual(new Set(['well']));
+      expect(platform.requests.length).toBeLessThanOrEqual(10);
+    },
+  );
+
+  it('costs few calls and tokens when no other job is read, whatever token it is refused with', async () => {
+    for (const repeats of [false, true]) {
+      platform.repeats = repeats;
+      platform.refusedJobs.add('bad');
+      const [calls, requests] = [platform.calls.length, platform.requests.length];
+      let last: { readonly ended: string[] } | undefined;
+      for (let second = 0; second < 300; second++) {
+        if (last?.ended.length !== 0) last = bad();
+        await clock.advance(1000);
+      }
+      // Six at first, with pauses between, then one after each pause of ten seconds.
+      expect(platform.calls.length - calls).toBeLessThan(60);
+      expect(platform.requests.length - requests).toBeLessThan(10);
+    }
   });
 
   it('costs one call a read once it is known', async () => {

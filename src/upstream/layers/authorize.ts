@@ -15,7 +15,7 @@ export type TokenVerdict =
 
 /** Where bearer tokens come from, and where is judged how good they are. */
 export interface Tokens {
-  get(refusals: readonly TokenRefusal[]): Promise<string>;
+  get(refusals: readonly TokenRefusal[]): Promise<{ readonly id: number; readonly value: string }>;
   accepted(call: TokenCall): void;
   refused(call: TokenCall, earlier: readonly TokenRefusal[]): Promise<TokenVerdict>;
   unanswered(call: TokenCall): void;
@@ -25,10 +25,10 @@ export interface Tokens {
 export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock): Exchange<Flight> {
   return async (read) => {
     const token = await tokens.get(read.refusals ?? []);
-    const call: TokenCall = { token, jobId: read.jobId, sentAt: clock.now() };
+    const call: TokenCall = { tokenId: token.id, jobId: read.jobId, sentAt: clock.now() };
     let found: Found;
     try {
-      found = await send(read, token);
+      found = await send(read, token.value);
     } catch (error) {
       if (!(error instanceof UpstreamFailure) || error.call.kind !== 'token-refused') {
         // Only what upstream says of the job shows that it has looked at the token.
@@ -45,12 +45,12 @@ export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock
 
 function withVerdict(
   error: UpstreamFailure,
-  { token, sentAt }: TokenCall,
+  { tokenId, sentAt }: TokenCall,
   verdict: TokenVerdict,
 ): UpstreamFailure {
   switch (verdict.kind) {
     case 'retry': {
-      const refusal = { token, sentAt };
+      const refusal = { tokenId, sentAt };
       return new UpstreamFailure({ ...error.call, retryAfterMs: verdict.afterMs, refusal }, error);
     }
     case 'job-refused':

@@ -4,12 +4,11 @@ import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Exchange, Flight, Found, Layer, UpstreamTrace } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** So many failed calls in a row open the circuit: what all slots of a default setting meet. */
+/** So many jobs in a row whose calls fail open the circuit: what all slots of a default setting meet. A job counts once. */
 const FAILURES_IN_A_ROW = 10;
-/** Of one job no more of them count: what one read meets, retried. It takes at least five jobs to say that upstream is down. */
-const FAILURES_OF_ONE_JOB = 2;
-/** So many jobs have to be answered 503 with Retry-After, and none well between, before nothing is sent for any job. */
+/** So many jobs have to be answered 503 with Retry-After within a minute, and none well between, before nothing is sent for any. */
 const JOBS_FOR_CLOSING = 3;
+const SAID_GOOD_FOR_MS = 60_000;
 /** From the last of them to the trial, in milliseconds; doubled with each trial that fails, up to the longest. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
@@ -65,10 +64,10 @@ export class Circuit {
   );
   #pausedUntil = -Infinity;
   #failedTrials = 0;
-  /** How often each job has failed since the last sign of life. */
-  readonly #failures = new Map<string, number>();
-  /** Jobs that were answered 503 with Retry-After since then. */
-  readonly #askedToWait = new Set<string>();
+  /** Jobs whose calls have failed since the last sign of life. */
+  readonly #failedJobs = new Set<string>();
+  /** Jobs that were answered 503 with Retry-After since then, and when. */
+  readonly #askedToWait = new Map<string, number>();
   /** What opened it, or kept it open. */
   #cause: Error | undefined;
 
@@ -139,22 +138,22 @@ export class Circuit {
       if (isTrial) return ended;
       // A call from before the circuit opened does not decide instead of the trial.
       if (ended.saysNothing || this.state !== 'closed') throw error;
-      if (!ended.showsLife && !this.#counts(read.jobId)) throw error;
+      if (!ended.showsLife && !this.#isFirstOf(read.jobId)) throw error;
       return ended;
     }
   }
 
   /** After a sign of life everything is counted anew. */
   #startRun(): void {
-    this.#failures.clear();
+    this.#failedJobs.clear();
     this.#askedToWait.clear();
   }
 
-  #counts(jobId: string): boolean {
-    const times = (this.#failures.get(jobId) ?? 0) + 1;
-    // As many jobs as failures open the circuit: more are never remembered.
-    if (times <= FAILURES_OF_ONE_JOB) this.#failures.set(jobId, times);
-    return times <= FAILURES_OF_ONE_JOB;
+  /** As many as open the circuit are remembered, never more. */
+  #isFirstOf(jobId: string): boolean {
+    if (this.#failedJobs.has(jobId)) return false;
+    this.#failedJobs.add(jobId);
+    return true;
   }
 
   /** Before anything else can be sent. One job's Retry-After concerns that job alone (`JobFailures`). */
@@ -162,8 +161,13 @@ export class Circuit {
     if (!(error instanceof UpstreamFailure) || error.call.trace.status !== 503) return;
     const { retryAfterMs } = error.call;
     if (retryAfterMs === undefined) return;
-    if (this.#askedToWait.size < JOBS_FOR_CLOSING) this.#askedToWait.add(jobId);
-    if (this.#askedToWait.size >= JOBS_FOR_CLOSING) this.budget.close(retryAfterMs);
+    const now = this.clock();
+    for (const [job, at] of this.#askedToWait) if (now - at > SAID_GOOD_FOR_MS) this.#askedToWait.delete(job);
+    this.#askedToWait.set(jobId, now);
+    if (this.#askedToWait.size < JOBS_FOR_CLOSING) return;
+    this.budget.close(retryAfterMs);
+    // The next closing is not for the word of the same jobs alone.
+    this.#askedToWait.clear();
   }
 
   #opened({ isTrial, saysNothing, status, code, error }: Ended): void {
@@ -172,7 +176,7 @@ export class Circuit {
     if (isTrial) this.#failedTrials++;
     else this.observer.circuitOpened(status, code);
     if (error instanceof Error) this.#cause = error;
-    this.#failures.clear();
+    this.#failedJobs.clear();
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failedTrials);
     this.#pausedUntil = this.clock() + pauseMs;
   }

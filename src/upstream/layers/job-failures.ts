@@ -19,6 +19,7 @@ interface Failure {
   /** What the job's readers are answered. */
   readonly answer: Pick<GatewayError, 'status' | 'body'>;
   readonly firstFailedAt: number;
+  readonly lastFailedAt: number;
   readonly pauseMs: number;
   readonly pausedUntil: number;
 }
@@ -32,9 +33,13 @@ export class JobFailures {
   readonly #failures = new LRUCache<string, Failure>({ max: MOST_JOBS });
   #lastSuccessAt = -Infinity;
 
-  /** @param longestRetryAfterMs the longest that upstream may ask to leave a job alone */
+  /**
+   * @param longestRetryAfterMs the longest that upstream may ask to leave a job alone
+   * @param onCut told of a longer one
+   */
   constructor(
     private readonly longestRetryAfterMs: number,
+    private readonly onCut: (saidMs: number, pauseMs: number) => void = () => undefined,
     private readonly clock: Clock = systemClock,
   ) {}
 
@@ -49,16 +54,17 @@ export class JobFailures {
   /** Records how each read ends. A job that has failed before gets one call a read. */
   readonly record: Layer<Flight> = (next) => async (read) => {
     let found: Found;
+    const startedAt = this.clock.now();
     try {
       found = await next({ ...read, hasFailed: this.#failureOf(read.jobId) !== undefined });
     } catch (error) {
       if (!(error instanceof UpstreamFailure)) throw error;
-      if (error.failsJob) throw this.#failed(read.jobId, error);
+      if (error.failsJob) throw this.#failed(read.jobId, error, startedAt);
       // A refusal is an answer: upstream does answer for this job.
-      if (error.isAnswer) this.#succeeded(read.jobId);
+      if (error.isAnswer) this.succeeded(read.jobId);
       throw error;
     }
-    this.#succeeded(read.jobId);
+    this.succeeded(read.jobId);
     return found;
   };
 
@@ -72,37 +78,41 @@ export class JobFailures {
     this.#failures.set(jobId, {
       answer: answerOf(error),
       firstFailedAt: known?.firstFailedAt ?? now,
+      lastFailedAt: now,
       pauseMs: Math.max(known?.pauseMs ?? 0, pauseMs),
       pausedUntil: Math.max(known?.pausedUntil ?? 0, now + pauseMs),
     });
   }
 
-  /** Another replica has read the job. */
-  forget(jobId: string): void {
-    this.#failures.delete(jobId);
-  }
-
-  #succeeded(jobId: string): void {
+  /** The job was read, here or at another replica. */
+  succeeded(jobId: string): void {
     this.#lastSuccessAt = this.clock.now();
     this.#failures.delete(jobId);
   }
 
-  #failed(jobId: string, error: UpstreamFailure): GatewayError {
+  #failed(jobId: string, error: UpstreamFailure, startedAt: number): UpstreamFailure {
     const now = this.clock.now();
     const known = this.#failureOf(jobId);
-    const firstFailedAt = known?.firstFailedAt ?? now;
-    const isOwnTrouble = this.#lastSuccessAt > firstFailedAt;
-    const longestMs = isOwnTrouble ? LONGEST_PAUSE_MS : LONGEST_UNCERTAIN_PAUSE_MS;
-    const backoffMs = known ? Math.min(longestMs, Math.max(FIRST_PAUSE_MS, known.pauseMs * 2)) : 0;
-    const askedMs = Math.min(this.longestRetryAfterMs, error.call.retryAfterMs ?? 0);
-    const pauseMs = Math.max(backoffMs, askedMs);
+    // Reads that fail together are one failure.
+    if (known && startedAt < known.lastFailedAt) return paused(error, known.pausedUntil - now);
+    const pauseMs = this.#pauseMs(known, error.call.retryAfterMs);
     this.#failures.set(jobId, {
       answer: answerOf(error),
-      firstFailedAt,
+      firstFailedAt: known?.firstFailedAt ?? now,
+      lastFailedAt: now,
       pauseMs,
       pausedUntil: now + pauseMs,
     });
-    return pauseMs > 0 ? paused(error, pauseMs) : error;
+    return paused(error, pauseMs);
+  }
+
+  #pauseMs(known: Failure | undefined, saidMs = 0): number {
+    const askedMs = Math.min(this.longestRetryAfterMs, saidMs);
+    if (askedMs < saidMs) this.onCut(saidMs, askedMs);
+    if (!known) return askedMs;
+    const isOwnTrouble = this.#lastSuccessAt > known.firstFailedAt;
+    const longestMs = isOwnTrouble ? LONGEST_PAUSE_MS : LONGEST_UNCERTAIN_PAUSE_MS;
+    return Math.max(askedMs, Math.min(longestMs, Math.max(FIRST_PAUSE_MS, known.pauseMs * 2)));
   }
 
   #failureOf(jobId: string): Failure | undefined {
@@ -120,6 +130,7 @@ function answerOf({ status, body }: GatewayError): Failure['answer'] {
 
 /** The failure that has brought about a pause. */
 function paused(error: UpstreamFailure, retryAfterMs: number): UpstreamFailure {
+  if (retryAfterMs <= 0) return error;
   const { status, body, options, call } = error;
   return new UpstreamFailure(call, GatewayError.told(status, body, { ...options, retryAfterMs }));
 }

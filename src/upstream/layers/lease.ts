@@ -137,6 +137,9 @@ function storedOutcome(copy: Copy): Outcome {
 
 /** What upstream said is the answer to all who waited; that this replica's own waiters had no patience concerns nobody else. */
 function outcomeOf(error: unknown): Outcome {
-  const shares = error instanceof UpstreamFailure && error.call.kind !== 'rate-limited';
+  if (!(error instanceof UpstreamFailure)) return { kind: 'free' };
+  const { kind, trace } = error.call;
+  // A token is its replica's own, and so is what it meets.
+  const shares = kind !== 'rate-limited' && (trace.status !== 401 || kind === 'job-refused');
   return shares ? { kind: 'failed', error } : { kind: 'free' };
 }

@@ -17,7 +17,7 @@ export function retry(clock: Clock = systemClock): Layer<Flight> {
   return (next) => async (read) => {
     const triesLeft: Record<FailureKind, number> = {
       transient: read.hasFailed ? 0 : 1,
-      'token-refused': Infinity,
+      'token-refused': read.hasFailed ? 0 : Infinity,
       'rate-limited': Infinity,
       'job-refused': 0,
       final: 0,
