@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import { clusterRig, readNew, told, untilStored, untilTold } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { clusterHolds } from '../support/redis-cluster.ts';
