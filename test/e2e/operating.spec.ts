@@ -134,9 +134,13 @@ describe('SIGTERM', () => {
 
   it('loses no read that waits in the queue', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms' } });
+    const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m' };
+    const gateway = await startGateway({ double, env });
     const reads = jobIds(60).map((id) => readJob(gateway, id));
-    await double.arrived(5);
+    // A connection that nobody has taken yet is not one of those.
+    const waiting = (): Promise<number> => metric(gateway, 'gateway_queue_depth');
+    await until('all have been taken', async () => (await waiting()) + double.count >= 60);
+    expect(await waiting()).toBeGreaterThan(0);
     gateway.signal('SIGTERM');
     const seen = await Promise.all(reads);
     expect(seen.every(({ status }) => status === 200)).toBe(true);

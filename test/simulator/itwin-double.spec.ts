@@ -157,7 +157,8 @@ describe('the job endpoint', () => {
       changes.set(String(job['state']), job['lastModifiedDateTime']);
     }
     // A machine that stalls may miss a state, but never sees one out of turn.
-    expect(['unsubmitted', 'active', 'success'].slice(-changes.size)).toEqual([...changes.keys()]);
+    const seen = script.map(({ state }) => state).filter((state) => changes.has(state));
+    expect([...changes.keys()]).toEqual(seen);
     expect(new Set(changes.values()).size).toBe(changes.size);
 
     double.setState(id, 'failed');
