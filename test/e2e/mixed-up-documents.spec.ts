@@ -1,12 +1,10 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { ITwinDouble } from '../simulator/itwin-double.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 const noCache = { headers: { 'cache-control': 'no-cache' } };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
+import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
 import { startDouble, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -10,7 +10,7 @@ const forms = [
 ] as const;
 
 describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
-  it('sends nothing early, loses nothing and goes on at an even pace', async () => {
+  it('sends nothing early, loses nothing and keeps to the limit', async () => {
     const double = await startDouble({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
       double,
@@ -22,73 +22,63 @@ describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', (
     expect(double.count).toBe(51);
 
     const times = double.calls.map(({ at }) => at);
-    const refusedAt = times[0] ?? 0;
     // What was on the wire with the refused call is not the gateway's to take back: 4 others at most.
-    const after = times.filter((at) => at > refusedAt + 50);
-    expect(times.length - after.length).toBeLessThanOrEqual(5);
-    expect(Math.min(...after) - refusedAt).toBeGreaterThanOrEqual(2000);
-    expect(Math.min(...after) - refusedAt).toBeLessThan(4200);
-
-    // The limit is cut to 28 in 2.04 s: one in 73 ms at an even pace. A burst would be many within a few ms.
-    const gaps = after.slice(1).map((at, index) => at - (after[index] ?? 0));
-    const median = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? 0;
-    expect(median).toBeGreaterThan(40);
-    for (let index = 0; index + 6 < after.length; index++) {
-      expect((after[index + 6] ?? 0) - (after[index] ?? 0)).toBeGreaterThan(60);
-    }
-  }, 30_000);
+    const early = times.filter((at) => at < times[0]! + 2000);
+    expect(early.length).toBeLessThanOrEqual(5);
+    expect(double.mostInWindow(2000)).toBeLessThanOrEqual(40);
+  });
 });
+
+/** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */
+const PATIENCE_MS = 60_000;
+const patient = { PATIENCE: `${PATIENCE_MS}ms`, UPSTREAM_TIMEOUT: '5m' };
+
+function expectRefused(refused: Seen): void {
+  expect([refused.status, errorOf(refused).code]).toEqual([429, 'TooManyRequests']);
+  expect(Number(refused.headers['retry-after'])).toBeGreaterThan(500);
+  expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(600);
+  expect(refused.tookMs).toBeLessThan(PATIENCE_MS / 2);
+}
 
 describe('a closed gate', () => {
   it('answers 429 at once to a read whose patience ends before it opens, never earlier than upstream allows', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '1s' } });
-    double.fault({ kind: 'too-many', retryAfter: '20' }, { times: 1 });
-    const [first = '', second = ''] = jobIds(2);
-    for (const id of [first, second]) {
-      const refused = await readJob(gateway, id);
-      expect(refused.status).toBe(429);
-      expect(errorOf(refused).code).toBe('TooManyRequests');
-      expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(19);
-      expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(21);
-      expect(refused.tookMs).toBeLessThan(900);
-    }
+    const gateway = await startGateway({ double, env: patient });
+    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    for (const id of jobIds(2)) expectRefused(await readJob(gateway, id));
     expect(double.count).toBe(1);
   });
 
-  it('is closed by a 503 with Retry-After as well, and serves what is known meanwhile', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ state: 'success' });
-    const { id: cold } = double.addJob();
-    const gateway = await startGateway({ double, env: { PATIENCE: '1s' } });
-    await readJob(gateway, id);
-    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '30' } }, { times: 1 });
-    const failed = await readJob(gateway, cold);
-    expect(failed.status).toBe(502);
-    expect(errorOf(failed).code).toBe('UpstreamError');
-    const refused = await readJob(gateway, cold);
-    expect(refused.status).toBe(429);
-    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(29);
-    expect((await readJob(gateway, id)).status).toBe(200);
-    expect(double.count).toBe(2);
-  });
-
-  it.each([429, 503])('is closed by the head of a %i, whatever becomes of the rest of it', async (status) => {
+  it('is closed by three jobs that are answered 503 with Retry-After as well, and serves what is known meanwhile', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1m' } });
-    double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '30' }, hangs: true });
-    const [first = '', second = ''] = jobIds(2);
-    expect((await readJob(gateway, first)).tookMs).toBeLessThan(900);
-    const refused = await readJob(gateway, second);
-    expect([refused.status, refused.tookMs < 900]).toEqual([429, true]);
-    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(29);
-    expect(double.count).toBe(1);
+    const { id } = double.addJob({ state: 'success' });
+    const gateway = await startGateway({ double, env: patient });
+    await readJob(gateway, id);
+    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } }, { times: 3 });
+    for (const cold of jobIds(3)) {
+      const failed = await readJob(gateway, cold);
+      expect([failed.status, errorOf(failed).code]).toEqual([502, 'UpstreamError']);
+      expect(Number(failed.headers['retry-after'])).toBeGreaterThan(500);
+    }
+    for (const cold of jobIds(2)) expectRefused(await readJob(gateway, cold));
+    expect((await readJob(gateway, id)).status).toBe(200);
+    expect(double.count).toBe(4);
+  });
+
+  it.each([429, 503])('is closed by the heads of %is, whatever becomes of the rest of them', async (status) => {
+    const double = await startDouble({ unknownJobs: 'make' });
+    const gateway = await startGateway({ double, env: patient });
+    double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
+    const jobs = jobIds(status === 429 ? 1 : 3);
+    for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
+    expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
+    expect(double.count).toBe(jobs.length);
   });
 
   it('stays closed when the caller whose call was refused leaves', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
     const gateway = await startGateway({ double, env: { PATIENCE: '1m', UPSTREAM_TIMEOUT: '1m' } });
-    const headers = { 'retry-after': '40' };
+    const headers = { 'retry-after': '600' };
     double.fault({ kind: 'status', status: 429, body: 'no', headers, hangs: true });
     const leaving = new AbortController();
     const gone = readJob(gateway, jobIds(1)[0] ?? '', { signal: leaving.signal });
@@ -98,7 +88,7 @@ describe('a closed gate', () => {
     leaving.abort();
     await expect(gone).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');
-    expect(await closedSeconds()).toBeGreaterThan(30);
+    expect(await closedSeconds()).toBeGreaterThan(300);
     expect(double.count).toBe(1);
   });
 
@@ -111,5 +101,5 @@ describe('a closed gate', () => {
     expect(second - first).toBeGreaterThanOrEqual(500);
     expect(third - second).toBeGreaterThanOrEqual(1000);
     expect(double.count).toBe(3);
-  }, 30_000);
+  });
 });

@@ -1,9 +1,7 @@
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 const rig = shareRig({ unknownJobs: 'make' }, () => ({ env: { PATIENCE: '30s' } }));
 const readNew = (): Promise<Seen> => readJob(rig.gateway, jobIds(1)[0]!);

@@ -1,13 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
 import { atEnd, startDouble, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(30_000);
 
 const ODD_SECRET = `a:b/c+d =e&f%g%20"h'\\i~j*k!l(m)n<o>pü€🔑`;
 
