@@ -134,14 +134,16 @@ describe('SIGTERM', () => {
 
   it('loses no read that waits in the queue', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m' };
+    const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m', UPSTREAM_TIMEOUT: '2m' };
     const gateway = await startGateway({ double, env });
+    double.fault({ kind: 'hold' });
     const reads = jobIds(60).map((id) => readJob(gateway, id));
     // A connection that nobody has taken yet is not one of those.
-    const waiting = (): Promise<number> => metric(gateway, 'gateway_queue_depth');
-    await until('all have been taken', async () => (await waiting()) + double.count >= 60);
-    expect(await waiting()).toBeGreaterThan(0);
+    const waiting = async () => (await metric(gateway, 'gateway_queue_depth')) + double.count;
+    await until('all have been taken', async () => (await waiting()) === 60);
     gateway.signal('SIGTERM');
+    await gateway.logged((line) => line.msg === 'draining');
+    double.clearFaults();
     const seen = await Promise.all(reads);
     expect(seen.every(({ status }) => status === 200)).toBe(true);
     expect(await gateway.exited).toBe(0);
