@@ -65,15 +65,18 @@ describe('a closed gate', () => {
     expect(double.count).toBe(4);
   });
 
-  it.each([429, 503])('is closed by the heads of %is, whatever becomes of the rest of them', async (status) => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: patient });
-    double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
-    const jobs = jobIds(status === 429 ? 1 : 3);
-    for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
-    expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
-    expect(double.count).toBe(jobs.length);
-  });
+  it.each([429, 503])(
+    'is closed by the heads of %is, whatever becomes of the rest of them',
+    async (status) => {
+      const double = await startDouble({ unknownJobs: 'make' });
+      const gateway = await startGateway({ double, env: patient });
+      double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
+      const jobs = jobIds(status === 429 ? 1 : 3);
+      for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
+      expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
+      expect(double.count).toBe(jobs.length);
+    },
+  );
 
   it('stays closed when the caller whose call was refused leaves', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
