@@ -17,7 +17,7 @@ import { Streams } from './events/streams.ts';
 import { answerAtHand } from './jobs/at-hand.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { Metrics } from './metrics/metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { JobReads } from './upstream/job-reads.ts';
@@ -37,9 +37,9 @@ export async function createApp(
   settings: Settings,
   log: Logger,
   lifecycle: Lifecycle,
+  metrics: Metrics,
   tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
-  const metrics = new Metrics();
   const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.register({ settings, log, lifecycle, metrics, tracing }),

@@ -6,6 +6,7 @@ import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
 import { environment, loadSettings, longestReadMs, type Settings, SettingsError } from './config/settings.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 
@@ -27,10 +28,13 @@ export async function serve(onSignals: OnSignals): Promise<void> {
 
 async function start(onSignals: OnSignals): Promise<void> {
   const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
-  const log = createLog(settings.LOG_LEVEL);
+  const metrics = new Metrics();
+  const log = createLog(settings.LOG_LEVEL, () => {
+    metrics.logLinesDropped.inc();
+  });
   const lifecycle = new Lifecycle();
   const tracing = await tracingBy(settings, log);
-  const app = await createApp(settings, log, lifecycle, tracing);
+  const app = await createApp(settings, log, lifecycle, metrics, tracing);
   const started = app.listen(settings.PORT, settings.HOST);
   const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
