@@ -75,7 +75,8 @@ interface Running {
 
 /**
  * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
- * then those under way are finished. SIGINT, somebody at a terminal, does without the while.
+ * then those under way are finished. SIGHUP, a session or a terminal that is gone, is the same; SIGINT, somebody at a terminal,
+ * does without the while.
  */
 function ending(
   { app, started, tracing }: Running,
@@ -87,7 +88,7 @@ function ending(
     if (lifecycle.phase === 'draining') return;
     lifecycle.drain();
     log.info({ signal }, 'draining');
-    if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
+    if (signal !== 'SIGINT') await delay(settings.DRAIN_DELAY);
     await started;
     setTimeout(() => {
       app.getHttpServer().closeAllConnections();
