@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
 import { encodeNotice, type FlightNotice } from './notices.ts';
@@ -19,6 +20,9 @@ local held = redis.call('GET', KEYS[1])
 if held then return {held, redis.call('PTTL', KEYS[1]), tonumber(string.match(held, ' (%d+)')) - now} end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
 return {}`;
+
+/** What `CLAIM` answers. */
+const claimed = z.union([z.tuple([]), z.tuple([z.string(), z.number(), z.number()])]);
 
 /** KEYS: the lease. ARGV: mine, its life in ms, its phase from now on; empty: as it is. */
 const PROLONG = `
@@ -74,16 +78,12 @@ export class RedisLeases implements Leases {
         Math.ceil(expectedMs),
       );
       this.#options.onAnswered();
-      const [held, endsInMs = 1, expected = 0] = found as [
-        held?: string,
-        endsInMs?: number,
-        expected?: number,
-      ];
+      const [held, endsInMs = 1, expected = 0] = claimed.parse(found);
       if (held === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
       return {
         kind: 'taken',
         sent: held.endsWith(SENT),
-        endsInMs: Math.max(1, endsInMs),
+        endsInMs: Math.min(LEASE_MS, Math.max(1, endsInMs)),
         expectedMs: Math.max(0, expected),
       };
     } catch (error) {

@@ -3,6 +3,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
 import { connectCluster } from './redis-cluster.ts';
 import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import './redis-replies.ts';
 import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
 /** How long a start waits for the connection before it does without. */
