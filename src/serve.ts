@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { createApp } from './app.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
 import { environment, loadSettings, longestReadMs, type Settings, SettingsError } from './config/settings.ts';
+import { faultOfListening, tryHost } from './http/listening.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
@@ -34,8 +34,11 @@ async function start(onSignals: OnSignals): Promise<void> {
   });
   const lifecycle = new Lifecycle();
   const tracing = await tracingBy(settings, log);
+  await tryHost(settings.HOST).catch(explainListening);
+  // It takes most of a second to load: what is wrong with the settings is said before.
+  const { createApp } = await import('./app.ts');
   const app = await createApp(settings, log, lifecycle, metrics, tracing);
-  const started = app.listen(settings.PORT, settings.HOST);
+  const started = app.listen(settings.PORT, settings.HOST).catch(explainListening);
   const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
     end(signal).catch((error: unknown) => {
@@ -101,9 +104,16 @@ function ending(
   };
 }
 
+/** A port that is taken may be free the next time; anything else is for the settings to mend. */
+function explainListening(error: unknown): never {
+  const fault = faultOfListening(error);
+  throw fault === undefined ? error : new SettingsError([fault]);
+}
+
 /** What can be mended from outside is said in a line; anything else with all that is known. */
 function explain(error: unknown): string {
   if (error instanceof SettingsError) return error.message;
-  const { syscall, code, message, stack } = error as NodeJS.ErrnoException;
-  return syscall === 'listen' ? `cannot listen (${code ?? ''}): ${message}` : (stack ?? String(error));
+  const { syscall, code = 'unknown', stack } = error as NodeJS.ErrnoException;
+  if (syscall === 'listen') return `cannot listen at HOST and PORT (${code})`;
+  return stack ?? String(error);
 }

@@ -1,4 +1,5 @@
 import { Cluster } from 'ioredis';
+import { DatabaseRefused } from './lasting-redis.ts';
 import type { RedisClient } from './redis-way.ts';
 
 /** Where it is told that the store has gone or come back. */
@@ -10,14 +11,19 @@ export interface ConnectionLog {
 /** ioredis tells of an error on every attempt to reconnect: here one line when it goes, one when it comes back. */
 export function tellOfConnection(redis: RedisClient, log: ConnectionLog): void {
   let away = false;
+  let databaseRefused = false;
   const goes = (error?: unknown): void => {
-    if (!away) log.warn({ reason: reasonOf(error) }, 'redis is away: reads go on without it');
+    // One that comes back only to refuse its database is told of a second time: this does not heal by itself.
+    const isNews = error instanceof DatabaseRefused && !databaseRefused;
+    if (!away || isNews) log.warn({ reason: reasonOf(error) }, 'redis is away: reads go on without it');
+    databaseRefused ||= isNews;
     away = true;
   };
   redis.on('error', goes);
   redis.on('ready', () => {
     if (away) log.info('redis is back');
     away = false;
+    databaseRefused = false;
   });
   // A cluster that has lost all its nodes, or says itself that it is down, reconnects without an error.
   if (redis instanceof Cluster) redis.on('reconnecting', goes);
@@ -35,6 +41,7 @@ const WORDS = [
  */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'no node serves';
+  if (error instanceof DatabaseRefused) return `${error.message} (${reasonOf(error.cause)})`;
   const { code, lastNodeError } = error as NodeJS.ErrnoException & { lastNodeError?: unknown };
   if (lastNodeError instanceof Error) return reasonOf(lastNodeError);
   const [, replied] = /(?:^|Last error: (?:connect )?)([A-Z]{3,}) /.exec(error.message) ?? [];
