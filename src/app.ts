@@ -18,7 +18,7 @@ import { Streams } from './events/streams.ts';
 import { answerAtHand } from './jobs/at-hand.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { Metrics } from './metrics/metrics.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 import { JobReads } from './upstream/job-reads.ts';
@@ -38,9 +38,9 @@ export async function createApp(
   settings: Settings,
   log: Logger,
   lifecycle: Lifecycle,
+  metrics: Metrics,
   tracing?: Tracing,
 ): Promise<NestFastifyApplication> {
-  const metrics = new Metrics();
   metrics.showBuild(readBuildInfo(settings.REVISION));
   const adapter = new FastifyAdapter({ ...serverOptions(longestReadMs(settings)), skipMiddie: true });
   const app = await NestFactory.create<NestFastifyApplication>(

@@ -4,7 +4,7 @@ let end = (_signal: NodeJS.Signals): void => {
 };
 
 // Before anything else is so much as loaded, which takes a second: a process without handlers dies of its signal.
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => {
     end(signal);
   });

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { createApp } from './app.ts';
 import { readBuildInfo } from './build-info.ts';
 import { CallersFileError, readCallersFile } from './callers/callers-file.ts';
 import {
@@ -12,8 +11,10 @@ import {
   type Settings,
   SettingsError,
 } from './config/settings.ts';
+import { faultOfListening, tryHost } from './http/listening.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLog } from './log.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { Tracing } from './tracing/tracing.ts';
 import { JOBS_PATH } from './upstream/itwin-api.ts';
 
@@ -37,13 +38,19 @@ export async function serve(onSignals: OnSignals): Promise<void> {
 
 async function start(onSignals: OnSignals): Promise<void> {
   const settings = loadSettings(environment(), { CALLERS_FILE: faultsOfCallersFile });
-  const log = createLog(settings.LOG_LEVEL);
+  const metrics = new Metrics();
+  const log = createLog(settings.LOG_LEVEL, () => {
+    metrics.logLinesDropped.inc();
+  });
   log.info({ ...readBuildInfo(settings.REVISION), node: process.version }, 'starting');
   for (const name of cutSettings()) log.warn({ variable: name }, CUT);
   const lifecycle = new Lifecycle();
   const tracing = await tracingBy(settings, log);
-  const app = await createApp(settings, log, lifecycle, tracing);
-  const started = app.listen(settings.PORT, settings.HOST);
+  await tryHost(settings.HOST).catch(explainListening);
+  // It takes most of a second to load: what is wrong with the settings is said before.
+  const { createApp } = await import('./app.ts');
+  const app = await createApp(settings, log, lifecycle, metrics, tracing);
+  const started = app.listen(settings.PORT, settings.HOST).catch(explainListening);
   const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
     end(signal).catch((error: unknown) => {
@@ -83,7 +90,8 @@ interface Running {
 
 /**
  * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
- * then those under way are finished. SIGINT, somebody at a terminal, does without the while.
+ * then those under way are finished. SIGHUP, a session or a terminal that is gone, is the same; SIGINT, somebody at a terminal,
+ * does without the while.
  */
 function ending(
   { app, started, tracing }: Running,
@@ -95,7 +103,7 @@ function ending(
     if (lifecycle.phase === 'draining') return;
     lifecycle.drain();
     log.info({ signal }, 'draining');
-    if (signal === 'SIGTERM') await delay(settings.DRAIN_DELAY);
+    if (signal !== 'SIGINT') await delay(settings.DRAIN_DELAY);
     await started;
     setTimeout(() => {
       app.getHttpServer().closeAllConnections();
@@ -108,11 +116,26 @@ function ending(
   };
 }
 
+/** A port that is taken may be free the next time; anything else is for the settings to mend. */
+function explainListening(error: unknown): never {
+  const fault = faultOfListening(error);
+  throw fault === undefined ? error : new SettingsError([fault]);
+}
+
 /** What can be mended from outside is said in a line; anything else with all that is known. */
 function explain(error: unknown): string {
   // A value that begins with # is one that is missing.
-  if (error instanceof SettingsError)
-    return [error.message, ...cutSettings().map((name) => `  ${name}: ${CUT}`)].join('\n');
-  const { syscall, code, message, stack } = error as NodeJS.ErrnoException;
-  return syscall === 'listen' ? `cannot listen (${code ?? ''}): ${message}` : (stack ?? String(error));
+  if (error instanceof SettingsError) return [error.message, ...cutOnes()].join('\n');
+  const { syscall, code = 'unknown', stack } = error as NodeJS.ErrnoException;
+  if (syscall === 'listen') return `cannot listen at HOST and PORT (${code})`;
+  return stack ?? String(error);
+}
+
+/** The settings that were cut in the .env file; none when that is what cannot be read. */
+function cutOnes(): string[] {
+  try {
+    return cutSettings().map((name) => `  ${name}: ${CUT}`);
+  } catch {
+    return [];
+  }
 }

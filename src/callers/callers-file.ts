@@ -61,7 +61,8 @@ export class CallersFileError extends Error {
 export function readCallersFile(path: string, optional = false): CallerEntry[] {
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
+    // JSON has no byte order mark; editors on Windows write one.
+    json = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (optional && code === 'ENOENT') return [];

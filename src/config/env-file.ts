@@ -12,14 +12,25 @@ const INNER_HASH = /(?<=\S)#/g;
 /** Stands for such a `#`, and for nothing else: the code point is for private use. */
 const STAND_IN = '\uE000';
 
-/** The `.env` file in the working directory; nothing is in one that is not there. */
+/** The file is there and cannot be read, for the reason that the message says. */
+export class EnvFileError extends Error {}
+
+/**
+ * The `.env` file in the working directory; nothing is in one that is not there.
+ * @throws {EnvFileError}
+ */
 export function readEnvFile(): EnvFile {
+  let text = '';
   try {
-    return parseEnvFile(readFileSync('.env', 'utf8'));
+    text = readFileSync('.env', 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return { values: {}, cut: [] };
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new EnvFileError(`.env: cannot be read (${code})`);
   }
+  // What PowerShell writes may be UTF-16: every second byte is 0 then, and no name in it would be found.
+  if (text.includes('\0')) throw new EnvFileError('.env: must be UTF-8 text');
+  // Editors on Windows begin a file so, and the first name in it would not be found.
+  return parseEnvFile(text.replace(/^\uFEFF/, ''));
 }
 
 /**

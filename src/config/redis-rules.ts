@@ -1,15 +1,33 @@
 import { z } from 'zod';
+import { isHost, parseUrl, withoutBrackets } from './texts.ts';
 
 /** The ways to Redis, of which one can be given. */
 const WAYS = ['REDIS_URL', 'REDIS_SENTINELS', 'REDIS_CLUSTER'];
 /** What is told to the Redis that one of the ways leads to. */
 const LOGIN = ['REDIS_USERNAME', 'REDIS_PASSWORD', 'REDIS_TLS'];
 
-export const redisUrl: z.ZodType<string, string> = z
-  .string()
-  .refine((text) => text === '' || isRedisUrl(text), {
-    error: 'must be a URL that begins with redis:// or rediss://',
-  });
+/** A Redis server, as a URL says where it is. */
+export interface RedisServer {
+  readonly host: string;
+  readonly port: number;
+  /** The number of its database. */
+  readonly database: number;
+  /** As the URL says them; empty texts where it says none. */
+  readonly username: string;
+  readonly password: string;
+  readonly tls: boolean;
+}
+
+/** `rediss://user:password@host:6380/3` → the server; an empty text is none. */
+export const redisUrl: z.ZodType<RedisServer | undefined, string> = z.string().transform((text, context) => {
+  if (text === '') return undefined;
+  const server = serverOf(text);
+  if (server) return server;
+  context.addIssue(
+    'must be a URL such as redis://host:6379/0 (or rediss://): no path but the number of a database, no query, no fragment',
+  );
+  return z.NEVER;
+});
 
 /** What the variables about Redis say that does not go together, by the texts that were given. */
 export function faultsOfRedis(given: Readonly<Record<string, string | undefined>>): string[] {
@@ -42,8 +60,22 @@ function faultsBesideUrl(given: Readonly<Record<string, string | undefined>>): s
   return faults;
 }
 
-function isRedisUrl(text: string): boolean {
-  return /^rediss?:$/.test(URL.parse(text)?.protocol ?? '') && hasReadableCredentials(text);
+/** Redis' own port, where a URL says none. */
+const REDIS_PORT = 6379;
+
+function serverOf(text: string): RedisServer | undefined {
+  const url = parseUrl(text, ['redis:', 'rediss:']);
+  if (!url || /[?#]/.test(text) || !hasReadableCredentials(text)) return undefined;
+  const host = withoutBrackets(url.hostname);
+  if (!isHost(host) || !/^(\/\d{0,9})?$/.test(url.pathname)) return undefined;
+  return {
+    host,
+    port: Number(url.port || REDIS_PORT),
+    database: Number(url.pathname.slice(1)),
+    username: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    tls: url.protocol === 'rediss:',
+  };
 }
 
 /** Whether the user and password of a URL are well escaped: who connects by it would else stumble over them. */

@@ -8,7 +8,8 @@ const anything = z.string();
 export const redisVariables = {
   REDIS_URL: {
     default: '',
-    about: 'Shared store, redis:// or rediss://. None of the three ways to Redis given: memory only.',
+    about:
+      'Shared store, as redis://host:6379/0 or rediss://. None of the three ways to Redis given: memory only.',
     form: redisUrl,
   },
   REDIS_SENTINELS: {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { readEnvFile } from './env-file.ts';
+import { type EnvFile, EnvFileError, readEnvFile } from './env-file.ts';
 import { faultsOfRedis, hasReadableCredentials } from './redis-rules.ts';
+import { faultOfText, parseUrl } from './texts.ts';
 import { isLoopback } from './units.ts';
 import { fromFiles, type Values, variables } from './variables.ts';
 
@@ -34,25 +35,36 @@ export class SettingsError extends Error {
 
 /** The environment of this process, over what a `.env` file in the working directory says. */
 export function environment(): Environment {
-  return { ...readEnvFile().values, ...process.env };
+  return { ...envFile().values, ...process.env };
+}
+
+/** @throws {SettingsError} when the file is there and cannot be read */
+function envFile(): EnvFile {
+  try {
+    return readEnvFile();
+  } catch (error) {
+    throw error instanceof EnvFileError ? new SettingsError([error.message]) : error;
+  }
 }
 
 /** The settings that the `.env` file says but for what follows an unquoted `#`, by name. */
 export function cutSettings(): string[] {
   const names = Object.keys(variables);
   const known = [...names, ...names.map((name) => `${name}_FILE`), ...PROXY_VARIABLES];
-  return readEnvFile().cut.filter((name) => known.includes(name) && process.env[name] === undefined);
+  return envFile().cut.filter((name) => known.includes(name) && process.env[name] === undefined);
 }
 
 /** @throws {SettingsError} with every fault at once. An empty variable counts as one that is not set. */
 export function loadSettings(env: Environment, checks: Checks = {}): Settings {
   const faults: string[] = [];
   const given = withFiles(env, faults);
+  const isFaulty = (name: string): boolean => faults.some((fault) => fault.startsWith(`${name}: `));
   const values: Record<string, unknown> = {};
   for (const [name, variable] of Object.entries(variables)) {
+    if (isFaulty(name)) continue;
     const text = given[name] ?? ('default' in variable ? variable.default : undefined);
     if (text === undefined) {
-      if (!faults.some((fault) => fault.startsWith(`${name}_FILE:`))) faults.push(`${name}: is required`);
+      if (!isFaulty(`${name}_FILE`)) faults.push(`${name}: is required`);
       continue;
     }
     const parsed = variable.form.safeParse(text);
@@ -74,26 +86,38 @@ export function longestReadMs({ PATIENCE, UPSTREAM_TIMEOUT }: Settings): number 
   return PATIENCE + 4 * UPSTREAM_TIMEOUT;
 }
 
+/** What each variable says, without the blanks around it, and what is wrong with it whatever it is for. */
 function withFiles(env: Environment, faults: string[]): Record<string, string | undefined> {
   const given: Record<string, string | undefined> = {};
-  for (const name of Object.keys(variables)) given[name] = env[name] === '' ? undefined : env[name];
+  const take = (name: string, text: string | undefined, from = name): void => {
+    given[name] = text;
+    const fault = text === undefined ? undefined : faultOfText(text);
+    if (fault !== undefined) faults.push(`${from}: ${fault}`);
+  };
+  for (const name of Object.keys(variables)) take(name, textOf(env, name));
   for (const name of fromFiles) {
-    const path = env[`${name}_FILE`];
-    if (!path) continue;
-    if (given[name] !== undefined) faults.push(`${name}_FILE: ${name} is set as well; give one of them`);
+    const file = `${name}_FILE`;
+    const path = textOf(env, file);
+    if (path === undefined) continue;
+    if (given[name] !== undefined) faults.push(`${file}: ${name} is set as well; give one of them`);
     try {
-      given[name] = readFileSync(path, 'utf8').trim();
-      if (given[name] === '') faults.push(`${name}_FILE: the file is empty`);
+      take(name, readFileSync(path, 'utf8').trim(), file);
+      if (given[name] === '') faults.push(`${file}: the file is empty`);
     } catch (error) {
       given[name] = undefined;
-      faults.push(`${name}_FILE: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
+      faults.push(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
     }
   }
   return given;
 }
 
+/** Blanks around a value are no part of it (`trim` also takes off a byte order mark); nothing else is not set. */
+function textOf(env: Environment, name: string): string | undefined {
+  return env[name]?.trim() || undefined;
+}
+
 function filesOf(env: Environment): Settings['files'] {
-  const paths = fromFiles.map((name) => [name, env[`${name}_FILE`]] as const);
+  const paths = fromFiles.map((name) => [name, textOf(env, `${name}_FILE`)] as const);
   return Object.fromEntries(paths.filter(([, path]) => path));
 }
 
@@ -113,15 +137,16 @@ function faultsOfReplicas({ REPLICAS, UPSTREAM_LIMITS }: Partial<Settings>): str
   return ['REPLICAS: must be no more than the calls of the smallest of UPSTREAM_LIMITS'];
 }
 
-function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Settings): string[] {
-  if (AUTH !== 'off' || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes') return [];
+function faultsOfOpenDoor({ AUTH, HOST, AUTH_OFF_BEHIND_TRUSTED_NETWORK }: Partial<Settings>): string[] {
+  if (AUTH !== 'off' || HOST === undefined || isLoopback(HOST) || AUTH_OFF_BEHIND_TRUSTED_NETWORK === 'yes')
+    return [];
   return ['AUTH: off needs a loopback HOST, or AUTH_OFF_BEHIND_TRUSTED_NETWORK=yes'];
 }
 
 /** Tokens may say themselves what they may read: then a file that nobody has named may be missing. */
 function faultsOfCallers(settings: Partial<Settings>, isNamed: boolean, checks: Checks): string[] {
-  const { AUTH = 'off', CALLERS_FILE = '' } = settings;
-  if (AUTH === 'off') return [];
+  const { AUTH = 'off', CALLERS_FILE } = settings;
+  if (AUTH === 'off' || CALLERS_FILE === undefined) return [];
   const found = checks.CALLERS_FILE?.(CALLERS_FILE, AUTH === 'jwt' && !isNamed) ?? [];
   return found.map((fault) => `CALLERS_FILE: ${fault}`);
 }
@@ -141,15 +166,17 @@ function faultsOfOpenWeb({ AUTH, CORS_ORIGINS }: Partial<Settings>): string[] {
 /** Node would go without a proxy whose address it does not understand: said, not done. */
 function faultsOfProxy(proxy: Settings['proxy']): string[] {
   return Object.entries(proxy)
-    .filter(([name, value]) => !/^no_proxy$/i.test(name) && !isProxyUrl(value))
-    .map(([name]) => `${name}: must be a URL that begins with http:// or https://`);
+    .map(([name, value]) => [name, faultOfText(value) ?? faultOfProxyUrl(name, value)] as const)
+    .flatMap(([name, fault]) => (fault === undefined ? [] : [`${name}: ${fault}`]));
 }
 
-function isProxyUrl(text: string): boolean {
-  return /^https?:$/.test(URL.parse(text)?.protocol ?? '') && hasReadableCredentials(text);
+function faultOfProxyUrl(name: string, text: string): string | undefined {
+  if (/^no_proxy$/i.test(name)) return undefined;
+  const isUrl = parseUrl(text, ['http:', 'https:']) !== undefined && hasReadableCredentials(text);
+  return isUrl ? undefined : 'must be a URL that begins with http:// or https://';
 }
 
 function proxyOf(env: Environment): Record<string, string> {
-  const set = PROXY_VARIABLES.map((name) => [name, env[name]] as const);
+  const set = PROXY_VARIABLES.map((name) => [name, textOf(env, name)] as const);
   return Object.fromEntries(set.filter((entry): entry is [string, string] => Boolean(entry[1])));
 }

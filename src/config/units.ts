@@ -1,6 +1,7 @@
-import { isIP } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
+import { isHost, parseUrl } from './texts.ts';
 
 /** A whole number written in decimal digits, within bounds. */
 export function wholeNumber(least: number, most: number): z.ZodType<number, string> {
@@ -27,7 +28,8 @@ export function orNothing<T>(form: z.ZodType<T, string>): z.ZodType<T | undefine
 export function duration(least: StringValue, most: StringValue): z.ZodType<number, string> {
   return z.string().transform((text, context) => {
     const value = parseDuration(text);
-    if (value !== undefined && value >= ms(least) && value <= ms(most)) return value;
+    // Timers take whole milliseconds, and some of them nothing else.
+    if (value !== undefined && value >= ms(least) && value <= ms(most)) return Math.round(value);
     context.addIssue(`must be a duration such as 500ms, 5s, 10m or 30d, from ${least} to ${most}`);
     return z.NEVER;
   });
@@ -111,12 +113,12 @@ function parseDuration(text: string): number | undefined {
 
 /** As browsers write it: no path, no default port, in lower case. A host with a star would match nothing. */
 function isOrigin(text: string): boolean {
-  const url = URL.parse(text);
-  return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes('*');
+  return parseUrl(text, ['https:', 'http:'])?.origin === text && !text.includes('*');
 }
 
 function parseAddress(text: string): Address | undefined {
   const [, v6, name, digits] = /^\s*(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d{1,5})\s*$/i.exec(text) ?? [];
-  const [host, port] = [v6 ?? name, Number(digits)];
-  return host !== undefined && port >= 1 && port <= 65_535 ? { host, port } : undefined;
+  const [host = '', port] = [v6 ?? name, Number(digits)];
+  const isNamed = v6 === undefined ? isHost(host) : isIPv6(host);
+  return isNamed && port >= 1 && port <= 65_535 ? { host, port } : undefined;
 }

@@ -1,7 +1,8 @@
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
+import { baseUrl, baseUrlOrNone, endpoint, host, printable, protectedUrl, scopes } from './forms.ts';
 import { redisVariables } from './redis-variables.ts';
-import { duration, isLoopback, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
+import { duration, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
 
 /** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
 interface Variable<T> {
@@ -11,34 +12,9 @@ interface Variable<T> {
 }
 
 const anything = z.string();
-const url = (...protocols: string[]): z.ZodType<string, string> =>
-  z.string().refine((text) => protocols.includes(URL.parse(text)?.protocol ?? ''), {
-    error: `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
-  });
-/** A URL to which a path is appended: nothing may follow its own path, and it may carry no credentials. */
-const baseUrl = url('https:', 'http:')
-  .refine((text) => !/[?#@]/.test(text), 'must have no query, fragment or credentials')
-  .transform((text) => text.replace(/\/+$/, ''));
-/** Such a URL, or none. */
-const baseUrlOrNone = z
-  .string()
-  .refine((text) => text === '' || baseUrl.safeParse(text).success, {
-    error: 'must be a URL that begins with https:// or http://, without query, fragment or credentials',
-  })
-  .transform((text) => text.replace(/\/+$/, ''));
-/** A URL that is believed what it says: nobody on the way may be able to say something else. Empty: none. */
-const protectedUrl = z.string().refine((text) => text === '' || isProtected(URL.parse(text)), {
-  error: 'must be a URL that begins with https:// (http:// on a loopback address alone), without credentials',
-});
-
-function isProtected(url: URL | null): boolean {
-  const isKept = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
-  return isKept && url.username + url.password + url.hash === '';
-}
-
 /** The settings of contract section 7 that the gateway has so far: the one place where they are named, defaulted and explained. */
 export const variables = {
-  HOST: { default: '0.0.0.0', about: 'Address to listen on.', form: anything },
+  HOST: { default: '0.0.0.0', about: 'Address to listen on.', form: host },
   PORT: {
     default: '3000',
     about: 'Port to listen on; 0 takes a free one.',
@@ -64,22 +40,22 @@ export const variables = {
   ITWIN_TOKEN_URL: {
     default: 'https://ims.bentley.com/connect/token',
     about: 'Where client credentials are exchanged for a token.',
-    form: url('https:', 'http:'),
+    form: endpoint,
   },
   ITWIN_CLIENT_ID: {
     about: 'The service client. Required; ITWIN_CLIENT_ID_FILE reads it from a file instead.',
-    form: anything,
+    form: printable,
   },
   ITWIN_CLIENT_SECRET: {
     about: 'Its secret. Required; ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
-    form: anything,
+    form: printable,
   },
   ITWIN_CLIENT_AUTH: {
     default: 'basic',
     about: 'How the client authenticates at the token endpoint: basic (HTTP Basic) or body (form fields).',
     form: z.enum(['basic', 'body'], { error: 'must be basic or body' }),
   },
-  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', form: anything },
+  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', form: scopes },
   UPSTREAM_LIMITS: {
     default: '500/1m,5000/1h',
     about: 'What the subscription allows, as calls/window; all hold at once.',

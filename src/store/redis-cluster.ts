@@ -1,4 +1,5 @@
-import { Cluster, type ClusterNode, type ClusterOptions } from 'ioredis';
+import { Cluster, type ClusterNode, type ClusterOptions, type Redis } from 'ioredis';
+import { withCheckedSlots } from './cluster-slots.ts';
 import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
 import type { RedisWay } from './redis-way.ts';
 
@@ -16,6 +17,20 @@ class BoundedCluster extends Cluster {
     if (this.status === 'ready') command.setTimeout(COMMAND_TIMEOUT_MS);
     return super.sendCommand(command, ...rest);
   }
+}
+
+/** What ioredis' own client of a cluster asks its nodes by; no part of its interface. */
+interface SlotsReader {
+  getInfoFromNode(redis: Redis | undefined, onRead: (error?: Error) => void): void;
+}
+
+/** A cluster whose nodes may answer anything when they are asked who has which slots. */
+function checkSlots(cluster: Cluster): void {
+  const reader = cluster as unknown as SlotsReader;
+  const read = reader.getInfoFromNode.bind(cluster);
+  reader.getInfoFromNode = (redis, onRead) => {
+    read(redis && withCheckedSlots(redis), onRead);
+  };
 }
 
 /**
@@ -37,6 +52,7 @@ export function connectCluster({ nodes, login }: RedisWay & { readonly kind: 'cl
     },
   } satisfies ClusterOptions;
   const cluster = new BoundedCluster(nodes as ClusterNode[], options);
+  checkSlots(cluster);
   stayConnected(cluster);
   return cluster;
 }

@@ -46,7 +46,10 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
     try {
       const [bytes, ttl] = await Promise.all([this.redis.getBuffer(key), this.redis.pttl(key)]);
       this.hangs.answered();
-      if (!bytes || ttl <= 0) return undefined;
+      if (bytes === null) return undefined;
+      // Where there is no Redis but something else, it may be anything.
+      if (!Buffer.isBuffer(bytes) || !Number.isFinite(ttl)) throw new Error('this is no value');
+      if (ttl <= 0) return undefined;
       return { value: { bytes, remainingMs: ttl } satisfies Stored as Value };
     } catch (error) {
       this.#failed('get', error);

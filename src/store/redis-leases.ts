@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
@@ -27,6 +28,9 @@ if held then
 end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
 return {}`;
+
+/** What `CLAIM` answers. */
+const claimed = z.union([z.tuple([]), z.tuple([z.string(), z.number(), z.number()])]);
 
 /** KEYS: the lease. ARGV: mine, its life in ms, its phase from now on; empty: as it is. */
 const PROLONG = `
@@ -85,16 +89,12 @@ export class RedisLeases implements Leases {
         Math.ceil(expectedMs),
       );
       this.#options.onAnswered();
-      const [held, endsInMs = 1, expected = 0] = found as [
-        held?: string,
-        endsInMs?: number,
-        expected?: number,
-      ];
+      const [held, endsInMs = 1, expected = 0] = claimed.parse(found);
       if (held === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
       return {
         kind: 'taken',
         sent: held.endsWith(SENT),
-        endsInMs: Math.max(1, endsInMs),
+        endsInMs: Math.min(LEASE_MS, Math.max(1, endsInMs)),
         expectedMs: Math.max(0, expected),
       };
     } catch (error) {

@@ -1,4 +1,5 @@
 import { codeOf } from '../errors/cause.ts';
+import { DatabaseRefused } from './lasting-redis.ts';
 
 /** What ioredis says in words only, by how the message begins. */
 const WORDS = [
@@ -20,6 +21,7 @@ const WORDS = [
  */
 export function redisReason(error: unknown): string {
   if (!(error instanceof Error)) return 'no node serves';
+  if (error instanceof DatabaseRefused) return `${error.message} (${redisReason(error.cause)})`;
   const { lastNodeError } = error as { lastNodeError?: unknown };
   if (lastNodeError instanceof Error) return redisReason(lastNodeError);
   const [, replied] = /(?:^|Last error: (?:connect )?)([A-Z]{3,}) /.exec(error.message) ?? [];

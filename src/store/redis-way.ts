@@ -15,9 +15,9 @@ export interface RedisLogin {
   readonly tls: boolean;
 }
 
-/** Where Redis is. The login of a URL may stand in the URL itself. */
+/** Where Redis is. */
 export type RedisWay = { readonly login: RedisLogin } & (
-  | { readonly kind: 'url'; readonly url: string }
+  | ({ readonly kind: 'server'; readonly database: number } & Address)
   | {
       readonly kind: 'sentinel';
       readonly sentinels: readonly Address[];
@@ -29,7 +29,7 @@ export type RedisWay = { readonly login: RedisLogin } & (
 
 /** What the settings say of Redis, by their names. */
 interface RedisSettings {
-  readonly REDIS_URL: string;
+  readonly REDIS_URL: (Address & RedisLogin & { readonly database: number }) | undefined;
   readonly REDIS_SENTINELS: readonly Address[];
   readonly REDIS_SENTINEL_NAME: string;
   readonly REDIS_CLUSTER: readonly Address[];
@@ -41,7 +41,7 @@ interface RedisSettings {
 
 /** The one way that is given, or nothing; the settings have been checked to give no more. */
 export function wayToRedis(settings: RedisSettings): RedisWay | undefined {
-  const { REDIS_URL: url, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
+  const { REDIS_URL: server, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
   const login = {
     username: settings.REDIS_USERNAME,
     password: settings.REDIS_PASSWORD,
@@ -51,7 +51,12 @@ export function wayToRedis(settings: RedisSettings): RedisWay | undefined {
     masterName: settings.REDIS_SENTINEL_NAME,
     sentinelPassword: settings.REDIS_SENTINEL_PASSWORD,
   };
-  if (url !== '') return { kind: 'url', login, url };
+  if (server) {
+    const { host, port, database, tls } = server;
+    // The checks see to it that one of the two alone says a login.
+    const { username, password } = server.username + server.password === '' ? login : server;
+    return { kind: 'server', host, port, database, login: { username, password, tls } };
+  }
   if (sentinels.length > 0) return { kind: 'sentinel', login, sentinels, ...sentinel };
   return nodes.length > 0 ? { kind: 'cluster', login, nodes } : undefined;
 }

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, type RedisOptions } from 'ioredis';
 import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
 import { connectCluster } from './redis-cluster.ts';
+import { LastingRedis } from './lasting-redis.ts';
 import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import './redis-replies.ts';
 import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
 /** How long a start waits for the connection before it does without. */
@@ -22,10 +24,12 @@ export function connectRedis(way: RedisWay, log: ConnectionLog): RedisClient {
 
 function connect(way: RedisWay): RedisClient {
   switch (way.kind) {
-    case 'url':
-      return new Redis(way.url, oneServer(way.login));
+    case 'server': {
+      const { host, port, database: db } = way;
+      return new LastingRedis({ ...oneServer(way.login), host, port, db });
+    }
     case 'sentinel':
-      return new Redis({ ...oneServer(way.login), ...throughSentinel(way) });
+      return new LastingRedis({ ...oneServer(way.login), ...throughSentinel(way) });
     case 'cluster':
       return connectCluster(way);
   }

@@ -21,7 +21,8 @@ export function subscriber(redis: RedisClient, clock: Clock = systemClock): Subs
   const listeners = new Map<string, (message: string) => void>();
   const connection = redis instanceof Cluster ? redis : secondConnection(redis);
   const say = (channels: readonly string[]): void => {
-    if (connection.status === 'wait') connection.connect().catch(() => undefined);
+    if (connection.status === 'wait' || connection.status === 'end')
+      connection.connect().catch(() => undefined);
     if (connection.status !== 'ready') return;
     connection.subscribe(...channels).catch((error: unknown) => {
       leaveIfHung(connection, error);
@@ -52,9 +53,12 @@ export function subscriber(redis: RedisClient, clock: Clock = systemClock): Subs
   };
 }
 
-/** It tells nobody of its errors: what keeps it away keeps the first connection away as well, which tells. */
+/**
+ * It tells nobody of its errors: what keeps it away keeps the first connection away as well, which tells. Channels are those of
+ * the server, not of a database.
+ */
 function secondConnection(redis: Exclude<RedisClient, Cluster>): RedisClient {
-  const second = redis.duplicate({ autoResubscribe: false, lazyConnect: true });
+  const second = redis.duplicate({ autoResubscribe: false, lazyConnect: true, db: 0 });
   second.on('error', () => undefined);
   // Where the first has found no master any more, this one has none either.
   redis.on('close', () => {

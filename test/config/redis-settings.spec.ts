@@ -23,7 +23,11 @@ const login = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'pass-word' };
 
 describe('the ways to Redis', () => {
   it('are none by default, and lists of addresses when given', () => {
-    expect(loadSettings(required)).toMatchObject({ REDIS_URL: '', REDIS_SENTINELS: [], REDIS_CLUSTER: [] });
+    expect(loadSettings(required)).toMatchObject({
+      REDIS_URL: undefined,
+      REDIS_SENTINELS: [],
+      REDIS_CLUSTER: [],
+    });
     const settings = loadSettings({ ...required, REDIS_CLUSTER: 'redis-1.example:6379, [::1]:6380' });
     expect(settings.REDIS_CLUSTER).toEqual([
       { host: 'redis-1.example', port: 6379 },
@@ -53,10 +57,21 @@ describe('the ways to Redis', () => {
     [{ ...cluster, REDIS_TLS: 'maybe' }, 'REDIS_TLS: must be yes or no'],
     [
       { REDIS_URL: 'redis://gateway:%zz@redis' },
-      'REDIS_URL: must be a URL that begins with redis:// or rediss://',
+      'REDIS_URL: must be a URL such as redis://host:6379/0 (or rediss://): no path but the number of a database, no query, no fragment',
     ],
   ])('are refused when they do not go together: %j', (env, fault) => {
     expect(faultsOf(env)).toEqual([fault]);
+  });
+
+  it.each([
+    ['redis://redis', { host: 'redis', port: 6379, database: 0, username: '', password: '', tls: false }],
+    ['redis://redis/', { database: 0 }],
+    ['redis://redis.example:6380/15', { host: 'redis.example', port: 6380, database: 15 }],
+    ['rediss://[::1]:6380/007', { host: '::1', port: 6380, database: 7, tls: true }],
+    ['redis://:pass%20word@redis', { username: '', password: 'pass word' }],
+    ['redis://me:p%40%2Fss@redis', { username: 'me', password: 'p@/ss' }],
+  ])('take %s apart', (text, server) => {
+    expect(loadSettings({ ...required, REDIS_URL: text }).REDIS_URL).toMatchObject(server);
   });
 
   it.each([

@@ -33,6 +33,15 @@ describe('the settings', () => {
     expect(Object.isFrozen(settings)).toBe(true);
   });
 
+  it('round durations to whole milliseconds, which is all that some timers take', () => {
+    const { UPSTREAM_TIMEOUT, PATIENCE } = loadSettings({
+      ...required,
+      UPSTREAM_TIMEOUT: '10.5ms',
+      PATIENCE: '1.5s',
+    });
+    expect([UPSTREAM_TIMEOUT, PATIENCE]).toEqual([11, 1500]);
+  });
+
   it('take an empty variable for one that is not set', () => {
     expect(loadSettings({ ...required, PORT: '', REDIS_URL: '' }).PORT).toBe(3000);
   });

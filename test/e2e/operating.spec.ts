@@ -57,12 +57,12 @@ describe('health', () => {
   });
 });
 
-describe('SIGTERM', () => {
+describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
   it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
     const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
-    gateway.signal('SIGTERM');
+    gateway.signal(signal);
     await gateway.logged((line) => line.msg === 'draining');
     const notReady = await request(gateway.url).get('/health/ready').expect(503);
     expect(notReady.body).toMatchObject({
@@ -89,7 +89,9 @@ describe('SIGTERM', () => {
     expect(answer.status).toBe(200);
     expect(status).toBe(0);
   });
+});
 
+describe('SIGTERM', () => {
   it('ends with status 0 however early it comes', async () => {
     const double = await startDouble();
     // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.

@@ -5,6 +5,7 @@ import { createApp } from '../../src/app.ts';
 import { loadSettings } from '../../src/config/settings.ts';
 import { alsoAs, type ErrorCode, errorTable, relayed } from '../../src/errors/gateway-error.ts';
 import { Lifecycle } from '../../src/lifecycle.ts';
+import { Metrics } from '../../src/metrics/metrics.ts';
 import { openApiDocument } from '../../src/openapi/document.ts';
 import { schemaCheck } from '../support/schema-check.ts';
 
@@ -77,7 +78,7 @@ describe('the OpenAPI document', () => {
 
   it('has the routes that the gateway has', async () => {
     const env = { ITWIN_CLIENT_ID: 'id', ITWIN_CLIENT_SECRET: 'secret', AUTH: 'off', HOST: '127.0.0.1' };
-    const app = await createApp(loadSettings(env), pino({ level: 'silent' }), new Lifecycle());
+    const app = await createApp(loadSettings(env), pino({ level: 'silent' }), new Lifecycle(), new Metrics());
     await app.init();
     const fastify = app.getHttpAdapter().getInstance();
     const served = routesIn(fastify.printRoutes({ commonPrefix: false }))

@@ -7,6 +7,7 @@ import { connectRedis } from '../../src/store/redis.ts';
 import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
 import { subscriber } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
+import type { RedisServer } from '../support/redis.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
 import { lookAt } from '../support/redis.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
@@ -16,6 +17,13 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 
 const CHANNEL = 'itwin-jobs:a-channel';
 const noLogin = { username: '', password: '', tls: false };
+const at = ({ port }: RedisServer): RedisWay => ({
+  kind: 'server',
+  host: '127.0.0.1',
+  port,
+  database: 0,
+  login: noLogin,
+});
 
 function loginAt(secured: SecuredRedis): RedisLogin {
   const before = getCACertificates('default');
@@ -64,7 +72,7 @@ describe('notifications', () => {
 
   it('are heard from one server, again after it has been lost, and no more after the end', async () => {
     const server = await startRedis();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
+    const one = listen(at(server), clock);
     await untilHeard(one);
     for (const _ of [1, 2]) {
       await server.kill();
@@ -72,7 +80,7 @@ describe('notifications', () => {
       await server.start();
       await untilHeard(one);
     }
-    const other = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
+    const other = listen(at(server), clock);
     await untilHeard(other);
     one.end();
     one.heard.length = 0;
@@ -83,14 +91,14 @@ describe('notifications', () => {
   it('are heard from as soon as a server is there that was not', async () => {
     const server = await startRedis();
     await server.kill();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
+    const one = listen(at(server), clock);
     await server.start();
     await untilHeard(one);
   });
 
   it('are heard again although only their connection was lost', async () => {
     const server = await startRedis();
-    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
+    const one = listen(at(server), clock);
     await untilHeard(one);
     await one.redis.client('KILL', 'TYPE', 'PUBSUB');
     await untilHeard(one);
@@ -101,7 +109,7 @@ describe('notifications', () => {
     const admin = lookAt({ port: server.port });
     atEnd(async () => admin.disconnect());
     await admin.acl('SETUSER', 'default', 'resetchannels');
-    const one = listen({ kind: 'url', url: server.url, login: noLogin }, clock);
+    const one = listen(at(server), clock);
     await until('it has been refused', async () => JSON.stringify(await admin.acl('LOG')).includes(CHANNEL));
     await admin.acl('SETUSER', 'default', 'allchannels');
     await clock.advance(5000);

@@ -60,6 +60,10 @@ export interface GatewayOptions {
   readonly callers?: readonly TestCaller[];
   /** Default: the build in this checkout. */
   readonly program?: Program;
+  /** Settings that are not given, because a file says them. */
+  readonly without?: readonly string[];
+  /** Makes the text of the callers file another one. */
+  readonly callersText?: (json: string) => string;
 }
 
 /** How a gateway is started: a command, where, with what environment of its own and as whom. */
@@ -96,7 +100,8 @@ export class Gateway {
     this.#options = options;
     this.callers = options.callers ?? [testCaller('tester')];
     this.callersPath = join(this.#folder, 'callers.json');
-    writeFileSync(this.callersPath, callersFile(this.callers));
+    const { callersText = String } = options;
+    writeFileSync(this.callersPath, callersText(callersFile(this.callers)));
     this.#know();
     const { command, env, ...own } = options.program ?? {
       command: [process.execPath, MAIN],
@@ -143,7 +148,7 @@ export class Gateway {
     for (;;) {
       const line = this.log.find(wanted);
       if (line) return line;
-      if (this.#process.exitCode !== null || this.#process.signalCode !== null) {
+      if (this.hasEnded) {
         throw new Error(`the gateway has ended:\n${this.output}`);
       }
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
@@ -152,6 +157,16 @@ export class Gateway {
 
   signal(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
+  }
+
+  /** Whether what it writes to standard output is read. */
+  readOutput(isRead: boolean): void {
+    if (isRead) this.#process.stdout?.resume();
+    else this.#process.stdout?.pause();
+  }
+
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
   /** The exit status, once it has ended. */
@@ -173,8 +188,8 @@ export class Gateway {
   }
 
   #environment(): Record<string, string> {
-    const { double } = this.#options;
-    return {
+    const { double, without = [] } = this.#options;
+    const env = {
       HOST: '127.0.0.1',
       PORT: '0',
       ITWIN_API_URL: double.url,
@@ -185,6 +200,7 @@ export class Gateway {
       CALLERS_FILE: this.callersPath,
       DRAIN_DELAY: '0ms',
     };
+    return Object.fromEntries(Object.entries(env).filter(([name]) => !without.includes(name)));
   }
 
   #take(line: string): void {
@@ -220,7 +236,7 @@ export class Gateway {
 
   /** As the last thing that is read of it: what it says is searched on its way here, as all of its answers are. */
   async #readMetrics(): Promise<void> {
-    if (this.url === '' || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (this.url === '' || this.hasEnded) return;
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const request = get(`${this.url}/metrics`, { agent: false, timeout: METRICS_WAIT_MS }, (response) => {
       response.resume().once('close', resolve);

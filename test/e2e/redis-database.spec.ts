@@ -1,0 +1,83 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { untilRedisIs } from '../support/readiness.ts';
+import { readJob } from '../support/reads.ts';
+import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+jest.setTimeout(60_000);
+
+const away = 'redis is away: reads go on without it';
+
+/** A look at a server, whatever it may be asked by others. */
+function look(port: number): Redis {
+  const eyes = new Redis({ port });
+  atEnd(async () => eyes.disconnect());
+  return eyes;
+}
+
+/** Which databases hold anything. */
+async function databasesIn(eyes: Redis): Promise<string[]> {
+  return [...(await eyes.info('keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) => number!);
+}
+
+/** How many connections have been made, from the first. */
+async function connections(eyes: Redis): Promise<number> {
+  return Number(/total_connections_received:(\d+)/.exec(await eyes.info('stats'))?.[1]);
+}
+
+describe('the database of REDIS_URL', () => {
+  it('is used, and no other', async () => {
+    const [double, redis] = [await startDouble(), await startRedis()];
+    const eyes = look(redis.port);
+    const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/3` } });
+    await untilRedisIs('up', gateway);
+    await readJob(gateway, double.addJob().id);
+    await until('it is stored', async () => (await databasesIn(eyes)).length > 0);
+    expect(await databasesIn(eyes)).toEqual(['3']);
+  });
+
+  it.each([
+    ['that the server does not have', '99', async () => undefined, 'ERR'],
+    [
+      'that the user may not choose',
+      '3',
+      (eyes: Redis) => eyes.acl('SETUSER', 'default', '-select'),
+      'NOPERM',
+    ],
+  ])(
+    '%s is a fault that is said once, and none other is used in its place',
+    async (_, database, prepare, word) => {
+      const [double, redis] = [await startDouble(), await startRedis()];
+      const eyes = look(redis.port);
+      await prepare(eyes);
+      const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/${database}` } });
+      const before = await connections(eyes);
+      expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+      await untilRedisIs('degraded', gateway);
+      await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
+      expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+      expect(gateway.log.filter(({ msg }) => /^redis is/.test(msg ?? ''))).toEqual([
+        expect.objectContaining({
+          msg: away,
+          reason: `REDIS_URL: database ${database} is refused (${word})`,
+        }),
+      ]);
+      expect(await databasesIn(eyes)).toEqual([]);
+      if (database === '99') return;
+      await eyes.acl('SETUSER', 'default', '+select');
+      await untilRedisIs('up', gateway);
+    },
+  );
+
+  it('is named also when the server that refuses it comes only later', async () => {
+    const [double, redis] = [await startDouble(), await startRedis()];
+    await redis.kill();
+    const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/99` } });
+    await gateway.logged(({ msg, reason }) => msg === away && reason === 'ECONNREFUSED');
+    await redis.start();
+    await gateway.logged(({ reason }) => reason === 'REDIS_URL: database 99 is refused (ERR)');
+    expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+    expect(await databasesIn(look(redis.port))).toEqual([]);
+  });
+});
