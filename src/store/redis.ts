@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, type RedisOptions } from 'ioredis';
+import { BoundedRedis } from './bounded-redis.ts';
 import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
-import { connectCluster } from './redis-cluster.ts';
-import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import { type BoundedCluster, connectCluster } from './redis-cluster.ts';
+import { connectionOptions, LONGEST_COMMAND_MS, reconnectDelayMs } from './redis-options.ts';
 import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
 /** How long a start waits for the connection before it does without. */
@@ -14,18 +15,18 @@ const SENTINEL_TIMEOUT_MS = 1000;
  * The gateway's client of Redis. It connects in the background and for ever again; while Redis is away every command fails at
  * once, so that nothing waits for it and nothing piles up.
  */
-export function connectRedis(way: RedisWay, log: ConnectionLog): RedisClient {
+export function connectRedis(way: RedisWay, log: ConnectionLog): BoundedRedis | BoundedCluster {
   const redis = connect(way);
   tellOfConnection(redis, log);
   return redis;
 }
 
-function connect(way: RedisWay): RedisClient {
+function connect(way: RedisWay): BoundedRedis | BoundedCluster {
   switch (way.kind) {
     case 'url':
-      return new Redis(way.url, oneServer(way.login));
+      return new BoundedRedis(way.url, oneServer(way.login));
     case 'sentinel':
-      return new Redis({ ...oneServer(way.login), ...throughSentinel(way) });
+      return new BoundedRedis({ ...oneServer(way.login), ...throughSentinel(way) });
     case 'cluster':
       return connectCluster(way);
   }
@@ -34,7 +35,8 @@ function connect(way: RedisWay): RedisClient {
 function oneServer(login: RedisLogin) {
   return {
     ...connectionOptions(login),
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    // Of connections that are made like this one; its own commands are bounded one by one.
+    commandTimeout: LONGEST_COMMAND_MS,
     enableOfflineQueue: false,
     retryStrategy: reconnectDelayMs,
     // A master that has become a replica keeps its connections: where it is now is found out by connecting anew.

@@ -14,7 +14,7 @@ beforeEach(() => {
     emit: () => given.push('told'),
     disconnect: () => given.push('disconnected'),
   };
-  hangs = new Hangs(redis as unknown as Redis);
+  hangs = new Hangs(redis as unknown as Redis, () => 100);
 });
 
 afterEach(() => {
