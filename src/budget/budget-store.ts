@@ -65,6 +65,8 @@ const reply = z.object({
   /** False: the state is not the one that is known, and nothing was done. */
   known: z.boolean(),
   version: z.string().optional(),
+  /** How often the state has been completed by telling. */
+  completions: z.number().default(0),
   /** What the clock of the store says. */
   now: z.number(),
   closedMs: z.number(),

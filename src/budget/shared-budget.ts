@@ -53,6 +53,7 @@ export class SharedBudget {
   readonly #storeClock = new StoreClock();
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
+  #completions = 0;
   /** The number of the next send of this replica, and of the newest that went. */
   #next = 0;
   #newest: number | undefined;
@@ -139,8 +140,10 @@ export class SharedBudget {
 
   /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
   async look(waiting: number): Promise<void> {
-    const { others, otherLimits } = await this.#run({ op: 'look', waiting });
+    const { others, otherLimits, completions } = await this.#run({ op: 'look', waiting });
     this.#others = others;
+    if (this.#completions !== completions) await this.#introduction.list();
+    this.#completions = completions;
     if (otherLimits.length > 0) this.#options.onOtherLimits?.(otherLimits);
   }
 

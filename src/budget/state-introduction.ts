@@ -27,7 +27,7 @@ export class StateIntroduction {
   /** @returns the cursors up to which it has heard of sends */
   async introduce({ closedMs, shares, isFirst }: Brought): Promise<readonly string[]> {
     const fresh = isFirst && this.ledger.empty;
-    const { held, cursors } = await this.#list();
+    const { held, cursors } = await this.list();
     const missing = this.ledger.missingIn(held, this.clock.now());
     let added = 0;
     do {
@@ -38,7 +38,8 @@ export class StateIntroduction {
     return cursors;
   }
 
-  async #list(): Promise<{ held: ReadonlySet<string>; cursors: readonly string[] }> {
+  /** Notes all sends that the store has. */
+  async list(): Promise<{ held: ReadonlySet<string>; cursors: readonly string[] }> {
     const held = new Set<string>();
     const sizes = new Set<number>();
     const listed: [size: number, id: string, at: number][] = [];

@@ -14,19 +14,28 @@ export class BoundedRedis extends Redis {
   readonly roundTrip = new RoundTrip();
 
   override sendCommand(...[command, ...rest]: Parameters<Send>): ReturnType<Send> {
-    command.setTimeout(this.status === 'ready' ? this.roundTrip.timeoutMs : LONGEST_COMMAND_MS);
-    observe(this.roundTrip, command);
+    bound(command, this.roundTrip, this.status === 'ready' ? this.roundTrip.timeoutMs : LONGEST_COMMAND_MS);
     return super.sendCommand(command, ...rest);
   }
 }
 
-/** Takes the time of a command as a sample, unless it fails. */
-export function observe(roundTrip: RoundTrip, command: Command): void {
+/**
+ * Lets a command fail after a time, and takes its own time as a sample unless it fails. An answer that has come while the process was busy
+ * is read before the command is given up; ioredis' own timer gives it up first.
+ */
+export function bound(command: Command, roundTrip: RoundTrip, timeoutMs: number): void {
   const since = performance.now();
+  const giveUp = (): void => {
+    command.reject(new Error('Command timed out'));
+  };
+  const timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
   command.promise.then(
     () => {
+      clearTimeout(timer);
       roundTrip.observe(performance.now() - since);
     },
-    () => undefined,
+    () => {
+      clearTimeout(timer);
+    },
   );
 }

@@ -1,6 +1,6 @@
 import { Cluster, type ClusterNode, type ClusterOptions } from 'ioredis';
 import { RoundTrip } from '../round-trip.ts';
-import { observe } from './bounded-redis.ts';
+import { bound } from './bounded-redis.ts';
 import { connectionOptions, reconnectDelayMs } from './redis-options.ts';
 import type { RedisWay } from './redis-way.ts';
 
@@ -17,10 +17,7 @@ export class BoundedCluster extends Cluster {
   readonly roundTrip = new RoundTrip();
 
   override sendCommand(...[command, ...rest]: Parameters<Cluster['sendCommand']>): unknown {
-    if (this.status === 'ready') {
-      command.setTimeout(this.roundTrip.timeoutMs);
-      observe(this.roundTrip, command);
-    }
+    if (this.status === 'ready') bound(command, this.roundTrip, this.roundTrip.timeoutMs);
     return super.sendCommand(command, ...rest);
   }
 }

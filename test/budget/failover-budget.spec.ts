@@ -43,6 +43,7 @@ class FakeStore {
       version: 'v',
       cursors: [],
       more: false,
+      completions: 0,
       now,
       closedMs,
       sends: [],

@@ -1,5 +1,8 @@
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+
+const MAIN = join(import.meta.dirname, 'delaying-proxy-main.ts');
 
 /** The round trip through the proxy, in milliseconds: half of it each way, each evenly spread. */
 export interface Distance {
@@ -7,73 +10,33 @@ export interface Distance {
   readonly jitterMs?: number;
 }
 
-/** A TCP proxy that delays what passes, in order, and can cut its connections. */
-export class DelayingProxy {
-  #distance: Distance;
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server;
+/** A distance from now on, or: breaks all connections; new ones are taken. */
+export type ProxyOrder = Distance | 'cut';
 
-  private constructor(target: number, distance: Distance) {
-    this.#distance = distance;
-    this.#server = createServer({ noDelay: true }, (client) => {
-      const server = connect({ port: target, host: '127.0.0.1', noDelay: true });
-      this.#relay(client, server);
-      this.#relay(server, client);
-    });
+/** A TCP proxy that delays what passes, in order. It is a process of its own. */
+export class DelayingProxy {
+  readonly port: number;
+  readonly #process: ChildProcess;
+
+  private constructor(process: ChildProcess, port: number) {
+    this.#process = process;
+    this.port = port;
   }
 
   /** @param target a port of this machine */
   static async start(target: number, distance: Distance): Promise<DelayingProxy> {
-    const proxy = new DelayingProxy(target, distance);
-    proxy.#server.listen(0, '127.0.0.1');
-    await once(proxy.#server, 'listening');
-    return proxy;
+    const child = fork(MAIN, [String(target), JSON.stringify(distance)], { execArgv: [] });
+    const [port] = (await once(child, 'message')) as [number];
+    return new DelayingProxy(child, port);
   }
 
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  /** From now on. */
-  set distance(distance: Distance) {
-    this.#distance = distance;
-  }
-
-  /** Breaks all connections; new ones are taken. */
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
+  order(order: ProxyOrder): void {
+    this.#process.send(order);
   }
 
   async stop(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.cut();
-    await closed;
-  }
-
-  #relay(from: Socket, to: Socket): void {
-    this.#sockets.add(from);
-    /** When what came before arrives: nothing overtakes it. */
-    let arrivesAt = 0;
-    const later = (pass: () => void): void => {
-      arrivesAt = Math.max(arrivesAt, performance.now() + this.#oneWayMs());
-      setTimeout(pass, arrivesAt - performance.now());
-    };
-    from.on('data', (bytes) => {
-      later(() => to.write(bytes));
-    });
-    from.on('end', () => {
-      later(() => to.end());
-    });
-    from.on('close', () => {
-      this.#sockets.delete(from);
-      later(() => to.destroy());
-    });
-    from.on('error', () => undefined);
-  }
-
-  #oneWayMs(): number {
-    const { roundTripMs, jitterMs = 0 } = this.#distance;
-    return (roundTripMs + (2 * Math.random() - 1) * jitterMs) / 2;
+    const exited = once(this.#process, 'exit');
+    this.#process.disconnect();
+    await exited;
   }
 }

@@ -28,6 +28,7 @@ local function answer(reply, isKnown)
     for field, value in pairs(list(request.cursors or {})) do reply[field] = value end
   end
   reply.version, reply.known, reply.now = state.version, isKnown, now
+  reply.completions = number('completions', 0)
   reply.closedMs, reply.windows = max(0, closedUntil - now), shown
   return cjson.encode(reply)
 end
@@ -134,7 +135,7 @@ function operations.refused()
 end
 
 -- Puts in what this store has not heard of, a part a request; the last part says that it is whole. What was built or completed
--- by telling starts without credit.
+-- by telling starts without credit. The others list the sends of a completed state anew: from earlier moments they hear of none.
 function operations.tell()
   local added, newest = request.added, now
   for _, send in ipairs(request.sends) do
@@ -152,7 +153,8 @@ function operations.tell()
   if not state.version or added > 0 then
     local burst = not state.version and request.fresh
     advancedTo = state.version and max(advancedTo, newest) or newest
-    state.version = request.replica .. ' ' .. exact(now)
+    if state.version then state.completions = number('completions', 0) + 1
+    else state.version, state.completions = request.replica .. ' ' .. exact(now), 0 end
     for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
     close(max(request.closedMs, closedUntil - now))
     lower(request.shares)
