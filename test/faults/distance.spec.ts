@@ -47,8 +47,6 @@ describe('three replicas whose Redis is', () => {
       process.stdout.write(
         `${name}: ${(used * 100).toFixed(1)} % of ${limits}, most in a window ${mostInWindow(calls, windowMs)}, away ${timesAway(deployment)} times\n`,
       );
-      const from = calls[0]!.at; const bins: number[] = []; for (const { at } of calls) { const b = Math.floor((at - from) / 500); bins[b] = (bins[b] ?? 0) + 1; }
-      process.stdout.write(JSON.stringify(bins) + '\n' + deployment.gateways.map((g) => g.output.split('\n').filter((l) => /away|back|DBG/.test(l)).join('\n')).join('\n--\n') + '\n');
       expect(seen.filter((status) => status !== 200)).toEqual([]);
       expect(await deployment.double.refused()).toBe(0);
       expect(mostInWindow(calls, windowMs)).toBeLessThanOrEqual(limit);

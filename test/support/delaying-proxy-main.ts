@@ -12,11 +12,15 @@ function oneWayMs(): number {
 
 function relay(from: Socket, to: Socket): void {
   sockets.add(from);
-  /** When what came before arrives: nothing overtakes it. */
-  let arrivesAt = 0;
+  /** What is on its way, in the order in which it came: timers of different lengths keep none. */
+  const queue: { readonly at: number; readonly pass: () => void }[] = [];
+  const arrive = (): void => {
+    while (queue[0] && queue[0].at <= performance.now()) queue.shift()?.pass();
+    if (queue[0]) setTimeout(arrive, queue[0].at - performance.now());
+  };
   const later = (pass: () => void): void => {
-    arrivesAt = Math.max(arrivesAt, performance.now() + oneWayMs());
-    setTimeout(pass, arrivesAt - performance.now());
+    const at = Math.max(queue.at(-1)?.at ?? 0, performance.now() + oneWayMs());
+    if (queue.push({ at, pass }) === 1) setTimeout(arrive, at - performance.now());
   };
   from.on('data', (bytes) => {
     later(() => to.write(bytes));
