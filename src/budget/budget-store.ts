@@ -140,7 +140,9 @@ export class BudgetStore {
   /** @throws when Redis does not answer, refuses, or holds something that is not the state */
   async run(knowledge: Knowledge, operation: Operation): Promise<Reply> {
     const told =
-      operation.op === 'tell' ? { sends: operation.sends.map(([size, id, agoMs]) => [size + 1, id, agoMs]) } : {};
+      operation.op === 'tell'
+        ? { sends: operation.sends.map(([size, id, agoMs]) => [size + 1, id, agoMs]) }
+        : {};
     const request = { ...knowledge, ...operation, ...told, ...this.#constants };
     try {
       return reply.parse(JSON.parse(await this.redis.jobsBudget(...this.#keys, JSON.stringify(request))));

@@ -213,7 +213,10 @@ export class FailoverBudget implements Budget {
       // What the others have sent since they were heard of last: as much as they may have.
       const unheard = ((now - shared.heardAt) * fullLimit * (replicas - 1)) / spanMs;
       const latest = Array<number>(Math.ceil(Math.min(unheard, fullLimit * replicas))).fill(now);
-      const sends = partOf([...known, ...latest].toSorted((a, b) => a - b), replicas);
+      const sends = partOf(
+        [...known, ...latest].toSorted((a, b) => a - b),
+        replicas,
+      );
       const share = shared.shares[index] ?? 1;
       const recoversAt = share < 1 ? now + recoveryStepMs(spanMs) : Infinity;
       const window = named.window.at({ credit: 0, accruedTo: now, share, recoversAt }, sends);

@@ -20,7 +20,10 @@ export function toleratedLatenessMs(marginMs: number): number {
  * counted anew, as of when it went, does not change what has been granted meanwhile.
  * @param longestMs how far there is reason to
  */
-export function horizonMs(windows: readonly { readonly window: { readonly spanMs: number } }[], longestMs: number): number {
+export function horizonMs(
+  windows: readonly { readonly window: { readonly spanMs: number } }[],
+  longestMs: number,
+): number {
   return Math.min(longestMs, ...windows.map(({ window }) => window.spanMs / 4));
 }
 

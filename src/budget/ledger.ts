@@ -52,7 +52,10 @@ export class Ledger {
   }
 
   /** Notes blocks of a store in the sizes that are needed here and that it does not keep. */
-  noteConverted(listed: readonly (readonly [size: number, id: string, at: number])[], held: ReadonlySet<number>): void {
+  noteConverted(
+    listed: readonly (readonly [size: number, id: string, at: number])[],
+    held: ReadonlySet<number>,
+  ): void {
     for (const to of this.#blocks.keys()) {
       if (held.has(to)) continue;
       for (const [from, id, at] of listed) {

@@ -74,7 +74,9 @@ export class SharedBudget {
     this.heardAt = this.#clock.now();
     this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
-    this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) => this.#ask(operation));
+    this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) =>
+      this.#ask(operation),
+    );
   }
 
   /** As `Budget.ask`. */
@@ -97,7 +99,10 @@ export class SharedBudget {
   /** From when on and up to when, from now, the store is to grant. */
   #reach(): { lead: number; horizon: number } {
     const { meanMs, deviationMs } = this.#roundTrip;
-    const lead = Math.max(0, Math.min(meanMs / 2 + 2 * deviationMs - LATE_ARRIVAL_MS, LONGEST_HORIZON_MS / 2));
+    const lead = Math.max(
+      0,
+      Math.min(meanMs / 2 + 2 * deviationMs - LATE_ARRIVAL_MS, LONGEST_HORIZON_MS / 2),
+    );
     return { lead, horizon: Math.max(this.#horizonMs, 2 * lead) };
   }
 
@@ -239,7 +244,8 @@ export class SharedBudget {
     const { ledger, gate, windows } = this.#options;
     const storeNow = this.#storeClock.toLocal(reply.now);
     // No send lies further ahead than any is granted: it would count until then.
-    for (const [size, id, ago] of reply.sends) ledger.note(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
+    for (const [size, id, ago] of reply.sends)
+      ledger.note(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);

@@ -44,7 +44,7 @@ export class StateIntroduction {
     const sizes = new Set<number>();
     const listed: [size: number, id: string, at: number][] = [];
     let cursors: readonly string[] = [];
-    for (let isMore = true; isMore; ) {
+    for (let isMore = true; isMore;) {
       const reply = await this.ask({ op: 'list', from: cursors });
       const now = this.clock.now();
       for (const [size, id, agoMs] of reply.sends) {

@@ -29,7 +29,9 @@ async function measure(options: DistantOptions, forMs: number) {
   await deployment.run(forMs);
   const arrivals = deployment.sent.map((at) => ({ at }));
   const used = usedAfterFirstWindow(arrivals, { limit, windowMs });
-  process.stdout.write(`${options.roundTripMs} ms, ${limit}/${options.limits[0]!.name}: ${(used * 100).toFixed(1)} %\n`);
+  process.stdout.write(
+    `${options.roundTripMs} ms, ${limit}/${options.limits[0]!.name}: ${(used * 100).toFixed(1)} %\n`,
+  );
   return { used, most: mostInWindow(arrivals, windowMs) };
 }
 
@@ -48,7 +50,10 @@ describe('three replicas, by the distance of Redis,', () => {
 
   it.each([
     ['timers that are up to 20 ms late', (send: number) => (send * 7) % 21],
-    ['calls that are up to 200 ms late now and then', (send: number) => (send % 40 < 5 ? (send * 37) % 201 : 0)],
+    [
+      'calls that are up to 200 ms late now and then',
+      (send: number) => (send % 40 < 5 ? (send * 37) % 201 : 0),
+    ],
   ])('keep any window to its limit with %s', async (_, lateMs) => {
     const { most } = await measure({ roundTripMs: 30, limits: [SHORT], lateMs }, 20_000);
     expect(most).toBeLessThanOrEqual(SHORT.limit);

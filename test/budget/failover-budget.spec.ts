@@ -67,7 +67,13 @@ async function failover({ isAway = true } = {}) {
   const store = new FakeStore(clock);
   const told: unknown[] = [];
   const windows = spreadWindows(LIMITS, 40);
-  const parts = { windows, ledger: new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs }))), gate: new Gate({ clock }), latenessMs: 20, clock };
+  const parts = {
+    windows,
+    ledger: new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs }))),
+    gate: new Gate({ clock }),
+    latenessMs: 20,
+    clock,
+  };
   const shared = new SharedBudget({ ...parts, store });
   const budget = new FailoverBudget({
     ...parts,

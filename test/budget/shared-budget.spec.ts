@@ -125,7 +125,15 @@ describe('the arithmetic in Redis', () => {
     const gate = new Gate({ clock, random: () => 1 });
     const local = new LocalBudget({ windows, gate, latenessMs: 20, clock });
     const shared = store(windows, clock);
-    await shared({ op: 'tell', sends: [], isLast: true, added: 0, closedMs: 0, shares: limits.map(() => 1), fresh: true });
+    await shared({
+      op: 'tell',
+      sends: [],
+      isLast: true,
+      added: 0,
+      closedMs: 0,
+      shares: limits.map(() => 1),
+      fresh: true,
+    });
     let id = 0;
     for (const { step, what } of events) {
       await clock.advance(step);
@@ -143,8 +151,9 @@ describe('the arithmetic in Redis', () => {
         await shared({ op: 'close', forMs: step, shares: limits.map(() => 1) });
       } else {
         const explained = what === 'refused';
-        const forMs = explained ? step + 1 : gate.closedMs() > 0 ? 0 : 1000;
-        local.refused(explained ? forMs : undefined);
+        const isFirst = gate.closedMs() === 0;
+        local.refused(explained ? step + 1 : undefined);
+        const forMs = explained ? step + 1 : isFirst ? gate.closedMs() : 0;
         const cuts = refusingWindow(windows, explained ? forMs : undefined)?.name;
         await shared({ op: 'refused', forMs, explained, cuts });
       }
@@ -279,8 +288,13 @@ describe('a shared budget', () => {
     const all = ['a', 'b', 'c'].map((name) => replica(name, limits));
     await Promise.all(all.map((budget) => budget.look(0)));
     await all[0]!.close(300);
-    await until('it is open', async () => (await all[1]!.ask(1)).permits.length > 0 || all[1]!.storeClosedMs() === 0);
-    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask(1)))).map((grant) => waitMsOf(grant));
+    await until(
+      'it is open',
+      async () => (await all[1]!.ask(1)).permits.length > 0 || all[1]!.storeClosedMs() === 0,
+    );
+    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask(1)))).map((grant) =>
+      waitMsOf(grant),
+    );
     expect((await counted()).length).toBe(1);
     // One in a second and a little.
     for (const waitMs of waits.filter((waitMs) => waitMs > 0)) expect(waitMs).toBeGreaterThan(500);

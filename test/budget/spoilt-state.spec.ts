@@ -48,7 +48,13 @@ async function writeUnbounded(fields: Readonly<Record<string, string | number>> 
     [`share:${name}`, 0.7],
     [`recoversAt:${name}`, FAR + windowMs],
   ]);
-  const common = { version: 'old 1', advancedTo: now, closedUntil: FAR, 'keptFor:1': 70_000, 'keptFor:2': HOUR * 1.005 };
+  const common = {
+    version: 'old 1',
+    advancedTo: now,
+    closedUntil: FAR,
+    'keptFor:1': 70_000,
+    'keptFor:2': HOUR * 1.005,
+  };
   await rig.redis.hset(STATE, { ...common, ...(Object.fromEntries(perWindow) as object), ...fields });
   await rig.redis.zadd(SENDS, now - 1000, 'old:0');
   await rig.redis.hset(REPLICAS, 'old', `${now} 5 500/1m`);

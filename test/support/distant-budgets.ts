@@ -50,7 +50,7 @@ export class DistantBudgets {
   }
 
   async run(forMs: number): Promise<void> {
-    for (const end = this.clock.now() + forMs; this.clock.now() < end; ) {
+    for (const end = this.clock.now() + forMs; this.clock.now() < end;) {
       await this.clock.advance(1);
       while (this.#pending.size > 0) await Promise.all(this.#pending);
       await settled();

@@ -5,8 +5,10 @@ local function list(cursors)
   local left, isMore, reached, found = MOST_LISTED, false, {}, {}
   for i, s in ipairs(sets) do
     reached[i] = cursors[i] or '-inf'
-    if s.keptFor > 0 and left > 0 then
-      local since = cursors[i] and cursors[i] ~= '-inf' and '(' .. cursors[i] or exact(now - s.keptFor)
+    if left > 0 then
+      -- Also what a state that was lost has left behind.
+      local keptFor = s.keptFor > 0 and s.keptFor or request.longestSpan
+      local since = cursors[i] and cursors[i] ~= '-inf' and '(' .. cursors[i] or exact(now - keptFor)
       local page = call('ZRANGE', s.key, since, '+inf', 'BYSCORE', 'LIMIT', 0, left, 'WITHSCORES')
       for k = 1, #page, 2 do found[#found + 1] = { i, page[k], now - page[k + 1] } end
       reached[i] = page[#page] or reached[i]
@@ -47,6 +49,9 @@ function operations.ask()
       count(request.first + #moments, at)
       for _, w in ipairs(windows) do w.credit = w.credit - 1 end
       moments[#moments + 1] = at - now
+      -- No two sends have one time: the cursors of those who have heard of the first would hide the second.
+      at = at + LEAST_STEP
+      advancedTo = at
     end
   end
   save()
