@@ -106,7 +106,13 @@ function shared(
   });
   return new FailoverBudget({
     ...parts,
-    shared: new SharedBudget({ ...parts, store, onOtherLimits: once(observer.otherLimits) }),
+    shared: new SharedBudget({
+      ...parts,
+      store,
+      onOtherLimits: once((limits) => {
+        observer.otherLimits(limits);
+      }),
+    }),
     ownPart: () => spreadWindows(limits, marginMs, replicas),
     replicas,
     isAway: (error) => {

@@ -1,5 +1,4 @@
 import { type Clock, systemClock } from '../clock.ts';
-import { RoundTrip } from '../round-trip.ts';
 import type { Grant, Permit } from './budget.ts';
 import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
@@ -8,7 +7,7 @@ import { GrantedPermit, horizonMs } from './granted-permit.ts';
 import type { Ledger } from './ledger.ts';
 import { refusingWindow } from './limit-share.ts';
 import type { NamedWindow } from './local-budget.ts';
-import { blockSizeIndex } from './send-blocks.ts';
+import { OwnSends } from './own-sends.ts';
 import { StateIntroduction } from './state-introduction.ts';
 import { StoreClock } from './store-clock.ts';
 import type { SpreadWindow } from './window.ts';
@@ -16,8 +15,6 @@ import { boundProgress, type WindowProgress } from './window-progress.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
-/** A send that leaves the longest window within so many milliseconds may have been dropped by the store already. */
-const LEAVING_MS = 200;
 /**
  * How far ahead sends are granted, in milliseconds: further than the round trip, so that there are always permits at hand for what is
  * due. It is the same for near replicas and far ones, or one of them would take all moments before the others see them; and at least
@@ -25,10 +22,6 @@ const LEAVING_MS = 200;
  */
 const HORIZON_MS = 250;
 const LONGEST_HORIZON_MS = 900;
-/** A permit may arrive so long after its moment, in milliseconds: a near store grants for now. */
-const LATE_ARRIVAL_MS = 10;
-/** Most sends that are told to be unused in one request; older ones count. */
-const MOST_UNUSED = 256;
 
 export interface SharedBudgetOptions {
   readonly store: Pick<BudgetStore, 'run' | 'replica'>;
@@ -47,18 +40,13 @@ export class SharedBudget {
   readonly #options: SharedBudgetOptions;
   readonly #forecast: Forecast;
   readonly #introduction: StateIntroduction;
+  readonly #own: OwnSends;
   readonly #clock: Clock;
   readonly #horizonMs: number;
-  readonly #roundTrip = new RoundTrip();
   readonly #storeClock = new StoreClock();
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
   #completions = 0;
-  /** The number of the next send of this replica, and of the newest that went. */
-  #next = 0;
-  #newest: number | undefined;
-  /** Sends that were granted, or may have been, and did not go: the store is told with the next request. */
-  #unused: number[] = [];
   /** Of each window, when the store answered last. */
   #progress: readonly WindowProgress[] = [];
   /** Made of it when they are looked at. */
@@ -74,6 +62,8 @@ export class SharedBudget {
     this.heardAt = this.#clock.now();
     this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
+    const [shortest] = options.windows;
+    this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
     this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) =>
       this.#ask(operation),
     );
@@ -81,66 +71,55 @@ export class SharedBudget {
 
   /** As `Budget.ask`. */
   async ask(count: number): Promise<Grant> {
-    const first = this.#next;
-    this.#next += count;
+    const first = this.#own.reserve(count);
     try {
       const { moments, wait, now } = await this.#run({ op: 'ask', first, count, ...this.#reach() });
-      // In fallback other sends may have taken numbers meanwhile.
-      if (this.#next === first + count) this.#next = first + moments.length;
+      this.#own.release(first, count, moments.length);
       const permits = moments.map((moment, index) => this.#permit(first + index, now + moment));
       return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
     } catch (error) {
       // It may have been granted all the same.
-      this.#giveBack(...Array.from({ length: count }, (_, index) => first + index));
+      this.#own.giveBack(first, count);
       throw error;
     }
   }
 
   /** From when on and up to when, from now, the store is to grant. */
   #reach(): { lead: number; horizon: number } {
-    const { meanMs, deviationMs } = this.#roundTrip;
-    const lead = Math.max(
-      0,
-      Math.min(meanMs / 2 + 2 * deviationMs - LATE_ARRIVAL_MS, LONGEST_HORIZON_MS / 2),
-    );
+    const lead = Math.min(this.#storeClock.leadMs, LONGEST_HORIZON_MS / 2);
     return { lead, horizon: Math.max(this.#horizonMs, 2 * lead) };
   }
 
   #permit(send: number, storeTime: number): Permit {
-    const { ledger, gate, latenessMs, store } = this.#options;
+    const { gate, latenessMs } = this.#options;
     const at = this.#storeClock.toLocal(storeTime);
-    ledger.noteSend(store.replica, send, at);
+    this.#own.note(send, at);
     this.#changed();
     return new GrantedPermit(
       at,
       { gate, latenessMs, usableMs: this.#horizonMs, clock: this.#clock },
       {
         onSent: (isLate) => {
-          this.#newest = Math.max(send, this.#newest ?? 0);
+          this.#own.sent(send);
           if (isLate) this.#countAnew(send);
         },
         onUnused: () => {
-          ledger.removeSend(store.replica, send);
-          this.#giveBack(send);
+          this.#own.giveBack(send);
+          this.#windows = undefined;
         },
       },
     );
   }
 
-  #giveBack(...sends: number[]): void {
-    this.#unused = [...this.#unused, ...sends].slice(-MOST_UNUSED);
-    this.#windows = undefined;
-  }
-
   /** Counts a send as of now that was granted for earlier. Nobody waits for that; if it fails it stays as it was. */
   #countAnew(send: number): void {
-    this.#options.ledger.noteSend(this.#options.store.replica, send, this.#clock.now());
+    this.#own.note(send, this.#clock.now());
     this.#options.store.run(this.#knowledge(), { op: 'recount', send }).catch(() => undefined);
   }
 
   /** Tells of the newest send of this replica, which was let go elsewhere. */
   async tellNewest(): Promise<void> {
-    if (this.#newest !== undefined) await this.#run({ op: 'note', send: this.#newest });
+    if (this.#own.newest !== undefined) await this.#run({ op: 'note', send: this.#own.newest });
   }
 
   /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
@@ -178,8 +157,9 @@ export class SharedBudget {
 
   /** Notes a send of this replica that was let go elsewhere. */
   noteSend(at: number): void {
-    this.#newest = this.#next++;
-    this.#options.ledger.noteSend(this.#options.store.replica, this.#newest, at);
+    const send = this.#own.reserve(1);
+    this.#own.note(send, at);
+    this.#own.sent(send);
     this.#changed();
   }
 
@@ -229,10 +209,9 @@ export class SharedBudget {
     const knowledge = this.#knowledge();
     const reply = await this.#options.store.run(knowledge, operation);
     const now = this.#clock.now();
-    this.#roundTrip.observe(now - askedAt);
     this.#storeClock.observe(reply.now, askedAt, now);
     if (reply.known) {
-      this.#unused = this.#unused.filter((send) => !knowledge.unused.includes(send));
+      this.#own.told(knowledge.unused);
       this.#cursors = reply.cursors;
     }
     this.#take(reply, now);
@@ -260,11 +239,7 @@ export class SharedBudget {
   }
 
   #knowledge(): Knowledge & { readonly unused: readonly number[] } {
-    const { ledger, store, windows } = this.#options;
-    const size = blockSizeIndex(windows[0]?.limit ?? 1);
-    const isCounted = (send: number): boolean =>
-      ledger.counts(store.replica, send, size, this.#clock.now() + LEAVING_MS);
-    const newest = this.#newest !== undefined && isCounted(this.#newest) ? this.#newest : undefined;
-    return { version: this.#version, cursors: this.#cursors, newest, unused: this.#unused };
+    const newest = this.#own.newestKept(this.#clock.now());
+    return { version: this.#version, cursors: this.#cursors, newest, unused: this.#own.unused };
   }
 }

@@ -1,3 +1,7 @@
+import { RoundTrip } from '../round-trip.ts';
+
+/** A permit may arrive so long after its moment, in milliseconds: a near store grants for now. */
+const LATE_ARRIVAL_MS = 10;
 /** By how much two clocks may drift apart, as a part of the time that passes. */
 const DRIFT = 1e-3;
 
@@ -10,9 +14,11 @@ export class StoreClock {
   #lowest = -Infinity;
   #highest = Infinity;
   #at = 0;
+  readonly #roundTrip = new RoundTrip();
 
   /** @param read what the store's clock said between `askedAt` and `answeredAt` on ours */
   observe(read: number, askedAt: number, answeredAt: number): void {
+    this.#roundTrip.observe(answeredAt - askedAt);
     const drift = (answeredAt - this.#at) * DRIFT;
     this.#at = answeredAt;
     const [lowest, highest] = [read - answeredAt, read - askedAt];
@@ -22,6 +28,12 @@ export class StoreClock {
     // One of the clocks was set, or it is another server.
     this.#lowest = lowest;
     this.#highest = highest;
+  }
+
+  /** How long after it was given an answer is there. */
+  get leadMs(): number {
+    const { meanMs, deviationMs } = this.#roundTrip;
+    return Math.max(0, meanMs / 2 + 2 * deviationMs - LATE_ARRIVAL_MS);
   }
 
   /** A time of the store on our clock; none before the first answer. */

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Permit } from '../../src/budget/budget.ts';
 import { budgetScript } from '../../src/budget/budget-script.ts';
-import { BudgetStore, type ScriptClient } from '../../src/budget/budget-store.ts';
+import { BudgetStore } from '../../src/budget/budget-store.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { toleratedLatenessMs } from '../../src/budget/granted-permit.ts';
 import { Ledger } from '../../src/budget/ledger.ts';
@@ -60,7 +60,7 @@ export class DistantBudgets {
   #start(replica: string, slots: number): void {
     const windows = spreadWindows(this.options.limits, MARGIN_MS);
     const client = { defineCommand: () => undefined, del: () => Promise.resolve(0), jobsBudget: this.#far() };
-    const store = new BudgetStore(client as unknown as ScriptClient, {
+    const store = new BudgetStore(client, {
       keyPrefix: 'p:',
       windows,
       replica,

@@ -8,6 +8,7 @@ import { Bell } from '../bell.ts';
 import { Line, type Ticket } from '../line.ts';
 import { tooMany } from '../party.ts';
 import { PermitQueue } from '../permit-queue.ts';
+import type { ThrottleOptions } from '../throttle-options.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
@@ -15,21 +16,6 @@ const LONGEST_ASKING_MS = 1000;
 
 /** How much the newest call counts in the mean of how long calls take. */
 const NEWEST_CALL_WEIGHT = 0.2;
-
-export interface ThrottleOptions {
-  /** Most calls under way. */
-  readonly concurrency: number;
-  /** Most reads waiting. */
-  readonly queueLimit: number;
-  /** Most of those for one caller. */
-  readonly callerLimit: number;
-  /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
-  readonly callMs: number;
-  /** Resolves when a call could be sent at once (upstream lives, a token is at hand): nothing is counted that cannot be sent. */
-  readonly ready: () => Promise<unknown>;
-  /** Told how long each read has waited for its slot, in milliseconds. */
-  readonly onSlot?: (waitedMs: number) => void;
-}
 
 /** A read in line. */
 interface Waiting extends Ticket {
