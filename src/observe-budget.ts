@@ -13,6 +13,9 @@ export function observeBudget(log: Logger): BudgetObserver {
     pauseShortened: (saidMs, closedMs) => {
       log.warn({ saidMs, closedMs }, 'upstream asked for a longer pause than LONGEST_CLOSING');
     },
+    otherLimits: (limits) => {
+      log.warn({ limits }, 'other replicas have other UPSTREAM_LIMITS');
+    },
     limitLowered: ({ window, share, limit }) => {
       log.warn({ window, share: rounded(share), limit }, 'limit lowered');
     },

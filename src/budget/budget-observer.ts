@@ -32,4 +32,6 @@ export interface LimitInUse {
 export interface BudgetObserver extends GateObserver {
   limitLowered(limit: LimitInUse): void;
   limitRaised(limit: LimitInUse): void;
+  /** Other replicas that share the quota go by these limits, as the settings write them. Once. */
+  otherLimits(limits: readonly string[]): void;
 }

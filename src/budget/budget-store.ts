@@ -1,27 +1,44 @@
 import type { Redis, Result } from 'ioredis';
 import { z } from 'zod';
 import { budgetScript } from './budget-script.ts';
-import type { ToldSend } from './ledger.ts';
+import type { KnownBlock } from './ledger.ts';
 import type { NamedWindow } from './local-budget.ts';
+import { BLOCK_SIZES, blockSizeIndex } from './send-blocks.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     /** budget-script.ts */
-    jobsBudget(state: string, sends: string, replicas: string, request: string): Result<string, Context>;
+    jobsBudget(...keysAndRequest: string[]): Result<string, Context>;
   }
 }
 
-/** What all requests say: which state is known, and the newest of the replica's own sends that still counts. */
+/** The longest window that a limit may have, with its margin. In milliseconds. */
+const LONGEST_SPAN_MS = 32 * 86_400_000;
+
+/** What all requests say. */
 export interface Knowledge {
+  /** The state that is known, and of each block size up to where. */
   readonly version: string | undefined;
-  readonly cursor: string | undefined;
-  readonly last: string | undefined;
+  readonly cursors: readonly string[] | undefined;
+  /** The newest of the replica's own sends, if it still counts. */
+  readonly newest: number | undefined;
+  /** Sends that were granted and did not go. */
+  readonly unused?: readonly number[];
 }
 
 /** Milliseconds throughout. */
 export type Operation =
-  | { readonly op: 'ask'; readonly id: string; readonly lateness: number }
-  | { readonly op: 'note'; readonly id: string }
+  | {
+      readonly op: 'ask';
+      /** The number of the first send, and most that are granted. */
+      readonly first: number;
+      readonly count: number;
+      /** From when on and up to when they are granted. */
+      readonly lead: number;
+      readonly horizon: number;
+    }
+  | { readonly op: 'note' | 'recount'; readonly send: number }
+  | { readonly op: 'list'; readonly from: readonly string[] }
   | { readonly op: 'look'; readonly waiting: number }
   | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }
   | {
@@ -34,7 +51,10 @@ export type Operation =
     }
   | {
       readonly op: 'tell';
-      readonly sends: readonly ToldSend[];
+      readonly sends: readonly KnownBlock[];
+      readonly isLast: boolean;
+      /** How many were missing among those told before. */
+      readonly added: number;
       readonly closedMs: number;
       readonly shares: readonly number[];
       /** The replica may be the first of a new deployment: there is credit for a burst. */
@@ -42,12 +62,18 @@ export type Operation =
     };
 
 const reply = z.object({
-  /** False: the state is not the one that is known. Nothing was done, and all sends are in `sends`. */
+  /** False: the state is not the one that is known, and nothing was done. */
   known: z.boolean(),
   version: z.string().optional(),
-  cursor: z.string(),
+  /** How often the state has been completed by telling. */
+  completions: z.number().default(0),
+  /** What the clock of the store says. */
+  now: z.number(),
   closedMs: z.number(),
-  sends: z.array(z.tuple([z.string(), z.number()])).default([]),
+  /** Blocks of sends that are new, up to these cursors; `more`: there are further ones. */
+  sends: z.array(z.tuple([z.number().transform((place) => place - 1), z.string(), z.number()])).default([]),
+  cursors: z.array(z.string()).default([]),
+  more: z.boolean().default(false),
   windows: z.array(
     z.object({
       credit: z.number(),
@@ -56,10 +82,14 @@ const reply = z.object({
       recoversIn: z.number().optional(),
     }),
   ),
-  /** Of `ask`. */
-  wait: z.number().optional(),
-  /** Of `look`: how many reads wait at each of the other replicas where any do. */
+  /** Of `ask`: when the sends may go, and when to ask for more. */
+  moments: z.array(z.number()).default([]),
+  wait: z.number().default(0),
+  /** Of `tell`. */
+  added: z.number().default(0),
+  /** Of `look`: how many reads wait at each of the other replicas where any do, and limits there that are not those of this one. */
   others: z.array(z.number()).default([]),
+  otherLimits: z.array(z.string()).default([]),
 });
 
 export type Reply = z.output<typeof reply>;
@@ -79,7 +109,7 @@ export interface BudgetStoreOptions {
 /** The shared budget's state in Redis: one script, on its keys (all in one hash slot). */
 export class BudgetStore {
   readonly replica: string;
-  readonly #keys: readonly [string, string, string];
+  readonly #keys: readonly string[];
   /** What is the same in all requests. */
   readonly #constants: object;
 
@@ -87,25 +117,33 @@ export class BudgetStore {
     private readonly redis: ScriptClient,
     { keyPrefix, windows, replica, longestClosingMs }: BudgetStoreOptions,
   ) {
-    redis.defineCommand('jobsBudget', { numberOfKeys: 3, lua: budgetScript });
+    redis.defineCommand('jobsBudget', { numberOfKeys: 2 + BLOCK_SIZES.length, lua: budgetScript });
     const key = (name: string): string => `${keyPrefix}{budget}:${name}`;
-    this.#keys = [key('state'), key('sends'), key('replicas')];
+    this.#keys = [key('state'), key('replicas'), ...BLOCK_SIZES.map((size) => key(`sends:${size}`))];
     this.replica = replica;
     this.#constants = {
       replica,
       longestClosing: longestClosingMs,
+      longestSpan: LONGEST_SPAN_MS,
+      blocks: BLOCK_SIZES,
+      limits: windows.map(({ name, window }) => `${window.fullLimit}/${name}`).join(','),
       windows: windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
         name,
         limit: fullLimit,
         span: spanMs,
         burst,
+        set: blockSizeIndex(fullLimit) + 1,
       })),
     };
   }
 
   /** @throws when Redis does not answer, refuses, or holds something that is not the state */
   async run(knowledge: Knowledge, operation: Operation): Promise<Reply> {
-    const request = { ...knowledge, ...operation, ...this.#constants };
+    const told =
+      operation.op === 'tell'
+        ? { sends: operation.sends.map(([size, id, agoMs]) => [size + 1, id, agoMs]) }
+        : {};
+    const request = { ...knowledge, ...operation, ...told, ...this.#constants };
     try {
       return reply.parse(JSON.parse(await this.redis.jobsBudget(...this.#keys, JSON.stringify(request))));
     } catch (error) {

@@ -17,7 +17,8 @@ import { FailoverBudget } from './failover-budget.ts';
 import { Gate } from './gate.ts';
 import { Ledger } from './ledger.ts';
 import { LimitReport } from './limit-report.ts';
-import { LocalBudget, toleratedLatenessMs } from './local-budget.ts';
+import { toleratedLatenessMs } from './granted-permit.ts';
+import { LocalBudget } from './local-budget.ts';
 import { SharedBudget } from './shared-budget.ts';
 import { spreadWindows } from './window.ts';
 
@@ -63,6 +64,15 @@ export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
+/** A rollout goes on for minutes, and each look finds it. */
+function once<Told>(tell: (told: Told) => void): (told: Told) => void {
+  let isTold = false;
+  return (told) => {
+    if (!isTold) tell(told);
+    isTold = true;
+  };
+}
+
 function own({ settings, observer }: BudgetModuleOptions): LocalBudget {
   const { UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas } = settings;
   return new LocalBudget({
@@ -84,7 +94,7 @@ function shared(
   const windows = spreadWindows(limits, marginMs);
   const parts = {
     windows,
-    ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
+    ledger: new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs }))),
     gate: new Gate({ longestClosingMs, observer }),
     latenessMs: toleratedLatenessMs(marginMs),
   };
@@ -96,7 +106,13 @@ function shared(
   });
   return new FailoverBudget({
     ...parts,
-    shared: new SharedBudget({ ...parts, store }),
+    shared: new SharedBudget({
+      ...parts,
+      store,
+      onOtherLimits: once((limits) => {
+        observer.otherLimits(limits);
+      }),
+    }),
     ownPart: () => spreadWindows(limits, marginMs, replicas),
     replicas,
     isAway: (error) => {

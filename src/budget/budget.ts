@@ -29,22 +29,36 @@ export interface BudgetState {
   readonly closedMs: number;
 }
 
-/** Leave to send one call, now. It is counted. */
+/** Leave to send one call at a moment, of which it is counted. */
 export interface Permit {
+  /** When the call is to go, in milliseconds on the clock of `performance.now()`. */
+  readonly at: number;
+  /** False when its moment has passed by too much, or the gate has closed since it was granted: it is to be given back. */
+  isValid(): boolean;
   /** The call goes out now. What made it late (a new connection, a busy process) would shift what upstream counts: it is counted anew. */
   sent(): void;
+  /** No call goes. */
+  giveBack(): void;
+}
+
+/** Milliseconds throughout. */
+export interface Grant {
+  /** In the order of their moments. */
+  readonly permits: readonly Permit[];
+  /** Ask for more no earlier than so long from now. */
+  readonly waitMs: number;
 }
 
 /**
  * What may be sent upstream and when: several windows at once, and a gate that upstream closes. One asker asks at a time.
- * Nothing is reserved: an answer other than 0 may be followed by a later one.
  */
 export interface Budget {
   /**
-   * A permit, or a number: ask again no earlier than so many milliseconds from now.
+   * Permits for the moments that are due soon.
+   * @param count most of them
    * @param waiting how many reads wait for a slot here
    */
-  ask(waiting: number): Promise<Permit | number>;
+  ask(count: number, waiting: number): Promise<Grant>;
   /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
   forecastMs(nth: number): number;
   /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After); `LONGEST_CLOSING` at most. Never shortens a closing. */

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../clock.ts';
-import type { Budget, BudgetState, Permit } from './budget.ts';
+import type { Budget, BudgetState, Grant } from './budget.ts';
 import type { Gate } from './gate.ts';
 import { type Ledger, partOf } from './ledger.ts';
 import type { LimitReport } from './limit-report.ts';
@@ -70,31 +70,32 @@ export class FailoverBudget implements Budget {
     });
   }
 
-  async ask(waiting: number): Promise<Permit | number> {
+  async ask(count: number, waiting: number): Promise<Grant> {
     this.#waiting = waiting;
     this.#askedAt = this.#clock.now();
     const { gate, shared } = this.#options;
     // Whoever closed it: nothing is asked for that cannot be.
     const closedMs = gate.closedMs();
-    if (closedMs > 0) return closedMs;
+    if (closedMs > 0) return { permits: [], waitMs: closedMs };
     if (!this.#local) {
       try {
-        return await shared.ask();
+        return await shared.ask(count);
       } catch (error) {
-        if (!this.#options.isAway(error)) return ASK_AGAIN_MS;
+        if (!this.#options.isAway(error)) return { permits: [], waitMs: ASK_AGAIN_MS };
         this.#fallBack(error);
       }
     }
-    return this.#askOwn();
+    return this.#askOwn(count);
   }
 
-  async #askOwn(): Promise<Permit | number> {
-    const answer = (await this.#local?.ask()) ?? ASK_AGAIN_MS;
-    if (typeof answer === 'number') return answer;
-    this.#options.shared.noteSend();
-    // What cannot be told now is with the next look.
-    if (this.#backSince !== undefined) this.#options.shared.tellLast().catch(() => undefined);
-    return answer;
+  async #askOwn(count: number): Promise<Grant> {
+    const grant = (await this.#local?.ask(count)) ?? { permits: [], waitMs: ASK_AGAIN_MS };
+    for (const { at } of grant.permits) {
+      this.#options.shared.noteSend(at);
+      // What cannot be told now is with the next look.
+      if (this.#backSince !== undefined) this.#options.shared.tellNewest().catch(() => undefined);
+    }
+    return grant;
   }
 
   /** Looks at the shared budget, and returns to it if it was away. Never rejects. */
@@ -206,13 +207,16 @@ export class FailoverBudget implements Budget {
   /** This replica's part of each window, with its part of everyone's sends in it, and without credit but for a reopening. */
   #ownWindows(now: number): NamedWindow[] {
     const { shared, ledger, replicas, gate, ownPart } = this.#options;
-    const known = ledger.times(now);
     return ownPart().map((named, index) => {
       const { fullLimit, spanMs } = named.window;
+      const known = ledger.times({ limit: named.limit, spanMs }, now);
       // What the others have sent since they were heard of last: as much as they may have.
       const unheard = ((now - shared.heardAt) * fullLimit * (replicas - 1)) / spanMs;
       const latest = Array<number>(Math.ceil(Math.min(unheard, fullLimit * replicas))).fill(now);
-      const sends = partOf([...known.filter((at) => at > now - spanMs), ...latest], replicas);
+      const sends = partOf(
+        [...known, ...latest].toSorted((a, b) => a - b),
+        replicas,
+      );
       const share = shared.shares[index] ?? 1;
       const recoversAt = share < 1 ? now + recoveryStepMs(spanMs) : Infinity;
       const window = named.window.at({ credit: 0, accruedTo: now, share, recoversAt }, sends);

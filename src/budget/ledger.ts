@@ -1,53 +1,102 @@
-/** A send that the store has not heard of: its id, and how long ago it was made, in milliseconds. */
-export type ToldSend = readonly [id: string, agoMs: number];
+import { BLOCK_SIZES, blockSizeIndex, convertBlock } from './send-blocks.ts';
+import type { Limit } from './window.ts';
 
-/** Most sends that are told at a time, the newest: some hundred bytes each. */
-const MOST_TOLD = 20_000;
+/** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
+export type KnownBlock = readonly [size: number, id: string, agoMs: number];
+
+/** A limit, and for how long a send counts against it. */
+export type CountedLimit = Pick<Limit, 'limit'> & { readonly spanMs: number };
 
 /**
- * What a replica remembers of the deployment's sends in the longest window: its own, and those of others that it has heard
- * of. From here a store that has lost its state is told what it held, and a budget of the replica's own starts. Times
+ * What a replica remembers of the deployment's sends, its own and those of others that it has heard of, for as long and as exactly as
+ * its limits need. From here a store that has lost its state is told what it held, and a budget of the replica's own starts. Times
  * in milliseconds on the clock of `performance.now()`.
  */
 export class Ledger {
-  readonly #sends = new Map<string, number>();
+  /** For each block size that is in use, the time of each block. */
+  readonly #blocks = new Map<number, Map<string, number>>();
+  readonly #spans = new Map<number, number>();
 
-  /** @param spanMs how long a send counts */
-  constructor(private readonly spanMs: number) {}
+  constructor(limits: readonly CountedLimit[]) {
+    for (const { limit, spanMs } of limits) {
+      const size = blockSizeIndex(limit);
+      this.#blocks.set(size, new Map());
+      this.#spans.set(size, Math.max(spanMs, this.#spans.get(size) ?? 0));
+    }
+  }
 
   /** Whether a send was ever noted: a replica without one may be the first of a new deployment. */
   get empty(): boolean {
-    return this.#sends.size === 0;
+    return [...this.#blocks.values()].every((blocks) => blocks.size === 0);
   }
 
-  note(id: string, at: number): void {
-    this.#sends.set(id, at);
+  /** A send of this replica. */
+  noteSend(replica: string, send: number, at: number): void {
+    for (const size of this.#blocks.keys()) {
+      this.note(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
+    }
   }
 
-  /** Times of the sends that count now, oldest first. */
-  times(now: number): number[] {
+  /** Takes back a send that was noted and did not go. */
+  removeSend(replica: string, send: number): void {
+    this.#blocks.get(0)?.delete(`${replica}:${send}`);
+  }
+
+  note(size: number, id: string, at: number): void {
+    const blocks = this.#blocks.get(size);
+    if (!blocks) return;
+    const known = blocks.get(id) ?? -Infinity;
+    // In the order of their times, or nearly.
+    if (known > -Infinity) blocks.delete(id);
+    blocks.set(id, Math.max(known, at));
+  }
+
+  /** Notes blocks of a store in the sizes that are needed here and that it does not keep. */
+  noteConverted(
+    listed: readonly (readonly [size: number, id: string, at: number])[],
+    held: ReadonlySet<number>,
+  ): void {
+    for (const to of this.#blocks.keys()) {
+      if (held.has(to)) continue;
+      for (const [from, id, at] of listed) {
+        for (const converted of convertBlock(id, from, to)) this.note(to, converted, at);
+      }
+    }
+  }
+
+  /** Times of the sends that count now against a limit, oldest first. */
+  times({ limit, spanMs }: CountedLimit, now: number): number[] {
+    const size = blockSizeIndex(limit);
     this.#prune(now);
-    return [...this.#sends.values()].filter((at) => at > now - this.spanMs).sort((a, b) => a - b);
+    const times = [...(this.#blocks.get(size)?.values() ?? [])].filter((at) => at > now - spanMs);
+    times.sort((a, b) => a - b);
+    const sends = BLOCK_SIZES[size] ?? 1;
+    return sends === 1 ? times : times.flatMap((at) => Array<number>(sends).fill(at));
   }
 
-  /** Whether this send still counts. */
-  counts(id: string, now: number): boolean {
-    return (this.#sends.get(id) ?? -Infinity) > now - this.spanMs;
+  /** Whether this send of the replica still counts at this time, in the first of the sizes. */
+  counts(replica: string, send: number, size: number, at: number): boolean {
+    const id = `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`;
+    return (this.#blocks.get(size)?.get(id) ?? -Infinity) > at - (this.#spans.get(size) ?? 0);
   }
 
-  /** Those that count now and that the others do not have. */
-  missingIn(others: ReadonlySet<string>, now: number): ToldSend[] {
+  /** Those that count now and that a store does not have. @param held the blocks there, as `size id` */
+  missingIn(held: ReadonlySet<string>, now: number): KnownBlock[] {
     this.#prune(now);
-    const missing: ToldSend[] = [];
-    for (const [id, at] of this.#sends) if (!others.has(id)) missing.push([id, now - at]);
-    return missing.slice(-MOST_TOLD);
+    const missing: KnownBlock[] = [];
+    for (const [size, blocks] of this.#blocks) {
+      for (const [id, at] of blocks) if (!held.has(`${size} ${id}`)) missing.push([size, id, now - at]);
+    }
+    return missing;
   }
 
-  /** They were noted in the order of their times, or nearly. */
   #prune(now: number): void {
-    for (const [id, at] of this.#sends) {
-      if (at > now - this.spanMs) return;
-      this.#sends.delete(id);
+    for (const [size, blocks] of this.#blocks) {
+      const since = now - (this.#spans.get(size) ?? 0);
+      for (const [id, at] of blocks) {
+        if (at > since) break;
+        blocks.delete(id);
+      }
     }
   }
 }

@@ -1,26 +1,15 @@
 import { type Clock, systemClock } from '../clock.ts';
-import type { Budget, BudgetMode, BudgetState, Permit, WindowState } from './budget.ts';
+import type { Budget, BudgetMode, BudgetState, Grant, Permit, WindowState } from './budget.ts';
 import type { ClosingReason, LimitInUse } from './budget-observer.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
+import { GrantedPermit, horizonMs } from './granted-permit.ts';
 import type { LimitReport } from './limit-report.ts';
 import { refusingWindow } from './limit-share.ts';
 import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
 
-/**
- * Timers fire a little late. A send that is no later than this after its due time, in milliseconds, is counted as of that
- * time: else each window would begin a little later than the one before, and their sum is lost. What upstream sees is
- * earlier by no more than this against what is counted, which takes at most half of the windows' margin.
- */
-const LATENESS_MS = 20;
-
-/** How long after its permit a call may go out and still be counted as of that, in milliseconds. */
-export const TOLERATED_LAG_MS = 5;
-
-/** @returns by how much a send may be late and still be counted as of its due time, in milliseconds */
-export function toleratedLatenessMs(marginMs: number): number {
-  return Math.min(LATENESS_MS, marginMs / 2);
-}
+/** How far ahead sends are granted, in milliseconds: a busy process asks late, and is granted what was due all the same. */
+const HORIZON_MS = 50;
 
 /** A window for a limit of the settings. */
 export interface NamedWindow extends NamedLimit {
@@ -61,51 +50,59 @@ export class LocalBudget implements Budget {
   readonly #windows: readonly SpreadWindow[];
   readonly #forecast: Forecast;
   readonly #clock: Clock;
-  /** When the next send was last said to be due. */
-  #dueAt = Infinity;
+  readonly #horizonMs: number;
+  /** Sends have been granted for moments up to this one. */
+  #advancedTo = -Infinity;
 
   constructor(options: LocalBudgetOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#windows = options.windows.map(({ window }) => window);
+    this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
     this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
-  ask(): Promise<Permit | number> {
-    const answer = this.#admit();
+  ask(count = 1): Promise<Grant> {
+    const grant = this.#grant(count);
     // The windows have come as far as now.
     this.#reportLimits();
-    return Promise.resolve(answer);
+    return Promise.resolve(grant);
   }
 
-  #admit(): Permit | number {
+  #grant(count: number): Grant {
     const now = this.#clock.now();
-    const lateMs = now - this.#dueAt;
-    let at = lateMs >= 0 && lateMs <= this.#options.latenessMs ? this.#dueAt : now;
-    // From the due time the arithmetic goes on step by step, as it would have if the timer had been in time.
-    for (let waitMs = this.#waitMs(at); waitMs > 0; waitMs = this.#waitMs(at)) {
-      at += Math.max(waitMs, LEAST_STEP_MS);
-      if (at <= now) continue;
-      this.#dueAt = at;
-      return at - now;
+    const last = now + this.#horizonMs;
+    const permits: Permit[] = [];
+    let at = Math.max(now, this.#advancedTo);
+    while (at <= last && permits.length < count) {
+      this.#advancedTo = at;
+      const waitMs = this.#waitMs(at);
+      if (waitMs > 0) at += Math.max(waitMs, LEAST_STEP_MS);
+      else permits.push(this.#permit(at));
     }
-    return this.#go(at);
+    return { permits, waitMs: Math.max(0, at - last) };
   }
 
   #waitMs(at: number): number {
     return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
   }
 
-  #go(at: number): Permit {
+  #permit(at: number): Permit {
     for (const window of this.#windows) window.take(at);
     this.#forecast.sent();
-    this.#dueAt = Infinity;
-    const sent = (): void => {
-      const now = this.#clock.now();
-      if (now - at <= this.#options.latenessMs + TOLERATED_LAG_MS) return;
-      for (const window of this.#windows) window.postpone(at, now);
-    };
-    return { sent };
+    const { gate, latenessMs } = this.#options;
+    return new GrantedPermit(
+      at,
+      { gate, latenessMs, usableMs: this.#horizonMs, clock: this.#clock },
+      {
+        onSent: (isLate) => {
+          if (isLate) for (const window of this.#windows) window.postpone(at, this.#clock.now());
+        },
+        onUnused: () => {
+          for (const window of this.#windows) window.remove(at);
+        },
+      },
+    );
   }
 
   forecastMs(nth: number): number {

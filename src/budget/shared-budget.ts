@@ -1,18 +1,27 @@
 import { type Clock, systemClock } from '../clock.ts';
-import type { Permit } from './budget.ts';
+import type { Grant, Permit } from './budget.ts';
 import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
+import { GrantedPermit, horizonMs } from './granted-permit.ts';
 import type { Ledger } from './ledger.ts';
 import { refusingWindow } from './limit-share.ts';
-import { type NamedWindow, TOLERATED_LAG_MS } from './local-budget.ts';
+import type { NamedWindow } from './local-budget.ts';
+import { OwnSends } from './own-sends.ts';
+import { StateIntroduction } from './state-introduction.ts';
+import { StoreClock } from './store-clock.ts';
 import type { SpreadWindow } from './window.ts';
 import { boundProgress, type WindowProgress } from './window-progress.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
-/** A send that leaves the longest window within so many milliseconds may have been dropped by the store already. */
-const LEAVING_MS = 200;
+/**
+ * How far ahead sends are granted, in milliseconds: further than the round trip, so that there are always permits at hand for what is
+ * due. It is the same for near replicas and far ones, or one of them would take all moments before the others see them; and at least
+ * twice what a far store takes to answer.
+ */
+const HORIZON_MS = 250;
+const LONGEST_HORIZON_MS = 900;
 
 export interface SharedBudgetOptions {
   readonly store: Pick<BudgetStore, 'run' | 'replica'>;
@@ -22,23 +31,28 @@ export interface SharedBudgetOptions {
   readonly gate: Gate;
   readonly latenessMs: number;
   readonly clock?: Clock;
+  /** Told what limits the other replicas go by, if they are not the ones of this one. */
+  readonly onOtherLimits?: ((limits: readonly string[]) => void) | undefined;
 }
 
 /** The budget that all replicas share. Whatever it is asked, it throws when the store cannot be asked. */
 export class SharedBudget {
   readonly #options: SharedBudgetOptions;
   readonly #forecast: Forecast;
+  readonly #introduction: StateIntroduction;
+  readonly #own: OwnSends;
+  readonly #clock: Clock;
+  readonly #horizonMs: number;
+  readonly #storeClock = new StoreClock();
   #version: string | undefined;
-  #cursor: string | undefined;
-  #sent = 0;
-  #last: string | undefined;
+  #cursors: readonly string[] | undefined;
+  #completions = 0;
   /** Of each window, when the store answered last. */
   #progress: readonly WindowProgress[] = [];
   /** Made of it when they are looked at. */
   #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
   #storeClosedUntil = -Infinity;
-  readonly #clock: Clock;
   /** When the store answered last. */
   heardAt: number;
 
@@ -46,39 +60,75 @@ export class SharedBudget {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.heardAt = this.#clock.now();
+    this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
+    const [shortest] = options.windows;
+    this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
+    this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) =>
+      this.#ask(operation),
+    );
   }
 
   /** As `Budget.ask`. */
-  async ask(): Promise<Permit | number> {
-    const id = this.#nextId();
-    const askedAt = this.#clock.now();
-    const { latenessMs: lateness } = this.#options;
-    const { wait = 0 } = await this.#run({ op: 'ask', id, lateness });
-    if (wait > 0) return wait;
-    this.noteSend(id);
-    return {
-      sent: () => {
-        if (this.#clock.now() - askedAt > TOLERATED_LAG_MS) this.#countAnew(id, lateness);
+  async ask(count: number): Promise<Grant> {
+    const first = this.#own.reserve(count);
+    try {
+      const { moments, wait, now } = await this.#run({ op: 'ask', first, count, ...this.#reach() });
+      this.#own.release(first, count, moments.length);
+      const permits = moments.map((moment, index) => this.#permit(first + index, now + moment));
+      return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
+    } catch (error) {
+      // It may have been granted all the same.
+      this.#own.giveBack(first, count);
+      throw error;
+    }
+  }
+
+  /** From when on and up to when, from now, the store is to grant. */
+  #reach(): { lead: number; horizon: number } {
+    const lead = Math.min(this.#storeClock.leadMs, LONGEST_HORIZON_MS / 2);
+    return { lead, horizon: Math.max(this.#horizonMs, 2 * lead) };
+  }
+
+  #permit(send: number, storeTime: number): Permit {
+    const { gate, latenessMs } = this.#options;
+    const at = this.#storeClock.toLocal(storeTime);
+    this.#own.note(send, at);
+    this.#changed();
+    return new GrantedPermit(
+      at,
+      { gate, latenessMs, usableMs: this.#horizonMs, clock: this.#clock },
+      {
+        onSent: (isLate) => {
+          this.#own.sent(send);
+          if (isLate) this.#countAnew(send);
+        },
+        onUnused: () => {
+          this.#own.giveBack(send);
+          this.#windows = undefined;
+        },
       },
-    };
+    );
   }
 
-  /** Asked for once more, a send is counted as of then. Nobody waits for that; if it fails it stays as it was. */
-  #countAnew(id: string, lateness: number): void {
-    this.#options.store
-      .run(this.#knowledge(this.#clock.now()), { op: 'ask', id, lateness })
-      .catch(() => undefined);
+  /** Counts a send as of now that was granted for earlier. Nobody waits for that; if it fails it stays as it was. */
+  #countAnew(send: number): void {
+    this.#own.note(send, this.#clock.now());
+    this.#options.store.run(this.#knowledge(), { op: 'recount', send }).catch(() => undefined);
   }
 
-  /** Tells of the last send of this replica, which was let go elsewhere. */
-  async tellLast(): Promise<void> {
-    if (this.#last !== undefined) await this.#run({ op: 'note', id: this.#last });
+  /** Tells of the newest send of this replica, which was let go elsewhere. */
+  async tellNewest(): Promise<void> {
+    if (this.#own.newest !== undefined) await this.#run({ op: 'note', send: this.#own.newest });
   }
 
   /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
   async look(waiting: number): Promise<void> {
-    this.#others = (await this.#run({ op: 'look', waiting })).others;
+    const { others, otherLimits, completions } = await this.#run({ op: 'look', waiting });
+    this.#others = others;
+    if (this.#completions !== completions) await this.#introduction.list();
+    this.#completions = completions;
+    if (otherLimits.length > 0) this.#options.onOtherLimits?.(otherLimits);
   }
 
   /** @param shares the part of each limit that is in use, where that was cut elsewhere */
@@ -105,11 +155,15 @@ export class SharedBudget {
     return Math.max(this.#options.gate.closedMs(), this.#forecast.forecastMs(nth + between, now));
   }
 
-  /** Notes a send of this replica that was let go here or elsewhere. */
-  noteSend(id = this.#nextId()): void {
-    this.#options.ledger.note(id, this.#clock.now());
-    this.#last = id;
-    this.#sent++;
+  /** Notes a send of this replica that was let go elsewhere. */
+  noteSend(at: number): void {
+    const send = this.#own.reserve(1);
+    this.#own.note(send, at);
+    this.#own.sent(send);
+    this.#changed();
+  }
+
+  #changed(): void {
     this.#windows = undefined;
     this.#forecast.sent();
   }
@@ -121,10 +175,13 @@ export class SharedBudget {
   }
 
   #make(): SpreadWindow[] {
-    const times = this.#options.ledger.times(this.#clock.now());
-    return this.#options.windows.map(({ window }, index) => {
+    const now = this.#clock.now();
+    return this.#options.windows.map(({ limit, window }, index) => {
       const progress = this.#progress[index];
-      return progress ? window.at(progress, [...times]) : window.clone();
+      const { spanMs } = window;
+      return progress
+        ? window.at(progress, this.#options.ledger.times({ limit, spanMs }, now))
+        : window.clone();
     });
   }
 
@@ -136,54 +193,53 @@ export class SharedBudget {
   /** Runs an operation on a state that knows all that this replica knows. */
   async #run(operation: Operation): Promise<Reply> {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const reply = this.#take(await this.#options.store.run(this.#knowledge(this.#clock.now()), operation));
+      const reply = await this.#ask(operation);
       if (reply.known) return reply;
-      await this.#tell(new Set(reply.sends.map(([id]) => id)));
+      this.#cursors = await this.#introduction.introduce({
+        closedMs: this.#options.gate.closedMs(),
+        shares: this.shares,
+        isFirst: this.#progress.length === 0,
+      });
     }
     throw new Error('the shared budget changes too fast');
   }
 
-  /** The store has another state than was known: it is told what is missing there. */
-  async #tell(held: ReadonlySet<string>): Promise<void> {
-    const { ledger, gate, store } = this.#options;
+  async #ask(operation: Operation): Promise<Reply> {
+    const askedAt = this.#clock.now();
+    const knowledge = this.#knowledge();
+    const reply = await this.#options.store.run(knowledge, operation);
     const now = this.#clock.now();
-    const fresh = this.#progress.length === 0 && ledger.empty;
-    const operation: Operation = {
-      op: 'tell',
-      sends: ledger.missingIn(held, now),
-      closedMs: gate.closedMs(),
-      shares: this.shares,
-      fresh,
-    };
-    this.#take(await store.run(this.#knowledge(now), operation));
-  }
-
-  #take(reply: Reply): Reply {
-    const now = this.#clock.now();
-    this.heardAt = now;
-    const { ledger, gate, windows } = this.#options;
-    // No send lies in the future: it would count until then.
-    for (const [id, agoMs] of reply.sends) ledger.note(id, now - Math.max(0, agoMs));
-    gate.close(reply.closedMs, 'replica');
-    this.#storeClosedUntil = now + Math.min(reply.closedMs, gate.longestClosingMs);
-    this.#version = reply.version;
-    this.#cursor = reply.cursor;
-    this.#windows = undefined;
-    if (reply.version === undefined) return reply;
-    this.#progress = windows.map(({ window }, index) => {
-      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = reply.windows[index] ?? {};
-      const progress = { credit, accruedTo: now - accruedAgo, share, recoversAt: now + recoversIn };
-      return boundProgress(progress, window, now, gate.closedUntil);
-    });
+    this.#storeClock.observe(reply.now, askedAt, now);
+    if (reply.known) {
+      this.#own.told(knowledge.unused);
+      this.#cursors = reply.cursors;
+    }
+    this.#take(reply, now);
     return reply;
   }
 
-  #knowledge(now: number): Knowledge {
-    const counts = this.#last !== undefined && this.#options.ledger.counts(this.#last, now + LEAVING_MS);
-    return { version: this.#version, cursor: this.#cursor, last: counts ? this.#last : undefined };
+  #take(reply: Reply, now: number): void {
+    this.heardAt = now;
+    const { ledger, gate, windows } = this.#options;
+    const storeNow = this.#storeClock.toLocal(reply.now);
+    // No send lies further ahead than any is granted: it would count until then.
+    for (const [size, id, ago] of reply.sends)
+      ledger.note(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
+    const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
+    gate.close(closedMs, 'replica');
+    this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);
+    this.#version = reply.version;
+    this.#windows = undefined;
+    if (reply.version === undefined) return;
+    this.#progress = windows.map(({ window }, index) => {
+      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = reply.windows[index] ?? {};
+      const progress = { credit, accruedTo: storeNow - accruedAgo, share, recoversAt: storeNow + recoversIn };
+      return boundProgress(progress, window, now + LONGEST_HORIZON_MS, gate.closedUntil);
+    });
   }
 
-  #nextId(): string {
-    return `${this.#options.store.replica}:${this.#sent}`;
+  #knowledge(): Knowledge & { readonly unused: readonly number[] } {
+    const newest = this.#own.newestKept(this.#clock.now());
+    return { version: this.#version, cursors: this.#cursors, newest, unused: this.#own.unused };
   }
 }

@@ -62,11 +62,17 @@ export class SpreadWindow {
     this.#sends.push(now);
   }
 
+  /** A send that was counted did not go. Its credit is not given back: it accrues anew. @returns false: it has left the window */
+  remove(time: number): boolean {
+    const at = this.#sends.lastIndexOf(time);
+    if (at < this.#head) return false;
+    this.#sends.splice(at, 1);
+    return true;
+  }
+
   /** A send that was counted as of one time has gone at a later one. */
   postpone(from: number, to: number): void {
-    const at = this.#sends.lastIndexOf(from);
-    if (at < this.#head) return;
-    this.#sends.splice(at, 1);
+    if (!this.remove(from)) return;
     let place = this.#sends.length;
     while (place > this.#head && (this.#sends[place - 1] ?? 0) > to) place--;
     this.#sends.splice(place, 0, to);

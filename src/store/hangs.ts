@@ -5,10 +5,10 @@ import type { RedisClient } from './redis-way.ts';
 /** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
 const TIMEOUTS_IN_A_ROW = 3;
 /**
- * A command that is sent after a timeout has one of its own no sooner than a command's 100 ms later, or a little less by
+ * A command that is sent after a timeout has one of its own no sooner than a command's time later, or so much less by
  * the timers' grain. What times out before was sent before, and tells of the same moment. In milliseconds.
  */
-const LEAST_APART_MS = 90;
+const TIMER_GRAIN_MS = 10;
 
 /**
  * Takes a Redis that answers nothing for one that is away, and a cluster that says it is down: from then on commands fail at once,
@@ -18,8 +18,10 @@ export class Hangs {
   #timeouts = 0;
   #countedAt = -Infinity;
 
+  /** @param commandTimeoutMs how long a command that is sent now is waited for */
   constructor(
     private readonly redis: RedisClient,
+    private readonly commandTimeoutMs: () => number,
     private readonly clock: Clock = systemClock,
   ) {}
 
@@ -48,7 +50,7 @@ export class Hangs {
   }
 
   #count(now: number): void {
-    if (now - this.#countedAt < LEAST_APART_MS) return;
+    if (now - this.#countedAt < this.commandTimeoutMs() - TIMER_GRAIN_MS) return;
     this.#countedAt = now;
     this.#timeouts++;
   }

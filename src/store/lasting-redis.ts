@@ -1,4 +1,5 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { BoundedRedis } from './bounded-redis.ts';
 import { reconnectDelayMs } from './redis-options.ts';
 
 /** The server refuses the database that `REDIS_URL` names: there is none of that number, or the user may not choose one. */
@@ -10,7 +11,7 @@ export class DatabaseRefused extends Error {
 }
 
 /** A connection of ioredis that does not give up, and does not make do with another database. */
-export class LastingRedis extends Redis {
+export class LastingRedis extends BoundedRedis {
   #left = false;
   #failures = 0;
 

@@ -1,6 +1,8 @@
 import { Cluster, type ClusterNode, type ClusterOptions, type Redis } from 'ioredis';
+import { RoundTrip } from '../round-trip.ts';
+import { bound } from './bounded-redis.ts';
 import { withCheckedSlots } from './cluster-slots.ts';
-import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import { connectionOptions, reconnectDelayMs } from './redis-options.ts';
 import type { RedisWay } from './redis-way.ts';
 
 /** A node that has not said a word for so long while it was asked is given up, in milliseconds. */
@@ -12,9 +14,11 @@ const SLOTS_INTERVAL_MS = 5000;
  * A cluster whose commands are bounded as a whole, redirections included. ioredis' own `commandTimeout` would hold for what a node
  * is asked while it connects as well: a busy start would then take a cluster that is there for one that is away.
  */
-class BoundedCluster extends Cluster {
+export class BoundedCluster extends Cluster {
+  readonly roundTrip = new RoundTrip();
+
   override sendCommand(...[command, ...rest]: Parameters<Cluster['sendCommand']>): unknown {
-    if (this.status === 'ready') command.setTimeout(COMMAND_TIMEOUT_MS);
+    if (this.status === 'ready') bound(command, this.roundTrip, this.roundTrip.timeoutMs);
     return super.sendCommand(command, ...rest);
   }
 }
@@ -37,7 +41,7 @@ function checkSlots(cluster: Cluster): void {
  * Connects to a cluster. What cannot be answered fails at once instead of being tried again (the delays are 0): while a master is
  * away, the keys in its slots are misses. A node that is lost is left to `MOVED`, and to the next look at the slots.
  */
-export function connectCluster({ nodes, login }: RedisWay & { readonly kind: 'cluster' }): Cluster {
+export function connectCluster({ nodes, login }: RedisWay & { readonly kind: 'cluster' }): BoundedCluster {
   const options = {
     redisOptions: { ...connectionOptions(login), socketTimeout: NODE_TIMEOUT_MS },
     enableOfflineQueue: false,

@@ -1,7 +1,8 @@
 import type { RedisLogin } from './redis-way.ts';
 
-/** No command is waited for longer, in milliseconds: past that a read does better without the store. */
-export const COMMAND_TIMEOUT_MS = 100;
+/** No command is waited for longer, however far Redis is, in milliseconds: past that a read does better without the store. */
+export const LONGEST_COMMAND_MS = 1000;
+const DISCONNECT_TIMEOUT_MS = 100;
 const CONNECT_TIMEOUT_MS = 2000;
 const LONGEST_RECONNECT_MS = 250;
 
@@ -18,7 +19,7 @@ export function connectionOptions({ username, password, tls }: RedisLogin) {
     // The certificate authorities are Node's (NODE_EXTRA_CA_CERTS).
     ...(tls && { tls: {} }),
     connectTimeout: CONNECT_TIMEOUT_MS,
-    disconnectTimeout: COMMAND_TIMEOUT_MS,
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
   };

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { Cluster, type RedisOptions } from 'ioredis';
+import type { BoundedRedis } from './bounded-redis.ts';
 import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
-import { connectCluster } from './redis-cluster.ts';
 import { LastingRedis } from './lasting-redis.ts';
-import { COMMAND_TIMEOUT_MS, connectionOptions, reconnectDelayMs } from './redis-options.ts';
+import { type BoundedCluster, connectCluster } from './redis-cluster.ts';
+import { connectionOptions, LONGEST_COMMAND_MS, reconnectDelayMs } from './redis-options.ts';
 import './redis-replies.ts';
 import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
@@ -16,13 +17,13 @@ const SENTINEL_TIMEOUT_MS = 1000;
  * The gateway's client of Redis. It connects in the background and for ever again; while Redis is away every command fails at
  * once, so that nothing waits for it and nothing piles up.
  */
-export function connectRedis(way: RedisWay, log: ConnectionLog): RedisClient {
+export function connectRedis(way: RedisWay, log: ConnectionLog): BoundedRedis | BoundedCluster {
   const redis = connect(way);
   tellOfConnection(redis, log);
   return redis;
 }
 
-function connect(way: RedisWay): RedisClient {
+function connect(way: RedisWay): BoundedRedis | BoundedCluster {
   switch (way.kind) {
     case 'server': {
       const { host, port, database: db } = way;
@@ -38,7 +39,8 @@ function connect(way: RedisWay): RedisClient {
 function oneServer(login: RedisLogin) {
   return {
     ...connectionOptions(login),
-    commandTimeout: COMMAND_TIMEOUT_MS,
+    // Of connections that are made like this one; its own commands are bounded one by one.
+    commandTimeout: LONGEST_COMMAND_MS,
     enableOfflineQueue: false,
     retryStrategy: reconnectDelayMs,
     // A master that has become a replica keeps its connections: where it is now is found out by connecting anew.

@@ -45,7 +45,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
     const way = wayToRedis(settings);
     if (!way) return { module: StoreModule };
     const redis = connectRedis(way, log);
-    const hangs = new Hangs(redis);
+    const hangs = new Hangs(redis, () => redis.roundTrip.timeoutMs);
     const options = {
       keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
       lifetimes,

@@ -5,8 +5,10 @@ import { budgetScript } from '../../src/budget/budget-script.ts';
 import { BudgetStore } from '../../src/budget/budget-store.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { Ledger } from '../../src/budget/ledger.ts';
+import { toleratedLatenessMs } from '../../src/budget/granted-permit.ts';
 import { refusingWindow } from '../../src/budget/limit-share.ts';
 import { LocalBudget, type NamedWindow } from '../../src/budget/local-budget.ts';
+import { BLOCK_SIZES, blockSizeIndex } from '../../src/budget/send-blocks.ts';
 import { SharedBudget } from '../../src/budget/shared-budget.ts';
 import { type NamedLimit, spreadWindows } from '../../src/budget/window.ts';
 import { waitMsOf } from '../support/budget.ts';
@@ -17,7 +19,10 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 jest.setTimeout(60_000);
 
 const rig = {} as { server: RedisServer; redis: Redis };
-const KEYS = ['state', 'sends', 'replicas'].map((name) => `p:{budget}:${name}`) as [string, string, string];
+const KEYS = ['state', 'replicas', ...BLOCK_SIZES.map((size) => `sends:${size}`)].map(
+  (name) => `p:{budget}:${name}`,
+);
+const [STATE, , SENDS] = KEYS as [string, string, string];
 
 beforeAll(async () => {
   rig.server = await RedisServer.start();
@@ -32,14 +37,19 @@ afterAll(async () => {
 });
 
 /** A replica's share in the budget, as a gateway has it. */
-function replica(name: string, limits: readonly NamedLimit[], marginMs = 40): SharedBudget {
+function replica(
+  name: string,
+  limits: readonly NamedLimit[],
+  marginMs = 40,
+  store?: Pick<BudgetStore, 'run' | 'replica'>,
+): SharedBudget {
   const windows = spreadWindows(limits, marginMs);
   return new SharedBudget({
-    store: storeOf(name, windows),
+    store: store ?? storeOf(name, windows),
     windows,
-    ledger: new Ledger(Math.max(...windows.map(({ window }) => window.spanMs))),
+    ledger: new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs }))),
     gate: new Gate(),
-    latenessMs: marginMs / 2,
+    latenessMs: toleratedLatenessMs(marginMs),
   });
 }
 
@@ -52,16 +62,16 @@ async function sendFor(budget: SharedBudget, forMs: number): Promise<number> {
   const end = performance.now() + forMs;
   let sent = 0;
   while (performance.now() < end) {
-    const waitMs = waitMsOf(await budget.ask());
-    if (waitMs <= 0) sent++;
-    else await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)));
+    const grant = await budget.ask(1);
+    await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMsOf(grant))));
+    if (grant.permits.length > 0) sent++;
   }
   return sent;
 }
 
 /** When each send was counted, oldest first. */
 async function counted(): Promise<number[]> {
-  const flat = await rig.redis.zrange(KEYS[1], '0', '-1', 'WITHSCORES');
+  const flat = await rig.redis.zrange(SENDS, '0', '-1', 'WITHSCORES');
   return flat.filter((_, index) => index % 2 === 1).map(Number);
 }
 
@@ -115,14 +125,27 @@ describe('the arithmetic in Redis', () => {
     const gate = new Gate({ clock, random: () => 1 });
     const local = new LocalBudget({ windows, gate, latenessMs: 20, clock });
     const shared = store(windows, clock);
-    await shared({ op: 'tell', sends: [], closedMs: 0, shares: limits.map(() => 1), fresh: true });
+    await shared({
+      op: 'tell',
+      sends: [],
+      isLast: true,
+      added: 0,
+      closedMs: 0,
+      shares: limits.map(() => 1),
+      fresh: true,
+    });
     let id = 0;
     for (const { step, what } of events) {
       await clock.advance(step);
       if (what === 'ask') {
-        const expected = waitMsOf(await local.ask());
-        const { wait = NaN } = await shared({ op: 'ask', id: `one:${id++}`, lateness: 20 });
-        expect(wait).toBeCloseTo(expected, 1);
+        const count = 1 + (step % 4);
+        const { permits, waitMs } = await local.ask(count);
+        const expected = permits.map(({ at }) => at - clock.now());
+        const { moments, wait } = await shared({ op: 'ask', first: id, count, lead: 0, horizon: 50 });
+        id += expected.length;
+        expect(moments ?? []).toHaveLength(expected.length);
+        expected.forEach((moment, index) => expect(moments?.[index]).toBeCloseTo(moment, 1));
+        expect(wait).toBeCloseTo(waitMs, 1);
       } else if (what === 'close') {
         local.close(step);
         await shared({ op: 'close', forMs: step, shares: limits.map(() => 1) });
@@ -145,12 +168,20 @@ describe('the arithmetic in Redis', () => {
       limit: fullLimit,
       span: spanMs,
       burst,
+      set: blockSizeIndex(fullLimit) + 1,
     }));
-    return async (operation: object): Promise<{ wait?: number }> => {
-      const constants = { replica: 'one', longestClosing: 3_600_000, windows: sizes };
-      const request = JSON.stringify({ ...operation, version, cursor: '0', ...constants });
-      const text = (await rig.redis.eval(script, 3, ...KEYS, request, clock.now())) as string;
-      const reply = JSON.parse(text) as { version: string; wait?: number };
+    return async (operation: object): Promise<{ wait: number; moments?: number[] }> => {
+      const constants = {
+        replica: 'one',
+        longestClosing: 3_600_000,
+        longestSpan: 3e9,
+        blocks: BLOCK_SIZES,
+        limits: 'none',
+        windows: sizes,
+      };
+      const request = JSON.stringify({ ...operation, version, ...constants });
+      const text = (await rig.redis.eval(script, KEYS.length, ...KEYS, request, clock.now())) as string;
+      const reply = JSON.parse(text) as { version: string; wait: number; moments?: number[] };
       version = reply.version;
       return reply;
     };
@@ -174,43 +205,62 @@ describe('a shared budget', () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
     for (let sends = 0; sends < 10; sends++)
-      expect([await one.ask(), await other.ask()].map(waitMsOf)).toEqual([0, 0]);
+      expect([await one.ask(1), await other.ask(1)].map((grant) => waitMsOf(grant))).toEqual([0, 0]);
     // It knows of the others' sends from their common store.
     await one.look(0);
     const before = await counted();
     await rig.redis.flushall();
-    expect(waitMsOf(await one.ask())).toBeGreaterThan(0);
+    expect(waitMsOf(await one.ask(1))).toBeGreaterThan(0);
     const rebuilt = await counted();
     expect(rebuilt).toHaveLength(20);
     rebuilt.forEach((at, index) => {
       expect(Math.abs(at - (before[index] ?? 0))).toBeLessThan(50);
     });
-    expect(waitMsOf(await other.ask())).toBeGreaterThan(0);
+    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(0);
     expect(await counted()).toHaveLength(20);
   });
 
   it('is told what a store has lost that has kept the rest', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const one = replica('one', limits);
-    for (let sends = 0; sends < 5; sends++) await one.ask();
-    await rig.redis.zrem(KEYS[1], 'one:4', 'one:3');
-    await one.ask();
-    expect(await rig.redis.zrange(KEYS[1], '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
+    for (const permit of (await one.ask(5)).permits) permit.sent();
+    await rig.redis.zrem(SENDS, 'one:4', 'one:3');
+    await one.ask(1);
+    expect(await rig.redis.zrange(SENDS, '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
   });
 
-  it('counts a send once whose first answer was lost', async () => {
+  it('counts nothing for an ask whose answer was lost, from the next request on', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const windows = spreadWindows(limits, 40);
     const store = storeOf('one', windows);
-    const one = replica('one', limits);
+    let isLost = false;
+    const losing = {
+      replica: 'one',
+      run: async (...request: Parameters<BudgetStore['run']>) => {
+        const reply = await store.run(...request);
+        if (isLost) throw new Error('Command timed out');
+        return reply;
+      },
+    };
+    const one = replica('one', limits, 40, losing);
     await one.look(0);
-    const { version } = (await rig.redis.hgetall(KEYS[0])) as { version: string };
-    await store.run(
-      { version, cursor: undefined, last: undefined },
-      { op: 'ask', id: 'one:0', lateness: 20 },
-    );
-    expect(waitMsOf(await one.ask())).toBe(0);
-    expect(await rig.redis.zrange(KEYS[1], '0', '-1')).toEqual(['one:0']);
+    isLost = true;
+    await expect(one.ask(3)).rejects.toThrow('timed out');
+    expect(await counted()).toHaveLength(3);
+    isLost = false;
+    expect((await one.ask(1)).permits).toHaveLength(1);
+    expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:3']);
+  });
+
+  it('counts no permit that is given back', async () => {
+    const one = replica('one', [{ name: '10s', limit: 40, windowMs: 10_000 }]);
+    const { permits } = await one.ask(3);
+    permits[0]!.sent();
+    permits[1]!.giveBack();
+    permits[2]!.giveBack();
+    await one.look(0);
+    expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:0']);
+    expect(one.windows()[0]?.remaining(performance.now())).toBe(39);
   });
 
   it('closes its gate for all, keeps it closed when it is rebuilt, and cuts once a closing', async () => {
@@ -219,18 +269,18 @@ describe('a shared budget', () => {
     await Promise.all([one.look(0), other.look(0)]);
     await one.refused(5000, 5000);
     await other.refused(5000, 5000);
-    expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
+    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(4000);
     await rig.redis.flushall();
-    expect(waitMsOf(await other.ask())).toBeGreaterThan(4000);
-    expect(waitMsOf(await one.ask())).toBeGreaterThan(4000);
+    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(4000);
+    expect(waitMsOf(await one.ask(1))).toBeGreaterThan(4000);
     expect(other.shares).toEqual([0.7]);
   });
 
   it('takes the times of a server whose clock is behind for another state, instead of waiting for them', async () => {
     const one = replica('one', LIMITS);
-    await one.ask();
+    await one.ask(1);
     const later = Date.now() + 3_600_000;
-    await rig.redis.hset(KEYS[0], 'advancedTo', later, 'accruedTo:1s', later);
+    await rig.redis.hset(STATE, 'advancedTo', later, 'accruedTo:1s', later);
     expect(await sendFor(one, 1000)).toBeGreaterThan(25);
   });
 
@@ -239,8 +289,13 @@ describe('a shared budget', () => {
     const all = ['a', 'b', 'c'].map((name) => replica(name, limits));
     await Promise.all(all.map((budget) => budget.look(0)));
     await all[0]!.close(300);
-    await until('it is open', async () => (await all[1]!.ask()) === 0 || all[1]!.storeClosedMs() === 0);
-    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask()))).map(waitMsOf);
+    await until(
+      'it is open',
+      async () => (await all[1]!.ask(1)).permits.length > 0 || all[1]!.storeClosedMs() === 0,
+    );
+    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask(1)))).map((grant) =>
+      waitMsOf(grant),
+    );
     expect((await counted()).length).toBe(1);
     // One in a second and a little.
     for (const waitMs of waits.filter((waitMs) => waitMs > 0)) expect(waitMs).toBeGreaterThan(500);
@@ -248,9 +303,9 @@ describe('a shared budget', () => {
 
   it('throws away what is none of its own', async () => {
     const one = replica('one', LIMITS);
-    await rig.redis.set(KEYS[0], 'garbage');
-    await expect(one.ask()).rejects.toThrow('WRONGTYPE');
-    expect(waitMsOf(await one.ask())).toBe(0);
+    await rig.redis.set(STATE, 'garbage');
+    await expect(one.ask(1)).rejects.toThrow('WRONGTYPE');
+    expect(waitMsOf(await one.ask(1))).toBe(0);
   });
 
   it('knows how many wait at the others, and forecasts in turns with them', async () => {
@@ -280,13 +335,13 @@ describe('a shared budget', () => {
     await last.look(0);
     expect(last.shares).toEqual([1, 0.7]);
     // It recovers from the end of the closing on, a step every five minutes.
-    const [closedUntil, recoversAt] = await rig.redis.hmget(KEYS[0], 'closedUntil', 'recoversAt:1h');
+    const [closedUntil, recoversAt] = await rig.redis.hmget(STATE, 'closedUntil', 'recoversAt:1h');
     expect(Number(recoversAt) - Number(closedUntil)).toBeCloseTo(300_000, 0);
   });
 
   it('leaves nothing in Redis without an end', async () => {
     const one = replica('one', LIMITS);
-    await one.ask();
+    await one.ask(1);
     await one.look(3);
     for (const key of await rig.redis.keys('*')) expect(await rig.redis.pttl(key)).toBeGreaterThan(0);
     expect(await rig.redis.keys('*')).toHaveLength(3);

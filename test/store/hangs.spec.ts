@@ -16,7 +16,7 @@ beforeEach(() => {
     emit: () => given.push('told'),
     disconnect: () => given.push('disconnected'),
   };
-  hangs = new Hangs(redis as unknown as Redis, clock);
+  hangs = new Hangs(redis as unknown as Redis, () => 100, clock);
 });
 
 /** Many commands were under way when the event loop was blocked: all their timers fire in one pass. */

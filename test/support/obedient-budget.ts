@@ -1,4 +1,4 @@
-import type { Budget, Permit } from '../../src/budget/budget.ts';
+import type { Budget, Grant, Permit } from '../../src/budget/budget.ts';
 import type { Clock } from '../../src/clock.ts';
 
 /** A budget that does as it is told. */
@@ -10,23 +10,44 @@ export class ObedientBudget implements Budget {
   readonly askedAt: number[] = [];
   /** Permits whose call was written to its connection. */
   written = 0;
+  /** Permits that were granted and not given back. */
+  granted = 0;
   closedMs = 0;
   forecastMs: (nth: number) => number = () => 0;
 
   readonly #clock: Clock;
+  #closings = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  async ask(): Promise<Permit | number> {
+  async ask(count: number): Promise<Grant> {
     this.askedAt.push(this.#clock.now());
-    if (this.permits-- > 0) return { sent: () => this.written++ };
-    this.permits = 0;
-    return this.otherwiseMs;
+    const granted = Math.min(count, this.permits);
+    this.permits -= granted;
+    this.granted += granted;
+    const permits = Array.from({ length: granted }, () => this.#permit());
+    return { permits, waitMs: granted < count ? this.otherwiseMs : 0 };
+  }
+
+  #permit(): Permit {
+    const closings = this.#closings;
+    return {
+      at: this.#clock.now(),
+      isValid: () => closings === this.#closings,
+      sent: () => {
+        this.written++;
+      },
+      giveBack: () => {
+        this.granted--;
+        this.permits++;
+      },
+    };
   }
 
   close(forMs: number): void {
+    this.#closings++;
     this.closedMs = Math.max(this.closedMs, forMs);
   }
 

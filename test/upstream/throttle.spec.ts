@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Exchange, Flight, Found } from '../../src/upstream/exchange.ts';
-import { Throttle, type ThrottleOptions } from '../../src/upstream/layers/throttle.ts';
+import { Throttle } from '../../src/upstream/layers/throttle.ts';
+import type { ThrottleOptions } from '../../src/upstream/throttle-options.ts';
 import { Ending, failure, flight, fromUpstream, jobCopy } from '../support/flights.ts';
 import { ObedientBudget } from '../support/obedient-budget.ts';
 import { until } from '../support/until.ts';
@@ -81,7 +82,7 @@ describe('a read', () => {
     for (let count = 0; count < 5; count++) begin();
     await untilSent(2);
     await clock.advance(100);
-    expect([calls.length, budget.askedAt.length, throttle.depth]).toEqual([2, 2, 3]);
+    expect([calls.length, budget.granted, throttle.depth]).toEqual([2, 2, 3]);
     answer(calls[0]!);
     await untilSent(3);
     expect([calls.length, throttle.depth]).toEqual([3, 2]);

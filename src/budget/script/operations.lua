@@ -1,76 +1,98 @@
 -- What replicas ask for, one operation a request.
 
--- What everyone who asks gets to know: the sends since it last heard of any, or all when it does not know this state.
-local function answer(reply, known)
-  local since = known and request.cursor or exact(now - longest)
-  local found = call('ZRANGE', SENDS, '(' .. since, '+inf', 'BYSCORE', 'WITHSCORES')
-  local sends = {}
-  for i = 1, #found, 2 do sends[#sends + 1] = { found[i], now - found[i + 1] } end
+-- Blocks that are newer than a cursor, of each set: as many as one request may list. They are listed from the oldest on.
+local function list(cursors)
+  local left, isMore, reached, found = MOST_LISTED, false, {}, {}
+  for i, s in ipairs(sets) do
+    reached[i] = cursors[i] or '-inf'
+    if left > 0 then
+      -- Also what a state that was lost has left behind.
+      local keptFor = s.keptFor > 0 and s.keptFor or request.longestSpan
+      local since = cursors[i] and cursors[i] ~= '-inf' and '(' .. cursors[i] or exact(now - keptFor)
+      local page = call('ZRANGE', s.key, since, '+inf', 'BYSCORE', 'LIMIT', 0, left, 'WITHSCORES')
+      for k = 1, #page, 2 do found[#found + 1] = { i, page[k], now - page[k + 1] } end
+      reached[i] = page[#page] or reached[i]
+      left = left - #page / 2
+    end
+    isMore = isMore or left == 0
+  end
+  return { cursors = reached, more = isMore, sends = #found > 0 and found or nil }
+end
+
+-- Every reply tells how the windows stand, and one to a replica that knows the state what is new in it.
+local function answer(reply, isKnown)
   local shown = {}
   for i, w in ipairs(windows) do
     shown[i] = { credit = w.credit, accruedAgo = now - w.accruedTo, share = w.share,
       recoversIn = w.recoversAt < huge and w.recoversAt - now or nil }
   end
-  reply.version, reply.known = state.version, known
+  if isKnown then
+    for field, value in pairs(list(request.cursors or {})) do reply[field] = value end
+  end
+  reply.version, reply.known, reply.now = state.version, isKnown, now
+  reply.completions = number('completions', 0)
   reply.closedMs, reply.windows = max(0, closedUntil - now), shown
-  reply.cursor = found[#found] or since
-  reply.sends = #sends > 0 and sends or nil
   return cjson.encode(reply)
 end
 
 local operations = {}
 
+-- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon that is the same
+-- for near replicas and far ones: a longer one would take all moments before the others see them.
 function operations.ask()
-  if call('ZSCORE', SENDS, request.id) then
-    -- It was let go before, and the answer was lost or came late: it is sent now.
-    call('ZADD', SENDS, 'XX', exact(now), request.id)
-    return { wait = 0 }
-  end
-  -- A send that is a little late is counted as of when it was due (local-budget.ts says why).
-  local late = now - dueAt
-  local at = late >= 0 and late <= request.lateness and max(dueAt, advancedTo) or now
-  while true do
+  local at, last = max(now + request.lead, advancedTo), now + request.horizon
+  local moments = {}
+  while at <= last and #moments < request.count do
     local wait = waitAt(at)
-    if wait <= 0 then break end
-    at = at + max(wait, LEAST_STEP)
-    if at > now then
-      dueAt = at
-      save()
-      return { wait = at - now }
+    if wait > 0 then at = at + max(wait, LEAST_STEP)
+    else
+      count(request.first + #moments, at)
+      for _, w in ipairs(windows) do w.credit = w.credit - 1 end
+      moments[#moments + 1] = at - now
+      -- No two sends have one time: the cursors of those who have heard of the first would hide the second.
+      at = at + LEAST_STEP
+      advancedTo = at
     end
   end
-  call('ZREMRANGEBYSCORE', SENDS, '-inf', exact(at - longest))
-  call('ZADD', SENDS, exact(at), request.id)
-  for _, w in ipairs(windows) do w.credit = w.credit - 1 end
-  dueAt = huge
   save()
   keep()
-  return { wait = 0 }
+  return { moments = #moments > 0 and moments or nil, wait = max(0, at - last) }
 end
 
--- A send that was let go elsewhere: it is counted, whether there is room for it or not.
+-- A send that was let go elsewhere: it is counted, whether there is room for it or not. As of the newest moment: from an earlier
+-- one the others would not hear of it.
 function operations.note()
-  waitAt(now)
-  if call('ZADD', SENDS, exact(now), request.id) == 1 then
-    for _, w in ipairs(windows) do w.credit = w.credit - 1 end
-  end
+  local at = max(now, advancedTo)
+  waitAt(at)
+  count(request.send, at)
+  for _, w in ipairs(windows) do w.credit = w.credit - 1 end
   save()
   keep()
   return {}
 end
 
--- Changes nothing but what is known of the replica. Says how many reads wait at each of the others.
+-- A send that went later than granted.
+function operations.recount()
+  count(request.send, now)
+  return {}
+end
+
+-- Changes nothing but what is known of the replica. Says how many reads wait at each of the others, and who has other limits.
 function operations.look()
-  call('HSET', REPLICAS, request.replica, exact(now) .. ' ' .. request.waiting)
+  call('HSET', REPLICAS, request.replica, exact(now) .. ' ' .. request.waiting .. ' ' .. request.limits)
+  save()
   keep()
-  local others, said = {}, call('HGETALL', REPLICAS)
+  local others, limits, said = {}, {}, call('HGETALL', REPLICAS)
   for i = 1, #said, 2 do
-    local at, waiting = string.match(said[i + 1], '^(%S+) (%d+)$')
+    local at, waiting, theirs = string.match(said[i + 1], '^(%S+) (%d+) (%S+)$')
     at = tonumber(at or '')
     if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) then call('HDEL', REPLICAS, said[i])
-    elseif said[i] ~= request.replica and waiting ~= '0' then others[#others + 1] = tonumber(waiting) end
+    elseif said[i] ~= request.replica then
+      if waiting ~= '0' then others[#others + 1] = tonumber(waiting) end
+      if theirs ~= request.limits then limits[#limits + 1] = theirs end
+    end
   end
-  return { others = #others > 0 and others or nil }
+  return { others = #others > 0 and others or nil, otherLimits = #limits > 0 and limits or nil }
 end
 
 -- After a closing one call may go at once, whoever makes it, and the pace is even from then on.
@@ -117,29 +139,61 @@ function operations.refused()
   return {}
 end
 
--- Puts in what this store has not heard of. What was built or completed by telling starts without credit.
+-- Puts in what this store has not heard of, a part a request; the last part says that it is whole. What was built or completed
+-- by telling starts without credit. The others list the sends of a completed state anew: from earlier moments they hear of none.
 function operations.tell()
-  local added = 0
+  local added, newest = request.added, now
   for _, send in ipairs(request.sends) do
-    added = added + call('ZADD', SENDS, exact(now - max(0, send[2])), send[1])
+    local at = now - max(-CLOCK_BACK, send[3])
+    added = added + call('ZADD', sets[send[1]].key, 'GT', exact(at), send[2])
+    newest = max(newest, at)
   end
-  if state.version and added == 0 then return {} end
-  local burst = not state.version and request.fresh
-  state.version = request.replica .. ' ' .. exact(now)
-  advancedTo = now
-  for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
-  close(max(request.closedMs, closedUntil - now))
-  lower(request.shares)
+  if not request.isLast then
+    keep()
+    return { added = added }
+  end
+  for _, s in ipairs(sets) do
+    if s.own > s.keptFor then s.keptFor, s.keptAt = s.own, now end
+  end
+  if not state.version or added > 0 then
+    local burst = not state.version and request.fresh
+    advancedTo = state.version and max(advancedTo, newest) or newest
+    if state.version then state.completions = number('completions', 0) + 1
+    else state.version, state.completions = request.replica .. ' ' .. exact(now), 0 end
+    for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
+    close(max(request.closedMs, closedUntil - now))
+    lower(request.shares)
+  end
   save()
   keep()
-  return {}
+  return { added = added }
 end
 
-local known = state.version ~= nil and state.version == request.version
-  and (request.last == nil or call('ZSCORE', SENDS, request.last) ~= false)
-if request.op == 'tell' then
-  local reply = operations.tell()
-  return answer(reply, true)
+-- A replica that lists the sends of a state that it does not know yet.
+if request.op == 'list' then return answer(list(request.from), false) end
+if request.op == 'tell' then return answer(operations.tell(), false) end
+
+-- Its newest send has to be there: a failover may have lost the last ones.
+local function hasNewest()
+  if not request.newest then return true end
+  local s = windows[1].set
+  return call('ZSCORE', s.key, request.replica .. ':' .. string.format('%d', math.floor(request.newest / s.block))) ~= false
 end
-if not known then return answer({}, false) end
+if not (isKept and state.version and state.version == request.version and hasNewest()) then
+  return answer({}, false)
+end
+-- Sends that were granted and did not go, or of which the answer was lost. A block is not taken apart: it counts as a whole.
+for _, send in ipairs(request.unused or {}) do
+  for _, s in ipairs(sets) do
+    if s.block == 1 and s.keptFor > 0 then
+      local removed = call('ZREM', s.key, request.replica .. ':' .. string.format('%d', send))
+      if removed == 1 then
+        s.card = s.card - 1
+        for _, w in ipairs(windows) do
+          if w.set == s then w.blocks, w.scores = blocksSince(w, advancedTo), nil end
+        end
+      end
+    end
+  end
+end
 return answer(operations[request.op](), true)

@@ -2,13 +2,16 @@
 
 local function limitOf(w) return max(1, math.floor(w.limit * w.share)) end
 
+-- A block counts as a whole from its first send on, and until its last one leaves.
+local function countOf(w) return w.blocks * w.set.block end
+
 local function oldestLeaves(w)
-  if w.count == 0 then return huge end
-  local rank = card - w.count
+  if w.blocks == 0 then return huge end
+  local rank = w.set.card - w.blocks
   local scores = w.scores
   if not scores or rank >= w.from + #scores / 2 then
     local chunk = scores and 256 or 4
-    scores = call('ZRANGE', SENDS, rank, rank + chunk - 1, 'WITHSCORES')
+    scores = call('ZRANGE', w.set.key, rank, rank + chunk - 1, 'WITHSCORES')
     w.scores, w.from = scores, rank
   end
   return tonumber(scores[2 * (rank - w.from) + 2]) + w.span
@@ -16,11 +19,11 @@ end
 
 local function rateOf(w, at)
   local even = limitOf(w) / w.span
-  if w.count == 0 then return even end
-  return max(0, min(even, (limitOf(w) - w.count + 1) / (oldestLeaves(w) - at)))
+  if w.blocks == 0 then return even end
+  return max(0, min(even, (limitOf(w) - countOf(w) + w.set.block) / (oldestLeaves(w) - at)))
 end
 
--- Its length: the sends that leave the window, and 19 steps of recovery at most.
+-- Its length: the blocks that leave the window, and 19 steps of recovery at most.
 local function advance(w, at)
   while true do
     local leaves = oldestLeaves(w)
@@ -31,7 +34,7 @@ local function advance(w, at)
       w.accruedTo = til
     end
     if leaves <= at and leaves <= w.recoversAt then
-      w.count = w.count - 1
+      w.blocks = w.blocks - 1
     elseif w.recoversAt <= at then
       w.share = min(1, w.share + RECOVERY)
       w.recoversAt = w.share < 1 and w.recoversAt + recoveryStep(w) or huge
@@ -44,7 +47,7 @@ end
 local function waitOf(w, at)
   advance(w, at)
   local leaves = oldestLeaves(w) - at
-  if w.count >= limitOf(w) then return leaves + MOMENT end
+  if countOf(w) >= limitOf(w) then return leaves + MOMENT end
   if w.credit >= 1 - SLACK then return 0 end
   local accrues = max(0, w.accruedTo - at) + (1 - w.credit) / rateOf(w, at)
   return min(accrues, leaves) + MOMENT
@@ -57,3 +60,20 @@ local function waitAt(at)
   return wait
 end
 
+-- Counts a send, or counts it anew: a block moves to the latest time of any of its sends.
+local function count(send, at)
+  for _, s in ipairs(sets) do
+    if s.keptFor > 0 then
+      local id = request.replica .. ':' .. string.format('%d', math.floor(send / s.block))
+      s.added = call('ZADD', s.key, 'GT', exact(at), id)
+      s.card = s.card + s.added
+    end
+  end
+  for _, w in ipairs(windows) do
+    if w.set.added == 1 then w.blocks = w.blocks + 1
+    else
+      -- The block may have been the oldest, or have left the window.
+      w.blocks, w.scores = blocksSince(w, max(at, advancedTo)), nil
+    end
+  end
+end

@@ -7,27 +7,14 @@ import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
 import { Bell } from '../bell.ts';
 import { Line, type Ticket } from '../line.ts';
 import { tooMany } from '../party.ts';
+import { PermitQueue } from '../permit-queue.ts';
+import type { ThrottleOptions } from '../throttle-options.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
 const LONGEST_ASKING_MS = 1000;
 /** How much the newest call counts in the mean of how long calls take. */
 const NEWEST_CALL_WEIGHT = 0.2;
-
-export interface ThrottleOptions {
-  /** Most calls under way. */
-  readonly concurrency: number;
-  /** Most reads waiting. */
-  readonly queueLimit: number;
-  /** Most of those for one caller. */
-  readonly callerLimit: number;
-  /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
-  readonly callMs: number;
-  /** Resolves when a call could be sent at once (upstream lives, a token is at hand): nothing is counted that cannot be sent. */
-  readonly ready: () => Promise<unknown>;
-  /** Told how long each read has waited for its slot, in milliseconds. */
-  readonly onSlot?: (waitedMs: number) => void;
-}
 
 /** A read in line. */
 interface Waiting extends Ticket {
@@ -46,9 +33,9 @@ interface Going {
 
 /**
  * The queue before upstream. Reads wait in a fair line. Up to `concurrency` slots of Bottleneck are held by calls under
- * way and by askers; one asker at a time asks the budget, and at its "go" takes the next in line and sends it. So a read
- * is chosen, counted and sent in one moment (whatever came between would shift what upstream counts against what the
- * budget has), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
+ * way and by those that wait for a permit of the budget; one at a time has its turn, and takes the next in line when the moment
+ * of its permit comes. So a read is chosen and sent in the moment that it is counted as of (whatever came between would shift what
+ * upstream counts), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
  */
 export class Throttle {
   readonly #line: Line<Waiting>;
@@ -61,6 +48,7 @@ export class Throttle {
   /** Resolves when the last asker has had its turn. */
   #turns: Promise<unknown> = Promise.resolve();
   readonly #entered = new Bell();
+  readonly #permits: PermitQueue;
   #gettingReady = false;
 
   constructor(
@@ -69,6 +57,8 @@ export class Throttle {
     private readonly clock: Clock = systemClock,
   ) {
     this.#line = new Line(options.queueLimit, options.callerLimit);
+    const demand = () => ({ slots: this.#asking, waiting: this.#line.size });
+    this.#permits = new PermitQueue(budget, demand, clock);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
   }
 
@@ -142,6 +132,7 @@ export class Throttle {
     this.#turns = turn;
     const going = await turn;
     this.#asking--;
+    if (going && !going.ticket) going.permit.giveBack();
     if (going?.ticket) {
       this.#underWay++;
       await this.#call(going.ticket, going.permit);
@@ -154,16 +145,24 @@ export class Throttle {
   async #nextToSend(until: number): Promise<Going | undefined> {
     try {
       while (this.clock.now() < until) {
+        if (this.#line.size === 0) this.#permits.giveBack();
         if (this.#line.size === 0) await this.#entered.rung(until - this.clock.now(), this.clock);
         if (this.#line.size === 0) break;
         await this.#ready();
         if (this.#line.size === 0) continue;
-        const answer = await this.budget.ask(this.#line.size);
-        if (typeof answer !== 'number') return { ticket: this.#line.next(), permit: answer };
-        if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
-        await sleep(this.clock, Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
+        const answer = await this.#permits.next();
+        if (typeof answer === 'number') {
+          if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
+          await sleep(this.clock, Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
+          continue;
+        }
+        // Upstream may have been given up, or the token lost, before the moment came.
+        await this.#ready();
+        if (answer.isValid()) return { ticket: this.#line.next(), permit: answer };
+        answer.giveBack();
       }
     } catch (error) {
+      this.#permits.giveBack();
       // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
       for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
     }

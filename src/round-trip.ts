@@ -1,0 +1,35 @@
+/** Weights of the newest sample in the mean and in its deviation (RFC 6298, section 2). */
+const MEAN_WEIGHT = 1 / 8;
+const DEVIATION_WEIGHT = 1 / 4;
+/** A timeout leaves at least this much beyond the mean, and is never longer than the second. In milliseconds. */
+const LEAST_SLACK_MS = 100;
+const LONGEST_TIMEOUT_MS = 1000;
+
+/** The round-trip time of a server, smoothed as in RFC 6298. Milliseconds throughout. */
+export class RoundTrip {
+  #mean: number | undefined;
+  #deviation = 0;
+
+  observe(tookMs: number): void {
+    if (this.#mean === undefined) {
+      this.#mean = tookMs;
+      this.#deviation = tookMs / 2;
+      return;
+    }
+    this.#deviation += (Math.abs(tookMs - this.#mean) - this.#deviation) * DEVIATION_WEIGHT;
+    this.#mean += (tookMs - this.#mean) * MEAN_WEIGHT;
+  }
+
+  get meanMs(): number {
+    return this.#mean ?? 0;
+  }
+
+  get deviationMs(): number {
+    return this.#deviation;
+  }
+
+  /** How long an answer is waited for: 100 ms from a near server, a second at most. */
+  get timeoutMs(): number {
+    return Math.min(LONGEST_TIMEOUT_MS, this.meanMs + Math.max(LEAST_SLACK_MS, 4 * this.#deviation));
+  }
+}

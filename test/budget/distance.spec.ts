@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { DistantBudgets, type DistantOptions } from '../support/distant-budgets.ts';
+import { RedisServer } from '../support/redis.ts';
+import { mostInWindow, usedAfterFirstWindow } from '../support/windows.ts';
+
+jest.setTimeout(120_000);
+
+const rig = {} as { server: RedisServer; redis: Redis };
+beforeAll(async () => {
+  rig.server = await RedisServer.start();
+  rig.redis = new Redis(rig.server.url);
+});
+beforeEach(async () => {
+  await rig.redis.flushall();
+});
+afterAll(async () => {
+  rig.redis.disconnect();
+  await rig.server.kill();
+});
+
+const SHORT = { name: '2s', limit: 200, windowMs: 2000 };
+const MINUTE = { name: '1m', limit: 5000, windowMs: 60_000 };
+
+/** Sends for some windows; what was used of the limit, and the most in any window. */
+async function measure(options: DistantOptions, forMs: number) {
+  const { limit, windowMs } = options.limits[0]!;
+  const deployment = new DistantBudgets(rig.redis, options);
+  await deployment.run(forMs);
+  const arrivals = deployment.sent.map((at) => ({ at }));
+  const used = usedAfterFirstWindow(arrivals, { limit, windowMs });
+  process.stdout.write(
+    `${options.roundTripMs} ms, ${limit}/${options.limits[0]!.name}: ${(used * 100).toFixed(1)} %\n`,
+  );
+  return { used, most: mostInWindow(arrivals, windowMs) };
+}
+
+describe('three replicas, by the distance of Redis,', () => {
+  it.each([
+    ['at once', { roundTripMs: 0 }, SHORT, 20_000, 0.97],
+    ['30 ms', { roundTripMs: 30 }, SHORT, 20_000, 0.97],
+    ['30 ms', { roundTripMs: 30 }, MINUTE, 100_000, 0.97],
+    ['100 ms, and 40 more or less,', { roundTripMs: 100, jitterMs: 40 }, SHORT, 20_000, 0.95],
+    ['100 ms, and 40 more or less,', { roundTripMs: 100, jitterMs: 40 }, MINUTE, 100_000, 0.95],
+  ])('%s use the limit and send never one too many', async (_, distance, limit, forMs, least) => {
+    const { used, most } = await measure({ ...distance, limits: [limit] }, forMs);
+    expect(most).toBeLessThanOrEqual(limit.limit);
+    expect(used).toBeGreaterThanOrEqual(least);
+  });
+
+  it.each([
+    ['timers that are up to 20 ms late', (send: number) => (send * 7) % 21],
+    [
+      'calls that are up to 200 ms late now and then',
+      (send: number) => (send % 40 < 5 ? (send * 37) % 201 : 0),
+    ],
+  ])('keep any window to its limit with %s', async (_, lateMs) => {
+    const { most } = await measure({ roundTripMs: 30, limits: [SHORT], lateMs }, 20_000);
+    expect(most).toBeLessThanOrEqual(SHORT.limit);
+  });
+});

@@ -1,0 +1,46 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { Distance, ProxyOrder } from './delaying-proxy.ts';
+
+/** The proxy of delaying-proxy.ts, as a process of its own: how busy a test is does not change the delays. */
+const [target = '', first = ''] = process.argv.slice(2);
+let { roundTripMs, jitterMs = 0 } = JSON.parse(first) as Distance;
+const sockets = new Set<Socket>();
+
+function oneWayMs(): number {
+  return (roundTripMs + (2 * Math.random() - 1) * jitterMs) / 2;
+}
+
+function relay(from: Socket, to: Socket): void {
+  sockets.add(from);
+  /** What is on its way, in the order in which it came: timers of different lengths keep none. */
+  const queue: { readonly at: number; readonly pass: () => void }[] = [];
+  const arrive = (): void => {
+    while (queue[0] && queue[0].at <= performance.now()) queue.shift()?.pass();
+    if (queue[0]) setTimeout(arrive, queue[0].at - performance.now());
+  };
+  const later = (pass: () => void): void => {
+    const at = Math.max(queue.at(-1)?.at ?? 0, performance.now() + oneWayMs());
+    if (queue.push({ at, pass }) === 1) setTimeout(arrive, at - performance.now());
+  };
+  from.on('data', (bytes) => {
+    later(() => to.write(bytes));
+  });
+  from.on('close', () => {
+    sockets.delete(from);
+    later(() => to.destroy());
+  });
+  from.on('error', () => undefined);
+}
+
+const server = createServer({ noDelay: true }, (client) => {
+  const behind = connect({ port: Number(target), host: '127.0.0.1', noDelay: true });
+  relay(client, behind);
+  relay(behind, client);
+});
+server.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port));
+
+process.on('message', (order: ProxyOrder) => {
+  if (order === 'cut') for (const socket of sockets) socket.destroy();
+  else ({ roundTripMs, jitterMs = 0 } = order);
+});
+process.on('disconnect', () => process.exit());
