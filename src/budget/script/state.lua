@@ -2,9 +2,9 @@
 -- One script in three files, in this order: state, windows, operations (budget-script.ts puts them together).
 --
 -- KEYS  state     hash    version, completions, horizon, horizonAt, advancedTo, closedUntil; for each window credit, accruedTo, share, recoversAt;
---                         for each resolution keptFor, keptAt
+--                         for each size of blocks keptFor, keptAt
 --       replicas  hash    a replica -> when it last looked, how many reads waited there, its limits
---       sends:i   zsets   one for each resolution (send-blocks.ts): a block of one replica's sends -> the latest time in it
+--       sends     zsets   one for each size of blocks (send-blocks.ts): a block of one replica's sends -> the latest time in it
 -- ARGV  a request in JSON (budget-store.ts). Times in milliseconds: in the keys since 1970, in requests and replies from now.
 --
 -- A request says which version of the state its replica knows. A state that is another's (flushed and rebuilt, failed over,
