@@ -97,6 +97,11 @@ export type Reply = z.output<typeof reply>;
 /** The connection's part that is needed here. */
 export type ScriptClient = Pick<Redis, 'defineCommand' | 'del' | 'jobsBudget'>;
 
+/** Where the blocks of one size are. */
+export function sendsKey(size: number): string {
+  return size === 1 ? 'sends' : `sends:${size}`;
+}
+
 export interface BudgetStoreOptions {
   readonly keyPrefix: string;
   readonly windows: readonly NamedWindow[];
@@ -119,7 +124,7 @@ export class BudgetStore {
   ) {
     redis.defineCommand('jobsBudget', { numberOfKeys: 2 + BLOCK_SIZES.length, lua: budgetScript });
     const key = (name: string): string => `${keyPrefix}{budget}:${name}`;
-    this.#keys = [key('state'), key('replicas'), ...BLOCK_SIZES.map((size) => key(`sends:${size}`))];
+    this.#keys = [key('state'), key('replicas'), ...BLOCK_SIZES.map((size) => key(sendsKey(size)))];
     this.replica = replica;
     this.#constants = {
       replica,

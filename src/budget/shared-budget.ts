@@ -16,11 +16,13 @@ import { boundProgress, type WindowProgress } from './window-progress.ts';
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
 /**
- * How far ahead sends are granted, in milliseconds: further than the round trip, so that there are always permits at hand for what is
- * due. It is the same for near replicas and far ones, or one of them would take all moments before the others see them; and at least
- * twice what a far store takes to answer.
+ * How far ahead sends are granted, in milliseconds: so long from a near store (a busy process asks late), and some answers' time more
+ * from a far one, so that there are always permits at hand for what is due. No further: replicas hear of a closing with an answer.
  */
-const HORIZON_MS = 250;
+const NEAR_HORIZON_MS = 50;
+const ANSWERS_AHEAD = 3;
+/** How late a permit may be used at all, in milliseconds. */
+const USABLE_MS = 250;
 const LONGEST_HORIZON_MS = 900;
 
 export interface SharedBudgetOptions {
@@ -42,7 +44,7 @@ export class SharedBudget {
   readonly #introduction: StateIntroduction;
   readonly #own: OwnSends;
   readonly #clock: Clock;
-  readonly #horizonMs: number;
+  readonly #usableMs: number;
   readonly #storeClock = new StoreClock();
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
@@ -60,7 +62,7 @@ export class SharedBudget {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.heardAt = this.#clock.now();
-    this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
+    this.#usableMs = horizonMs(options.windows, USABLE_MS);
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
     const [shortest] = options.windows;
     this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
@@ -87,7 +89,9 @@ export class SharedBudget {
   /** From when on and up to when, from now, the store is to grant. */
   #reach(): { lead: number; horizon: number } {
     const lead = Math.min(this.#storeClock.leadMs, LONGEST_HORIZON_MS / 2);
-    return { lead, horizon: Math.max(this.#horizonMs, 2 * lead) };
+    const ahead = NEAR_HORIZON_MS + ANSWERS_AHEAD * lead;
+    const horizon = Math.max(horizonMs(this.#options.windows, ahead), 2 * lead);
+    return { lead, horizon: Math.min(horizon, LONGEST_HORIZON_MS) };
   }
 
   #permit(send: number, storeTime: number): Permit {
@@ -97,7 +101,7 @@ export class SharedBudget {
     this.#changed();
     return new GrantedPermit(
       at,
-      { gate, latenessMs, usableMs: this.#horizonMs, clock: this.#clock },
+      { gate, latenessMs, usableMs: this.#usableMs, clock: this.#clock },
       {
         onSent: (isLate) => {
           this.#own.sent(send);

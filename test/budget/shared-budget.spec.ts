@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { budgetScript } from '../../src/budget/budget-script.ts';
-import { BudgetStore } from '../../src/budget/budget-store.ts';
+import { BudgetStore, sendsKey } from '../../src/budget/budget-store.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { Ledger } from '../../src/budget/ledger.ts';
 import { toleratedLatenessMs } from '../../src/budget/granted-permit.ts';
@@ -19,9 +19,7 @@ import { VirtualClock } from '../support/virtual-clock.ts';
 jest.setTimeout(60_000);
 
 const rig = {} as { server: RedisServer; redis: Redis };
-const KEYS = ['state', 'replicas', ...BLOCK_SIZES.map((size) => `sends:${size}`)].map(
-  (name) => `p:{budget}:${name}`,
-);
+const KEYS = ['state', 'replicas', ...BLOCK_SIZES.map(sendsKey)].map((name) => `p:{budget}:${name}`);
 const [STATE, , SENDS] = KEYS as [string, string, string];
 
 beforeAll(async () => {

@@ -16,7 +16,7 @@ const LIMITS = [
   { name: '1m', limit: 500, windowMs: 60_000 },
   { name: '1h', limit: 5000, windowMs: HOUR },
 ];
-const [STATE, SENDS, REPLICAS] = ['p:{budget}:state', 'p:{budget}:sends:1', 'p:{budget}:replicas'] as const;
+const [STATE, SENDS, REPLICAS] = ['p:{budget}:state', 'p:{budget}:sends', 'p:{budget}:replicas'] as const;
 
 const rig = {} as { server: RedisServer; redis: Redis };
 beforeAll(async () => {

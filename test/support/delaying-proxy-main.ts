@@ -16,11 +16,11 @@ function relay(from: Socket, to: Socket): void {
   const queue: { readonly at: number; readonly pass: () => void }[] = [];
   const arrive = (): void => {
     while (queue[0] && queue[0].at <= performance.now()) queue.shift()?.pass();
-    if (queue[0]) setTimeout(arrive, queue[0].at - performance.now());
+    if (queue[0]) setTimeout(arrive, Math.max(1, queue[0].at - performance.now()));
   };
   const later = (pass: () => void): void => {
     const at = Math.max(queue.at(-1)?.at ?? 0, performance.now() + oneWayMs());
-    if (queue.push({ at, pass }) === 1) setTimeout(arrive, at - performance.now());
+    if (queue.push({ at, pass }) === 1) setTimeout(arrive, Math.max(1, at - performance.now()));
   };
   from.on('data', (bytes) => {
     later(() => to.write(bytes));

@@ -37,10 +37,14 @@ end
 
 local operations = {}
 
--- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon that is the same
--- for near replicas and far ones: a longer one would take all moments before the others see them.
+-- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon. The one of the farthest
+-- replica is everyone's: it would take all moments before the others see them.
 function operations.ask()
-  local at, last = max(now + request.lead, advancedTo), now + request.horizon
+  local horizon = bounded(number('horizon', 0), 0, CLOCK_BACK)
+  if request.horizon >= horizon or math.abs(now - number('horizonAt', 0)) > SAID_GOOD_FOR then
+    horizon, state.horizon, state.horizonAt = request.horizon, request.horizon, exact(now)
+  end
+  local at, last = max(now + request.lead, advancedTo), now + horizon
   local moments = {}
   while at <= last and #moments < request.count do
     local wait = waitAt(at)

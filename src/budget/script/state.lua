@@ -1,10 +1,10 @@
 -- The budget that all replicas share: the arithmetic of window.ts on the clock of Redis, whole in one step.
 -- One script in three files, in this order: state, windows, operations (budget-script.ts puts them together).
 --
--- KEYS  state     hash    version, completions, advancedTo, closedUntil; for each window credit, accruedTo, share, recoversAt;
---                         for each resolution keptFor, keptAt
+-- KEYS  state     hash    version, completions, horizon, horizonAt, advancedTo, closedUntil; for each window credit, accruedTo, share, recoversAt;
+--                         for each size of blocks keptFor, keptAt
 --       replicas  hash    a replica -> when it last looked, how many reads waited there, its limits
---       sends:i   zsets   one for each resolution (send-blocks.ts): a block of one replica's sends -> the latest time in it
+--       sends     zsets   one for each size of blocks (send-blocks.ts): a block of one replica's sends -> the latest time in it
 -- ARGV  a request in JSON (budget-store.ts). Times in milliseconds: in the keys since 1970, in requests and replies from now.
 --
 -- A request says which version of the state its replica knows. A state that is another's (flushed and rebuilt, failed over,
@@ -120,6 +120,7 @@ local function save()
   local fields = {
     'version', state.version, 'advancedTo', exact(advancedTo), 'closedUntil', exact(closedUntil),
     'completions', number('completions', 0),
+    'horizon', exact(number('horizon', 0)), 'horizonAt', exact(number('horizonAt', 0)),
   }
   for _, w in ipairs(windows) do
     local values = { credit = w.credit, accruedTo = w.accruedTo, share = w.share, recoversAt = w.recoversAt }
