@@ -135,9 +135,12 @@ describe('a state in Redis with', () => {
       expect([name, Math.abs(credit) <= limit, share >= 0.05 && share <= 1]).toEqual([name, true, true]);
     }
     // Nor is there more than a burst.
+    const since = performance.now();
     let sent = 0;
     while (sent < 600 && waitMsOf(await budget.ask()) === 0) sent++;
-    expect(sent).toBeLessThanOrEqual(250);
+    // A burst, and what accrues while it is asked for.
+    const accrued = ((performance.now() - since) * 500) / 60_000;
+    expect(sent).toBeLessThanOrEqual(250 + Math.ceil(accrued));
   });
 
   it('sends that lie in the future forgets them', async () => {
