@@ -2,8 +2,12 @@
 const CUT = 0.7;
 export const LOWEST_SHARE = 0.05;
 const RECOVERY = 0.05;
-/** A Retry-After counts whole seconds, and a date of it is taken against another one: it may be longer than its window by so much. */
+/**
+ * A Retry-After counts whole seconds, and a date of it is taken against another one: it may be longer than its window by so much, in
+ * milliseconds, which is more than a short window can be told by.
+ */
 const ROUNDED_UP_MS = 2000;
+const ROUNDED_UP_PART = 0.05;
 /** Longest time between two steps, in milliseconds: an hourly limit is back from 70 % after half an hour. */
 const LONGEST_STEP_MS = 5 * 60_000;
 
@@ -29,5 +33,9 @@ export function refusingWindow<W extends { readonly window: { readonly spanMs: n
   windows: readonly W[],
   retryAfterMs = 0,
 ): W | undefined {
-  return windows.find(({ window }) => window.spanMs + ROUNDED_UP_MS >= retryAfterMs) ?? windows.at(-1);
+  return windows.find(({ window: { spanMs } }) => spanMs + slackMs(spanMs) >= retryAfterMs) ?? windows.at(-1);
+}
+
+function slackMs(spanMs: number): number {
+  return Math.min(ROUNDED_UP_MS, spanMs * ROUNDED_UP_PART);
 }

@@ -55,7 +55,7 @@ const served = new Map<string, Labels[]>([['up', [{}]]]);
 /** A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis that is away. */
 beforeAll(async () => {
   const double = await ITwinDouble.start({ unknownJobs: 'make' });
-  const env = { ACTIVE_FRESH: '0ms', REFRESH_WAIT: '50ms', PATIENCE: '200ms' };
+  const env = { ACTIVE_FRESH: '0ms', REFRESH_WAIT: '50ms', PATIENCE: '30s' };
   const [good, poor] = await Promise.all([
     Gateway.start({ double, env }),
     Gateway.start({
