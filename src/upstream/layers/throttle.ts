@@ -128,6 +128,7 @@ export class Throttle {
         // The read in it has an end of its own, which came before this one: see `#call`.
         .catch(() => undefined);
     }
+    this.#permits.demandGrew();
   }
 
   async #useSlot(): Promise<void> {
