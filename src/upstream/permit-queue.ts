@@ -48,6 +48,11 @@ export class PermitQueue {
     }
   }
 
+  /** There are more slots or reads: what that takes is asked for at once. */
+  demandGrew(): void {
+    this.#wake();
+  }
+
   /** Nobody needs them any more. */
   giveBack(): void {
     for (const permit of this.#permits.splice(0)) permit.giveBack();

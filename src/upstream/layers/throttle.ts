@@ -124,6 +124,7 @@ export class Throttle {
       // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
       this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
     }
+    this.#permits.demandGrew();
   }
 
   async #useSlot(): Promise<void> {
