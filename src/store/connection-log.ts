@@ -27,16 +27,20 @@ export function tellOfConnection(redis: RedisClient, log: ConnectionLog): void {
 const WORDS = [
   ['Command timed out', 'no answer'],
   ['All sentinels are unreachable', 'no sentinel answers'],
+  ['ERR max number of clients reached', 'maxclients'],
+  ['Connection closed', 'connection closed'],
+  ['No message arrives', 'no message arrives'],
 ] as const;
 
 /**
  * Why, in a word or two: the system's code, or the one that a server's reply begins with. The rest of a message is left out: it
  * names hosts, and a server may repeat in it what it was sent, passwords included.
  */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'no node serves';
   const { code, lastNodeError } = error as NodeJS.ErrnoException & { lastNodeError?: unknown };
   if (lastNodeError instanceof Error) return reasonOf(lastNodeError);
   const [, replied] = /(?:^|Last error: (?:connect )?)([A-Z]{3,}) /.exec(error.message) ?? [];
-  return code ?? replied ?? WORDS.find(([begins]) => error.message.startsWith(begins))?.[1] ?? error.name;
+  const said = WORDS.find(([begins]) => error.message.startsWith(begins))?.[1];
+  return code ?? said ?? replied ?? error.name;
 }

@@ -10,6 +10,9 @@ if held == ARGV[3] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
+/** What PTTL says of a key that never expires. */
+const NO_EXPIRY = -1;
+
 /** What Keyv is asked to keep. */
 export interface Stored {
   readonly bytes: Buffer;
@@ -17,7 +20,7 @@ export interface Stored {
   readonly yieldsTo?: string;
   /** Told when it was not replaced. */
   readonly onYield?: () => void;
-  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. */
+  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. Infinity: it has no expiry. */
   readonly remainingMs?: number;
 }
 
@@ -41,8 +44,9 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
     try {
       const [bytes, ttl] = await Promise.all([this.redis.getBuffer(key), this.redis.pttl(key)]);
       this.hangs.answered();
-      if (!bytes || ttl <= 0) return undefined;
-      return { value: { bytes, remainingMs: ttl } satisfies Stored as Value };
+      if (!bytes || (ttl <= 0 && ttl !== NO_EXPIRY)) return undefined;
+      const remainingMs = ttl === NO_EXPIRY ? Infinity : ttl;
+      return { value: { bytes, remainingMs } satisfies Stored as Value };
     } catch (error) {
       this.#failed('get', error);
       return undefined;

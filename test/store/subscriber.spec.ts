@@ -4,7 +4,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { connectRedis } from '../../src/store/redis.ts';
 import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
-import { subscriber } from '../../src/store/subscriber.ts';
+import { subscribe } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
@@ -26,9 +26,13 @@ function loginAt(secured: SecuredRedis): RedisLogin {
 /** A client, and all that has been heard at the channel. */
 function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () => void } {
   const redis = connectRedis(way, { warn: () => undefined, info: () => undefined });
-  const notifications = subscriber(redis);
   const heard: string[] = [];
-  notifications.subscribe(CHANNEL, (message) => heard.push(message));
+  const notifications = subscribe(redis, {
+    channel: CHANNEL,
+    onMessage: (message) => heard.push(message),
+    onConfirmed: () => undefined,
+    onLost: () => undefined,
+  });
   atEnd(async () => {
     notifications.end();
     redis.disconnect();
@@ -38,7 +42,7 @@ function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () =
 
 let messages = 0;
 
-/** Less than the time after which it is said again anyhow what is subscribed to. */
+/** A connection that closes is made anew without waiting for anything. */
 const SOON_MS = 4000;
 
 /** Sooner or later a message comes through, and it comes once. */
