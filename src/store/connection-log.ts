@@ -27,7 +27,6 @@ export function tellOfConnection(redis: RedisClient, log: ConnectionLog): void {
 const WORDS = [
   ['Command timed out', 'no answer'],
   ['All sentinels are unreachable', 'no sentinel answers'],
-  ['ERR max number of clients reached', 'maxclients'],
   ['Connection closed', 'connection closed'],
   ['No message arrives', 'no message arrives'],
 ] as const;

@@ -3,6 +3,8 @@ import { type Clock, systemClock } from '../clock.ts';
 import { reconnectDelayMs } from './redis-options.ts';
 import type { RedisClient } from './redis-way.ts';
 
+/** How long SUBSCRIBE and what goes before it may take, in milliseconds: no read waits for it. */
+const SUBSCRIBE_TIMEOUT_MS = 2000;
 /** After an attempt that Redis itself has refused (no permission, too many clients), in milliseconds. */
 const REFUSED_DELAY_MS = 1000;
 
@@ -98,7 +100,12 @@ export function subscribe(redis: RedisClient, options: SubscriberOptions): Subsc
 /** Not connected yet. Nothing while the client is away: it tells when it is ready. */
 function newConnection(redis: RedisClient): Redis | undefined {
   if (redis.status !== 'ready') return undefined;
-  const once = { lazyConnect: true, autoResubscribe: false, retryStrategy: () => null };
+  const once = {
+    lazyConnect: true,
+    autoResubscribe: false,
+    retryStrategy: () => null,
+    commandTimeout: SUBSCRIBE_TIMEOUT_MS,
+  };
   if (!(redis instanceof Cluster)) return redis.duplicate({ ...once, sentinelRetryStrategy: () => null });
   const nodes = redis.nodes().filter(({ status }) => status === 'ready');
   return nodes[Math.floor(Math.random() * nodes.length)]?.duplicate({ ...once, readOnly: false });

@@ -26,12 +26,16 @@ export class LeaseWait {
     private readonly clock: Clock,
   ) {}
 
-  /** Waits until the next claim may go out. @throws the signal's reason */
-  async nextClaim(signal: AbortSignal): Promise<void> {
-    const waitMs = this.#nextClaimAt - this.clock.now();
-    if (waitMs > 0) await sleep(this.clock, waitMs, signal);
+  /** A claim goes out. */
+  claims(): void {
     this.#claims++;
     if (this.#claims >= PROMPT_CLAIMS) this.#nextClaimAt = this.clock.now() + CLAIM_DISTANCE_MS;
+  }
+
+  /** Resolves when the next claim may go out. @throws the signal's reason */
+  async untilNextClaim(signal: AbortSignal): Promise<void> {
+    const waitMs = this.#nextClaimAt - this.clock.now();
+    if (waitMs > 0) await sleep(this.clock, waitMs, signal);
   }
 
   /**

@@ -106,8 +106,8 @@ describe('two replicas asked for one job at one time', () => {
     expect((await first).status).toBe(200);
     const { status, tookMs } = await second;
     expect([status, double.count]).toEqual([200, 1]);
-    expect(tookMs).toBeGreaterThan(500);
-    expect(tookMs).toBeLessThan(4000);
+    // Without looking by itself it would wait for the end of the lease, up to 2 s.
+    expect(tookMs).toBeLessThan(1500);
   });
 
   it('take over from one whose own callers have no patience left', async () => {

@@ -33,7 +33,7 @@ export function lease(options: LeaseOptions): Layer<Flight> {
     let outcome: Outcome | undefined;
     let overdue: string | undefined;
     for (let waited = false; ; waited = true) {
-      await wait.nextClaim(read.gone.signal);
+      wait.claims();
       const news = options.leases.listen(read.jobId);
       try {
         const [claim, held] = await Promise.all([
@@ -139,7 +139,10 @@ async function follow(
   if (!sent) read.progress?.expected(expectedMs);
   try {
     const withinMs = wait.lookAgainMs(endsInMs, news.isComplete);
-    return await news.outcome({ withinMs, signal: read.gone.signal, onSent, onWaiting });
+    const outcome = await news.outcome({ withinMs, signal: read.gone.signal, onSent, onWaiting });
+    // Patience runs meanwhile: however often the lease changes hands, the read waits no longer than its readers do.
+    if (outcome?.kind !== 'failed') await wait.untilNextClaim(read.gone.signal);
+    return outcome;
   } finally {
     wait.notSent();
     read.party.leaveLine();
