@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Metrics } from './metrics/metrics.ts';
+import { replyCode } from './store/reply-code.ts';
 import type { TokenFailure } from './upstream/token-endpoint.ts';
 import type { UpstreamObserver } from './upstream/upstream.module.ts';
 
@@ -51,5 +52,5 @@ export function observe(
 /** What an error of the store is called. Its message may hold a key or an address. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
-  return (error as NodeJS.ErrnoException).code ?? /^[A-Z]{3,}/.exec(error.message)?.[0] ?? error.name;
+  return (error as NodeJS.ErrnoException).code ?? replyCode(error) ?? error.name;
 }
