@@ -63,9 +63,9 @@ export function meetReplicas(options: ReplicasOptions): Replicas {
     reconnect: (cause) => {
       subscriber.reconnect(cause);
     },
-    onLost: () => {
+    onLost: (wasUp) => {
       options.onSubscriptionLost();
-      leases.interrupt();
+      if (wasUp) leases.interrupt();
     },
   });
   const leases = new RedisLeases({ ...options, channel, announcedSince: () => subscription.since });

@@ -61,6 +61,12 @@ export function subscribe(redis: RedisClient, options: SubscriberOptions): Subsc
     connection.on('close', () => {
       lost(connection, cause);
     });
+    // Node closes a socket at the end of its turn: a read that came in after the server's FIN would still be served what was held before.
+    connection.on('connect', () => {
+      connection.stream.once('end', () => {
+        lost(connection, cause);
+      });
+    });
     connection
       .connect()
       .then(() => connection.subscribe(channel))

@@ -18,8 +18,8 @@ export interface SubscriptionOptions {
   readonly sendHeartbeat: () => Promise<unknown>;
   /** Makes the connection anew, which is open but lets nothing through; `lost` is told. */
   readonly reconnect: (cause: unknown) => void;
-  /** Called when messages may be missed from now on, and for each further attempt to subscribe that fails. */
-  readonly onLost: () => void;
+  /** Called when messages may be missed from now on, and for each further attempt to subscribe that fails. @param wasUp the first is meant */
+  readonly onLost: (wasUp: boolean) => void;
 }
 
 /**
@@ -31,6 +31,8 @@ export class Subscription {
   #since = Infinity;
   #quietTicks = 0;
   #cause: unknown;
+  /** Before its first confirmation nothing was there to miss. */
+  #hasBegun = false;
   /** Messages may have been missed since the last tick; whether that has been logged. */
   #hadGap = true;
   #isLogged = false;
@@ -54,6 +56,8 @@ export class Subscription {
   /** SUBSCRIBE has been confirmed, on a connection of which `lost` will tell. */
   confirmed(): void {
     this.#quietTicks = 0;
+    if (!this.#hasBegun) this.#hadGap = false;
+    this.#hasBegun = true;
     this.#since = this.#options.clock.now();
   }
 
@@ -64,10 +68,11 @@ export class Subscription {
 
   /** The connection is closed, or has not come about. */
   lost(cause: unknown): void {
+    const wasUp = this.isUp;
     this.#cause = cause;
     this.#hadGap = true;
     this.#since = Infinity;
-    this.#options.onLost();
+    this.#options.onLost(wasUp);
   }
 
   end(): void {

@@ -60,7 +60,10 @@ describe('a lease in Redis that no gateway holds', () => {
   it.each(spoilt)('is replaced when it is %s, at once, counted and logged once', async (_, spoil) => {
     const { double, eyes, gateway, id, key } = await rig();
     await spoil(eyes, key);
-    expect((await readJob(gateway, id)).status).toBe(200);
+    const { status, tookMs } = await readJob(gateway, id);
+    expect(status).toBe(200);
+    // One that is believed is waited for, for 2 s.
+    expect(tookMs).toBeLessThan(1500);
     expect(double.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
     const lines = gateway.log.filter(({ msg }) => msg?.includes('not from a gateway'));

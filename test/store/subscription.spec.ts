@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { Subscription } from '../../src/store/subscription.ts';
+import { Subscription, type SubscriptionOptions } from '../../src/store/subscription.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 let clock: VirtualClock;
@@ -8,6 +8,7 @@ let lost: number;
 let heartbeats: number;
 /** What Redis does: whether it is there, and what becomes of a heartbeat. */
 let redis: { isReady: boolean; heartbeat: 'arrives' | 'is lost' | 'is refused' };
+let options: SubscriptionOptions;
 let subscription: Subscription;
 
 beforeEach(() => {
@@ -16,7 +17,7 @@ beforeEach(() => {
   lost = 0;
   heartbeats = 0;
   redis = { isReady: true, heartbeat: 'arrives' };
-  subscription = new Subscription({
+  options = {
     clock,
     log: {
       warn: (details, message) => lines.push(`${message.split(':')[0]}, ${JSON.stringify(details)}`),
@@ -30,7 +31,8 @@ beforeEach(() => {
     },
     reconnect: (cause) => subscription.lost(cause),
     onLost: () => lost++,
-  });
+  };
+  subscription = new Subscription(options);
 });
 
 async function confirmed(): Promise<void> {
@@ -89,6 +91,20 @@ describe('a subscription', () => {
     subscription.confirmed();
     await clock.advance(1000);
     expect(lines.slice(1)).toEqual(['redis pub/sub is back']);
+  });
+
+  it('is logged when it does not come about, and not when it takes a moment', async () => {
+    await clock.advance(400);
+    subscription.confirmed();
+    await clock.advance(5000);
+    expect(lines).toEqual([]);
+    subscription.end();
+
+    const never = new Subscription({ ...options, log: { ...options.log, info: () => undefined } });
+    never.lost(new Error('NOPERM this user has no permissions'));
+    await clock.advance(5000);
+    never.end();
+    expect(lines).toEqual(['redis pub/sub is away, {"reason":"NOPERM"}']);
   });
 
   it('is logged although it is back before anybody looks', async () => {
