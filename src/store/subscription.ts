@@ -37,6 +37,7 @@ export class Subscription {
   #hadGap = true;
   #isLogged = false;
   #wasStoreReady = false;
+  #ticksDown = 0;
   #cancelTick: () => void;
 
   constructor(options: SubscriptionOptions) {
@@ -110,7 +111,10 @@ export class Subscription {
     const isStoreReady = this.#options.isStoreReady();
     const isOwnFault = isStoreReady && this.#wasStoreReady;
     this.#wasStoreReady = isStoreReady;
-    if (this.#hadGap && isOwnFault && !this.#isLogged) {
+    this.#ticksDown = this.isUp ? 0 : this.#ticksDown + 1;
+    // A connection that was just closed does not say why: the next attempt may.
+    const isExplained = this.isUp || this.#cause !== undefined || this.#ticksDown > 1;
+    if (this.#hadGap && isOwnFault && isExplained && !this.#isLogged) {
       const reason = reasonOf(this.#cause ?? new Error('Connection closed'));
       this.#options.log.warn({ reason }, 'redis pub/sub is away: unfinished jobs are looked up in Redis');
       this.#isLogged = true;
