@@ -41,5 +41,5 @@ export function reasonOf(error: unknown): string {
   if (lastNodeError instanceof Error) return reasonOf(lastNodeError);
   const [, replied] = /(?:^|Last error: (?:connect )?)([A-Z]{3,}) /.exec(error.message) ?? [];
   const said = WORDS.find(([begins]) => error.message.startsWith(begins))?.[1];
-  return code ?? said ?? replied ?? error.name;
+  return code ?? replied ?? said ?? error.name;
 }
