@@ -66,6 +66,7 @@ describe('a lease in Redis that no gateway holds', () => {
     expect(tookMs).toBeLessThan(1500);
     expect(double.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
+    await gateway.logged(({ msg }) => msg?.includes('not from a gateway') === true);
     const lines = gateway.log.filter(({ msg }) => msg?.includes('not from a gateway'));
     expect(lines.map(({ what }) => what)).toEqual(['lease']);
   });
