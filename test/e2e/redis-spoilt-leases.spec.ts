@@ -1,10 +1,10 @@
-import { describe, expect, it, jest } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { describe, expect, it } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { monitorCommands } from '../support/monitor.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
+import { lookAt, type RedisServer } from '../support/redis.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
-
-jest.setTimeout(60_000);
 
 /** No read claims its job's lease more often, however long it waits: what goes out at once, then four a second. */
 const PROMPT_CLAIMS = 5;
@@ -12,7 +12,7 @@ const CLAIMS_A_SECOND = 5;
 
 async function rig() {
   const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = new Redis(redis.url);
+  const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url, PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' };
   const gateway = await startGateway({ double, env });
@@ -25,15 +25,13 @@ async function rig() {
   const [example] = (await eyes.keys(`*lease:${known}`)) as [string];
   double.clearFaults();
   await reading;
-  return { double, eyes, gateway, id, key: example.replace(known, id) };
+  return { double, redis, eyes, gateway, id, key: example.replace(known, id) };
 }
 
 /** Counts the claims to a lease as they come in. */
-async function claimsOf(eyes: Redis, key: string): Promise<() => number> {
+async function claimsOf(redis: RedisServer, key: string): Promise<() => number> {
   let claims = 0;
-  const monitor = await eyes.monitor();
-  atEnd(async () => monitor.disconnect());
-  monitor.on('monitor', (_time: string, args: readonly string[]) => {
+  await monitorCommands(redis, (args) => {
     if (args[0] === 'eval' && args[1]?.includes('PTTL') && args[3] === key) claims++;
   });
   return () => claims;
@@ -66,6 +64,7 @@ describe('a lease in Redis that no gateway holds', () => {
     expect(tookMs).toBeLessThan(1500);
     expect(double.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
+    await gateway.logged(({ msg }) => msg?.includes('not from a gateway') === true);
     const lines = gateway.log.filter(({ msg }) => msg?.includes('not from a gateway'));
     expect(lines.map(({ what }) => what)).toEqual(['lease']);
   });
@@ -73,8 +72,8 @@ describe('a lease in Redis that no gateway holds', () => {
   it.each(['sent', 'waiting'])(
     'and has no end is waited for like any other when it says "%s"',
     async (phase) => {
-      const { eyes, gateway, id, key } = await rig();
-      const claims = await claimsOf(eyes, key);
+      const { redis, eyes, gateway, id, key } = await rig();
+      const claims = await claimsOf(redis, key);
       await eyes.set(key, `somebody ${Date.now()} ${phase}`);
       const { status, tookMs } = await readJob(gateway, id);
       // Its two seconds are longer than this patience, which runs while no call is out.
@@ -85,8 +84,8 @@ describe('a lease in Redis that no gateway holds', () => {
   );
 
   it('is taken over when it says "sent" for longer than calls can take, and the read is answered', async () => {
-    const { double, eyes, gateway, id, key } = await rig();
-    const claims = await claimsOf(eyes, key);
+    const { double, redis, eyes, gateway, id, key } = await rig();
+    const claims = await claimsOf(redis, key);
     await keep(eyes, key, () => `somebody ${Date.now()} sent`);
     const { status, tookMs } = await readJob(gateway, id);
     expect(status).toBe(200);
@@ -99,8 +98,8 @@ describe('a lease in Redis that no gateway holds', () => {
   });
 
   it('costs few claims when it changes hands and end all the while', async () => {
-    const { eyes, gateway, id, key } = await rig();
-    const claims = await claimsOf(eyes, key);
+    const { redis, eyes, gateway, id, key } = await rig();
+    const claims = await claimsOf(redis, key);
     let holder = 0;
     await keep(eyes, key, () => `somebody-${holder++} ${Date.now()} waiting`);
     const messages = setInterval(() => void tellFree(eyes, id).catch(() => undefined), 5);

@@ -1,18 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, jest } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { inMemory } from '../support/redis.ts';
+import { inMemory, lookAt } from '../support/redis.ts';
 import { asRedis62, RedisService } from '../support/redis-service.ts';
 import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
-
-jest.setTimeout(60_000);
 
 /** Where test/setup/prepare.mjs puts it on Debian 12; elsewhere it is on the PATH or not at all. */
 const FETCHED = join(import.meta.dirname, '../../node_modules/.cache/valkey/valkey-server');
@@ -33,11 +30,7 @@ const VERSIONS: readonly Version[] = [
 ];
 
 const budgetIs = (mode: string, gateway: Gateway) =>
-  until(
-    `the budget is ${mode}`,
-    async () => (await metric(gateway, 'gateway_budget_mode', { mode })) === 1,
-    15_000,
-  );
+  until(`the budget is ${mode}`, async () => (await metric(gateway, 'gateway_budget_mode', { mode })) === 1);
 
 describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
   const test = isThere ? it : it.skip;
@@ -56,7 +49,7 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
     await readJob(one, id);
     expect(cacheStatus(await readJob(other, id))).toMatchObject({ hit: true, detail: 'token:redis' });
 
-    const eyes = new Redis(first.url);
+    const eyes = lookAt({ port: first.port });
     atEnd(async () => eyes.disconnect());
     await eyes.replicaof('127.0.0.1', second.port);
     service.target = second.port;
@@ -65,7 +58,7 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
       await budgetIs('shared', gateway);
       await untilRedisIs('up', gateway);
     }
-    const looking = new Redis(second.url);
+    const looking = lookAt({ port: second.port });
     atEnd(async () => looking.disconnect());
     const [later] = jobIds(1) as [string];
     await readJob(one, later);
