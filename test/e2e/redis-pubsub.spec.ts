@@ -92,6 +92,7 @@ describe('a job that one replica was seen to call finished', () => {
     double.addJob({ id: missed, state: 'active' });
     await readJob(other, missed);
 
+    const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
     const giveBack = await takeAway(eyes);
     const states = [];
     for (const id of ids) states.push(await seenAtOther(started, id));
@@ -106,7 +107,6 @@ describe('a job that one replica was seen to call finished', () => {
       );
     }
     // A read that follows another replica's looks for itself, long before that one's lease would end.
-    const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
     double.fault({ kind: 'hold' });
     const first = readJob(one, asked);
     await double.arrived(1 + double.count);
