@@ -60,11 +60,10 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
     }
     const looking = lookAt({ port: second.port });
     atEnd(async () => looking.disconnect());
-    const [later] = jobIds(1) as [string];
-    await readJob(one, later);
-    await until(
-      'it is stored at the new master',
-      async () => (await looking.keys(`*job:${later}`)).length === 1,
-    );
+    await until('a job that is read is stored at the new master', async () => {
+      const [later] = jobIds(1) as [string];
+      await readJob(one, later);
+      return (await looking.keys(`*job:${later}`)).length === 1;
+    });
   });
 });
