@@ -7,7 +7,7 @@ export const host = z
   .string()
   .transform(withoutBrackets)
   .refine(isHost, { error: 'must be an address or the name of a host, without a scheme or a port' });
-/** As RFC 6749 (appendix A) has ids and secrets of clients, and names of scopes. */
+/** As RFC 6749 (appendix A) has ids of clients, and names of scopes. It has secrets so too; those that are not exist. */
 export const printable = z
   .string()
   .regex(/^[\x20-\x7e]+$/, { error: 'must be printable ASCII characters (RFC 6749)' });

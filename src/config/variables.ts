@@ -48,7 +48,7 @@ export const variables = {
   },
   ITWIN_CLIENT_SECRET: {
     about: 'Its secret. Required; ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
-    form: printable,
+    form: anything,
   },
   ITWIN_CLIENT_AUTH: {
     default: 'basic',

@@ -4,7 +4,8 @@ import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
 import type { RedisClient } from '../store/redis-way.ts';
-import { REDIS } from '../store/store.module.ts';
+import type { Replicas } from '../store/replicas.ts';
+import { REDIS, REPLICAS } from '../store/store.module.ts';
 import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';
 import { TokenSource } from '../upstream/token-source.ts';
@@ -28,8 +29,25 @@ export class HealthModule {
             throttle: Throttle,
             budget: Budget,
             redis?: RedisClient,
-          ) => partsOf({ circuit, tokens, throttle, budget, queueLimit: settings.QUEUE_LIMIT, redis }),
-          inject: [Circuit, TokenSource, Throttle, BUDGET, { token: REDIS, optional: true }],
+            replicas?: Replicas,
+          ) =>
+            partsOf({
+              circuit,
+              tokens,
+              throttle,
+              budget,
+              queueLimit: settings.QUEUE_LIMIT,
+              redis,
+              subscription: replicas?.subscription,
+            }),
+          inject: [
+            Circuit,
+            TokenSource,
+            Throttle,
+            BUDGET,
+            { token: REDIS, optional: true },
+            { token: REPLICAS, optional: true },
+          ],
         },
       ],
     };

@@ -30,15 +30,28 @@ interface Sources {
   readonly budget: Budget;
   readonly queueLimit: number;
   readonly redis: RedisClient | undefined;
+  /** Whether the other replicas' notices arrive. */
+  readonly subscription: { readonly isUp: boolean } | undefined;
 }
 
-export function partsOf({ circuit, tokens, throttle, budget, queueLimit, redis }: Sources): Parts {
+export function partsOf({
+  circuit,
+  tokens,
+  throttle,
+  budget,
+  queueLimit,
+  redis,
+  subscription,
+}: Sources): Parts {
   return {
     upstream: () => ({ well: circuit.state === 'closed', details: { state: circuit.state } }),
     token: () => ({ well: tokens.state !== 'failing', details: { state: tokens.state } }),
     redis: () => {
-      const state = redis?.status ?? 'not used';
-      return { well: state === 'ready' || state === 'not used', details: { state } };
+      if (!redis) return { well: true, details: { state: 'not used' } };
+      const { status: state } = redis;
+      const isSubscribed = subscription?.isUp ?? false;
+      const pubsub = isSubscribed ? 'up' : 'away';
+      return { well: state === 'ready' && isSubscribed, details: { state, pubsub } };
     },
     queue: () => ({
       well: throttle.depth < queueLimit,

@@ -1,11 +1,15 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { isJobId } from '../upstream/job-reads.ts';
 import type { Outcome } from '../upstream/leases.ts';
 
 /** What one replica tells the others of a job's flight. */
 export type FlightNotice = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | Outcome;
 /** What replicas are told of a job: `forgotten` by the command of that name, for nothing of it to be kept anywhere. */
 export type Notice = FlightNotice | { readonly kind: 'forgotten' };
+
+/** A longer message is none of ours, in characters: upstream's errors are all that may be of some length. */
+const LONGEST_NOTICE = 64 * 1024;
 
 const body = z.object({ code: z.string(), message: z.string(), target: z.string().exactOptional() });
 const notice = z.discriminatedUnion('kind', [
@@ -35,16 +39,25 @@ export function encodeNotice(jobId: string, said: Notice): string {
   return `${jobId} ${JSON.stringify({ kind: 'failed', status, body, retryAfterMs })}`;
 }
 
-/** Nothing when it is none of ours. */
-export function decodeNotice(message: string): { readonly jobId: string; readonly said: Notice } | undefined {
+/**
+ * Nothing when it is none of ours.
+ * @param longestRetryAfterMs a longer Retry-After is cut to it
+ */
+export function decodeNotice(
+  message: string,
+  longestRetryAfterMs: number,
+): { readonly jobId: string; readonly said: Notice } | undefined {
+  if (message.length > LONGEST_NOTICE) return undefined;
   const space = message.indexOf(' ');
   const parsed = notice.safeParse(parseJson(message.slice(space + 1)));
   if (!parsed.success) return undefined;
   const { data } = parsed;
   const jobId = message.slice(0, space);
+  if (!isJobId(jobId)) return undefined;
   if (data.kind !== 'failed') return { jobId, said: data };
   const { status, body, retryAfterMs } = data;
-  const options = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const cutMs = Math.min(Math.max(0, retryAfterMs ?? 0), longestRetryAfterMs);
+  const options = retryAfterMs === undefined ? {} : { retryAfterMs: cutMs };
   return { jobId, said: { kind: 'failed', error: GatewayError.told(status, body, options) } };
 }
 

@@ -13,6 +13,9 @@ if held == ARGV[3] and (ARGV[4] == '' or redis.call('PTTL', KEYS[1]) > tonumber(
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
+/** What PTTL says of a key that never expires. */
+const NO_EXPIRY = -1;
+
 /** What Keyv is asked to keep. */
 export interface Stored {
   readonly bytes: Buffer;
@@ -22,7 +25,7 @@ export interface Stored {
   readonly yieldsToLaterAlone?: boolean;
   /** Told when it was not replaced. */
   readonly onYield?: () => void;
-  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. */
+  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. Infinity: it has no expiry. */
   readonly remainingMs?: number;
 }
 
@@ -49,8 +52,9 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
       if (bytes === null) return undefined;
       // Where there is no Redis but something else, it may be anything.
       if (!Buffer.isBuffer(bytes) || !Number.isFinite(ttl)) throw new Error('this is no value');
-      if (ttl <= 0) return undefined;
-      return { value: { bytes, remainingMs: ttl } satisfies Stored as Value };
+      if (ttl <= 0 && ttl !== NO_EXPIRY) return undefined;
+      const remainingMs = ttl === NO_EXPIRY ? Infinity : ttl;
+      return { value: { bytes, remainingMs } satisfies Stored as Value };
     } catch (error) {
       this.#failed('get', error);
       return undefined;

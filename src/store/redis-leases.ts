@@ -4,47 +4,28 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
+import { CLAIM, PROLONG, RELEASE } from './lease-scripts.ts';
 import { encodeNotice, type FlightNotice } from './notices.ts';
+import type { SpoiltValue } from './spoilt-log.ts';
 
 /** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
 const LEASE_MS = 2000;
 const PROLONG_EVERY_MS = 500;
 
-/**
- * KEYS: the lease. ARGV: mine, its life in ms, in how many ms its call is expected. Nothing: it is mine; else what it says, for how
- * long, and in how many ms the other's call is expected. No lease is held longer than that life, whatever its expiry says.
- */
-const CLAIM = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local held = redis.call('GET', KEYS[1])
-if held then
-  local left = redis.call('PTTL', KEYS[1])
-  if left < 0 or left > tonumber(ARGV[2]) then
-    left = tonumber(ARGV[2])
-    redis.call('PEXPIRE', KEYS[1], left)
-  end
-  return {held, left, tonumber(string.match(held, ' (%d+)')) - now}
-end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. string.format('%d', now + ARGV[3]), 'PX', ARGV[2])
-return {}`;
+/** No call is expected later, in milliseconds: what a lease says beyond that is of no use to anybody. */
+const LATEST_EXPECTED_MS = 86_400_000;
+
+/** More notices are not kept for a read that has not come to wait for them. */
+const MOST_HEARD = 100;
 
 /** What `CLAIM` answers. */
-const claimed = z.union([z.tuple([]), z.tuple([z.string(), z.number(), z.number()])]);
+const spoilt = z.literal([0, 1]);
+const claimed = z.union([
+  z.tuple([spoilt]),
+  z.tuple([spoilt, z.string(), z.string(), z.number(), z.number()]),
+]);
 
-/** KEYS: the lease. ARGV: mine, its life in ms, its phase from now on; empty: as it is. */
-const PROLONG = `
-local held = redis.call('GET', KEYS[1])
-if not held or string.sub(held, 1, #ARGV[1]) ~= ARGV[1] then return end
-if ARGV[3] ~= '' then held = string.match(held, '^%S+ %d+') .. ' ' .. ARGV[3] end
-redis.call('SET', KEYS[1], held, 'PX', ARGV[2])`;
-
-/** KEYS: the lease. ARGV: mine. */
-const RELEASE = `
-local held = redis.call('GET', KEYS[1])
-if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
-
-/** How the value of a lease ends while its call is out. */
+/** What a lease says of its holder's read. */
 const SENT = 'sent';
 const WAITING = 'waiting';
 
@@ -61,6 +42,9 @@ export interface RedisLeasesOptions {
   /** Where all replicas listen. */
   readonly channel: string;
   readonly onFault: (operation: 'lease', error: unknown) => void;
+  readonly onSpoilt: (what: SpoiltValue) => void;
+  /** Since when no notice can have been missed, on `clock`; Infinity while some may be. */
+  readonly announcedSince: () => number;
   /** Told when Redis has answered. */
   readonly onAnswered: () => void;
   readonly clock?: Clock;
@@ -70,32 +54,29 @@ export interface RedisLeasesOptions {
 export class RedisLeases implements Leases {
   readonly #options: RedisLeasesOptions;
   readonly #clock: Clock;
-  readonly #listeners = new Map<string, Set<(said: FlightNotice) => void>>();
+  readonly #listeners = new Map<string, Set<(said: FlightNotice | 'interrupt') => void>>();
 
   constructor(options: RedisLeasesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
   }
 
-  async claim(jobId: string, expectedMs: number): Promise<Claim> {
+  async claim(jobId: string, expectedMs: number, replaced = ''): Promise<Claim> {
     const mine = randomBytes(9).toString('base64url');
+    const soonMs = Math.min(Math.max(0, Math.ceil(expectedMs)), LATEST_EXPECTED_MS);
+    const life = [LEASE_MS, soonMs, LATEST_EXPECTED_MS];
     try {
-      const found = await this.#options.redis.eval(
-        CLAIM,
-        1,
-        this.#key(jobId),
-        mine,
-        LEASE_MS,
-        Math.ceil(expectedMs),
-      );
+      const found = await this.#options.redis.eval(CLAIM, 1, this.#key(jobId), mine, ...life, replaced);
       this.#options.onAnswered();
-      const [held, endsInMs = 1, expected = 0] = claimed.parse(found);
-      if (held === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
+      const [isSpoilt, holder, phase, endsInMs = 1, expected = 0] = claimed.parse(found);
+      if (isSpoilt === 1 || (replaced !== '' && holder === undefined)) this.#options.onSpoilt('lease');
+      if (holder === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
       return {
         kind: 'taken',
-        sent: held.endsWith(SENT),
+        holder,
+        sent: phase === SENT,
         endsInMs: Math.min(LEASE_MS, Math.max(1, endsInMs)),
-        expectedMs: Math.max(0, expected),
+        expectedMs: Math.min(LATEST_EXPECTED_MS, Math.max(0, expected)),
       };
     } catch (error) {
       this.#options.onFault('lease', error);
@@ -108,13 +89,20 @@ export class RedisLeases implements Leases {
     for (const listener of this.#listeners.get(jobId) ?? []) listener(said);
   }
 
+  /** Notices may be missed from now on: nobody waits for one any longer. */
+  interrupt(): void {
+    for (const listeners of this.#listeners.values()) for (const listener of listeners) listener('interrupt');
+  }
+
   listen(jobId: string): News {
-    const heard: FlightNotice[] = [];
+    const heard: (FlightNotice | 'interrupt')[] = [];
+    const listensSince = this.#clock.now();
+    const { announcedSince } = this.#options;
     let finished = false;
     let wake = (): void => undefined;
-    const listener = (said: FlightNotice): void => {
-      heard.push(said);
-      finished ||= said.kind === 'stored' && said.finished;
+    const listener = (said: FlightNotice | 'interrupt'): void => {
+      if (heard.length < MOST_HEARD) heard.push(said);
+      finished ||= said !== 'interrupt' && said.kind === 'stored' && said.finished;
       wake();
     };
     const listeners = this.#listeners.get(jobId) ?? new Set();
@@ -122,6 +110,9 @@ export class RedisLeases implements Leases {
     return {
       get finished() {
         return finished;
+      },
+      get isComplete() {
+        return announcedSince() <= listensSince;
       },
       outcome: ({ withinMs, signal, onSent, onWaiting }) =>
         new Promise((resolve, reject) => {
@@ -140,7 +131,8 @@ export class RedisLeases implements Leases {
           signal.addEventListener('abort', gone, { once: true });
           wake = () => {
             for (const said of heard.splice(0)) {
-              if (said.kind === 'sent') onSent();
+              if (said === 'interrupt') ended(undefined);
+              else if (said.kind === 'sent') onSent();
               else if (said.kind === 'waiting') onWaiting();
               else ended(said);
             }

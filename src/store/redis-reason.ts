@@ -1,17 +1,20 @@
 import { codeOf } from '../errors/cause.ts';
 import { DatabaseRefused } from './lasting-redis.ts';
+import { replyCode } from './reply-code.ts';
 
 /** What ioredis says in words only, by how the message begins. */
 const WORDS = [
   ['Command timed out', 'timeout'],
   ['Socket timeout', 'timeout'],
   ['Connection is closed', 'connection closed'],
+  ['Connection closed', 'connection closed'],
   ['Command aborted due to connection close', 'connection closed'],
   ["Stream isn't writeable", 'not connected'],
   ["Cluster isn't ready", 'not connected'],
   ['Reached the max retries per request', 'not connected'],
   ['Cluster is disconnect', 'not connected'],
   ['None of startup nodes is available', 'no node answers'],
+  ['No message arrives', 'no message arrives'],
   ['All sentinels are unreachable', 'no sentinel answers'],
 ] as const;
 
@@ -24,7 +27,7 @@ export function redisReason(error: unknown): string {
   if (error instanceof DatabaseRefused) return `${error.message} (${redisReason(error.cause)})`;
   const { lastNodeError } = error as { lastNodeError?: unknown };
   if (lastNodeError instanceof Error) return redisReason(lastNodeError);
-  const [, replied] = /(?:^|Last error: (?:connect )?)([A-Z]{3,}) /.exec(error.message) ?? [];
+  const replied = replyCode(error) ?? /Last error: (?:connect )?([A-Z]{3,}) /.exec(error.message)?.[1];
   const words = WORDS.find(([begins]) => error.message.startsWith(begins))?.[1];
   return codeOf(error) ?? replied ?? words ?? (error.name === 'Error' ? 'unknown' : error.name);
 }

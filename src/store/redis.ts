@@ -6,6 +6,7 @@ import { LastingRedis } from './lasting-redis.ts';
 import { type BoundedCluster, connectCluster } from './redis-cluster.ts';
 import { connectionOptions, LONGEST_COMMAND_MS, reconnectDelayMs } from './redis-options.ts';
 import './redis-replies.ts';
+import { replyCode } from './reply-code.ts';
 import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
 
 /** How long a start waits for the connection before it does without. */
@@ -44,7 +45,7 @@ function oneServer(login: RedisLogin) {
     enableOfflineQueue: false,
     retryStrategy: reconnectDelayMs,
     // A master that has become a replica keeps its connections: where it is now is found out by connecting anew.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    reconnectOnError: (error: Error) => replyCode(error) === 'READONLY',
   } satisfies RedisOptions;
 }
 

@@ -5,6 +5,7 @@ import { lifetimeMs, type Lifetimes, remainingMs } from '../upstream/freshness.t
 import type { SharedCopies } from '../upstream/copies.ts';
 import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
 import type { Stored } from './redis-keyv.ts';
+import type { SpoiltValue } from './spoilt-log.ts';
 
 /** Changes with the form of what is stored: an older or newer gateway's values are then not even looked at. */
 const VERSION = 'v1';
@@ -23,7 +24,8 @@ export function copyKey(prefix: string, jobId: string): string {
 export interface CachedCopiesOptions {
   readonly keyPrefix: string;
   readonly lifetimes: Lifetimes;
-  readonly onFault: (operation: 'get' | 'set' | 'delete' | 'decode') => void;
+  readonly onFault: (operation: 'get' | 'set' | 'delete') => void;
+  readonly onSpoilt: (what: SpoiltValue) => void;
 }
 
 /** The shared copies in cache-manager's cache. */
@@ -41,7 +43,7 @@ export class CachedCopies implements SharedCopies {
     if (stored?.remainingMs === undefined) return undefined;
     const copy = decodeCopy(jobId, stored.bytes, stored.remainingMs);
     if (!copy) {
-      this.options.onFault('decode');
+      this.options.onSpoilt('copy');
       // A value that begins like a finished job would keep later documents out for its whole life.
       await this.drop(jobId);
     }

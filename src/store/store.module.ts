@@ -17,6 +17,7 @@ import { connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
 import { type RedisClient, wayToRedis } from './redis-way.ts';
 import { meetReplicas, type Replicas } from './replicas.ts';
+import { SpoiltLog, type SpoiltValue } from './spoilt-log.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
 export const REDIS = Symbol('Redis');
@@ -46,11 +47,13 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
     if (!way) return { module: StoreModule };
     const redis = connectRedis(way, log);
     const hangs = new Hangs(redis, () => redis.roundTrip.timeoutMs);
-    const options = {
-      keyPrefix: keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID),
-      lifetimes,
-      onFault,
+    const spoiltLog = new SpoiltLog(log);
+    const onSpoilt = (what: SpoiltValue): void => {
+      spoiltLog.found(what);
+      onFault(what === 'copy' ? 'decode' : what);
     };
+    const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
+    const options = { keyPrefix: prefix, lifetimes, onFault, onSpoilt };
     return {
       module: StoreModule,
       imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, hangs, onFault))] })],
@@ -60,7 +63,15 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
         {
           provide: REPLICAS,
           useFactory: () =>
-            meetReplicas(redis, options.keyPrefix, {
+            meetReplicas({
+              redis,
+              keyPrefix: prefix,
+              log,
+              longestRetryAfterMs: settings.LONGEST_CLOSING,
+              onSpoilt,
+              onSubscriptionLost: () => {
+                onFault('subscribe');
+              },
               onFault: (operation, error) => {
                 hangs.failed(error);
                 onFault(operation);

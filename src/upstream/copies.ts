@@ -32,12 +32,28 @@ export interface Held {
   readonly source: 'memory' | 'redis';
 }
 
+/** A copy in memory. */
+interface Entry {
+  readonly copy: Copy;
+  /** When the store was asked whether there is a newer one, on `clock`. */
+  readonly checkedAt: number;
+}
+
+/** A copy on its way into the store. */
+interface Write {
+  readonly jobId: string;
+  /** Another replica has told meanwhile that the job is finished. */
+  isOvertaken: boolean;
+}
+
 export interface CopiesOptions {
   readonly lifetimes: Lifetimes;
   /** Most bytes of this process' own copies. */
   readonly maxBytes: number;
   readonly shared?: SharedCopies | undefined;
   readonly onReadElsewhere?: Announcements | undefined;
+  /** Since when none of these can have been missed, on `clock`; Infinity while some may be. */
+  readonly announcedSince?: (() => number) | undefined;
   /** Takes who is to be told of each job of which nothing is to be kept. */
   readonly onForgotten?: ((tell: (jobId: string) => void) => void) | undefined;
   readonly clock?: Clock;
@@ -47,22 +63,24 @@ export interface CopiesOptions {
 export class Copies {
   readonly #options: CopiesOptions;
   readonly #clock: Clock;
-  readonly #memory: LRUCache<string, Copy>;
+  readonly #memory: LRUCache<string, Entry>;
   readonly #watchers = new Map<string, Set<CopyListener>>();
   readonly #looking = new Map<string, Promise<Held | undefined>>();
+  readonly #writing = new Set<Write>();
 
   constructor(options: CopiesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#memory = new LRUCache({
       maxSize: options.maxBytes,
-      sizeCalculation: (copy) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
+      sizeCalculation: ({ copy }) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
     });
     // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it, nor another
     // document of the end, which a caller has had replaced.
     options.onReadElsewhere?.((jobId, finished, etag) => {
-      const held = this.#memory.peek(jobId);
+      const held = this.#memory.peek(jobId)?.copy;
       if (finished && held && !isSameEnd(held, etag)) this.#memory.delete(jobId);
+      if (finished) for (const write of this.#writing) write.isOvertaken ||= write.jobId === jobId;
       // A look that is under way may bring what was there before.
       this.#looking.delete(jobId);
       if (this.#watchers.has(jobId)) void this.find(jobId);
@@ -72,11 +90,27 @@ export class Copies {
     });
   }
 
-  /** This process' own copy. */
+  /**
+   * This process' own copy, if it may be served as it is. One of an unfinished job may not as long as the end of the job can have been announced
+   * unheard: `find` looks for that.
+   */
   inMemory(jobId: string): Held | undefined {
-    const copy = this.#memory.get(jobId);
-    const isGood = copy && remainingMs(copy, this.#options.lifetimes, this.#clock.now()) > 0;
-    return isGood ? { copy, source: 'memory' } : undefined;
+    const entry = this.#memory.get(jobId);
+    if (!entry) return undefined;
+    const { announcedSince } = this.#options;
+    const mayBeOvertaken = announcedSince && !isFinishedJob(entry.copy) && entry.checkedAt < announcedSince();
+    return mayBeOvertaken ? undefined : this.#held(entry);
+  }
+
+  #own(jobId: string): Held | undefined {
+    const entry = this.#memory.get(jobId);
+    return entry && this.#held(entry);
+  }
+
+  #held({ copy }: Entry): Held | undefined {
+    return remainingMs(copy, this.#options.lifetimes, this.#clock.now()) > 0
+      ? { copy, source: 'memory' }
+      : undefined;
   }
 
   /** Tells of each newer copy that comes to be held here, whoever has read it. @returns what ends it */
@@ -89,14 +123,14 @@ export class Copies {
     };
   }
 
-  #hold(jobId: string, copy: Copy): void {
-    this.#memory.set(jobId, copy);
+  #hold(jobId: string, copy: Copy, checkedAt: number): void {
+    this.#memory.set(jobId, { copy, checkedAt });
     for (const listener of this.#watchers.get(jobId) ?? []) listener(copy);
   }
 
   /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
   find(jobId: string): Promise<Held | undefined> {
-    if (!this.#options.shared) return Promise.resolve(this.inMemory(jobId));
+    if (!this.#options.shared) return Promise.resolve(this.#own(jobId));
     const underWay = this.#looking.get(jobId);
     if (underWay) return underWay;
     const look = this.#look(jobId, this.#options.shared, () => this.#looking.get(jobId) === look);
@@ -105,12 +139,18 @@ export class Copies {
   }
 
   async #look(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<Held | undefined> {
+    const checkedAt = this.#clock.now();
     try {
       const copy = await shared.get(jobId);
       if (!isLatest()) return await this.find(jobId);
-      const own = this.inMemory(jobId);
-      if (!copy || (own && !isNewer(copy, own.copy))) return own;
-      this.#hold(jobId, copy);
+      const own = this.#own(jobId);
+      // Nothing was found, or nothing was said: the copy here stays as doubtful as it was.
+      if (!copy) return own;
+      if (own && !isNewer(copy, own.copy)) {
+        this.#memory.set(jobId, { copy: own.copy, checkedAt });
+        return own;
+      }
+      this.#hold(jobId, copy, checkedAt);
       return { copy, source: 'redis' };
     } finally {
       if (isLatest()) this.#looking.delete(jobId);
@@ -124,12 +164,19 @@ export class Copies {
    */
   async put(jobId: string, copy: Copy, known: Copy | undefined): Promise<Copy> {
     const isGone = copy.kind === 'missing' && known !== undefined;
-    const held = this.inMemory(jobId)?.copy;
+    const held = this.#own(jobId)?.copy;
     // An answer that was overtaken by a later one is none.
     const best = held && isNewer(held, copy) && !isGone ? held : copy;
-    const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
-    this.#hold(jobId, kept);
-    return kept;
+    const checkedAt = this.#clock.now();
+    const write = { jobId, isOvertaken: false };
+    this.#writing.add(write);
+    try {
+      const kept = (await this.#options.shared?.put(jobId, best, isGone)) ?? best;
+      this.#hold(jobId, kept, write.isOvertaken ? -Infinity : checkedAt);
+      return kept;
+    } finally {
+      this.#writing.delete(write);
+    }
   }
 
   /** The gateway may not see the job any more. */

@@ -30,6 +30,8 @@ export type Claim =
   /** Another replica has it, for so many milliseconds more unless it prolongs it; whether its call has gone out. */
   | {
       readonly kind: 'taken';
+      /** Names the flight that has it. */
+      readonly holder: string;
       readonly sent: boolean;
       readonly endsInMs: number;
       /** In how many milliseconds it expects its call to go out. */
@@ -42,6 +44,8 @@ export type Claim =
 export interface News {
   /** Whether it was heard that the job is finished. */
   readonly finished: boolean;
+  /** Whether nothing has been missed since. A wait for an outcome ends early when that changes. */
+  readonly isComplete: boolean;
   /**
    * Resolves with how the flight of another replica ended, or with nothing when there was no word in time.
    * @throws when the signal aborts
@@ -60,8 +64,9 @@ export interface Leases {
   /**
    * Never rejects.
    * @param expectedMs in how many milliseconds the call would go out from here, for the others to know
+   * @param replaced the holder whose lease is not believed any more: it is taken over
    */
-  claim(jobId: string, expectedMs: number): Promise<Claim>;
+  claim(jobId: string, expectedMs: number, replaced?: string): Promise<Claim>;
   listen(jobId: string): News;
   /** Lets the others know of a flight that went without a lease. Never rejects. */
   tell(jobId: string, outcome: Outcome): Promise<void>;

@@ -52,6 +52,7 @@ export class TokenSource implements Tokens {
   /** The one before, while upstream has not accepted the current one yet. */
   #former: Token | undefined;
   #replacedInVainAt = -Infinity;
+  #isRefusalTold = false;
   /** Jobs that are refused with tokens that others are read with → when they were refused last. */
   readonly #refusedJobs = new LRUCache<string, number>({ max: MOST_REFUSED_JOBS });
 
@@ -108,7 +109,8 @@ export class TokenSource implements Tokens {
     if (!token) return;
     if (token === this.#current && !token.isProven) this.#replacedInVainAt = -Infinity;
     token.accept(call);
-    if (this.#trial.isRefusing) this.#options.observer.tokensAccepted();
+    if (this.#isRefusalTold) this.#options.observer.tokensAccepted();
+    this.#isRefusalTold = false;
     // Those that were refused for so long while others are accepted are refused on their own.
     for (const jobId of this.#trial.longRefusedJobs) this.#refusedJobs.set(jobId, call.sentAt);
     this.#trial.endDoubt();
@@ -146,12 +148,14 @@ export class TokenSource implements Tokens {
     if (this.#valid(now).some((one) => one.isTrusted && !isAmong(refusals, one)))
       return { kind: 'retry', afterMs };
     if (this.#current?.isYoung(now)) return { kind: 'retry', afterMs: Math.max(afterMs, refusalPauseMs(1)) };
-    if (hasTriedAnother(refusals) || refusals.length >= MOST_REFUSALS)
-      return this.#jobRefused(call, refusals, now);
-    if (now - this.#replacedInVainAt < REPLACED_IN_VAIN_MS) return { kind: 'retry', afterMs };
+    if (hasTriedAnother(refusals)) return this.#jobRefused(call, refusals, now);
+    if (now - this.#replacedInVainAt < REPLACED_IN_VAIN_MS) {
+      const isJobs = refusals.length >= MOST_REFUSALS;
+      return isJobs ? this.#jobRefused(call, refusals, now) : { kind: 'retry', afterMs };
+    }
     // Revoked, or the job's own trouble: another token tells. This one serves the others until that is accepted.
-    this.#replacedInVainAt = now;
     await this.#requests.fetch();
+    this.#replacedInVainAt = this.#clock.now();
     // The endpoint may have handed out the same one.
     return { kind: 'retry', afterMs: this.#current === token ? Math.max(afterMs, refusalPauseMs(1)) : 0 };
   }
@@ -208,12 +212,12 @@ export class TokenSource implements Tokens {
   }
 
   #doubt(now: number, afterMs: number): TokenVerdict {
-    const wasRefusing = this.#trial.isRefusing;
     // A token that has served was revoked: the next one has its time first.
     this.#trial.doubt(now, this.#current?.isProven ? now : this.#current?.issuedAt);
     if (this.#trial.isStuck) return { kind: 'job-refused' };
     if (!this.#trial.isRefusing) return { kind: 'retry', afterMs };
-    if (!wasRefusing) this.#options.observer.tokensRefused();
+    if (!this.#isRefusalTold) this.#options.observer.tokensRefused();
+    this.#isRefusalTold = true;
     return { kind: 'credentials-refused' };
   }
 

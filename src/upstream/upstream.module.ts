@@ -73,6 +73,8 @@ export class UpstreamModule {
     observer,
     tracing,
   }: UpstreamModuleOptions): DynamicModule {
+    // A token request and the call itself, or a call and its second try, each bounded on its own, and a moment.
+    const callMs = 2 * settings.UPSTREAM_TIMEOUT + 1000;
     return {
       module: UpstreamModule,
       imports: [HttpModule.register(httpClient(settings.proxy)), store, budget],
@@ -94,8 +96,7 @@ export class UpstreamModule {
               concurrency: settings.UPSTREAM_CONCURRENCY,
               queueLimit: settings.QUEUE_LIMIT,
               callerLimit: settings.CALLER_QUEUE ?? settings.QUEUE_LIMIT,
-              // A token request and the call itself, each bounded on its own, and a moment.
-              callMs: 2 * settings.UPSTREAM_TIMEOUT + 1000,
+              callMs,
               ready: async () => {
                 await circuit.admit();
                 await tokens.ready();
@@ -127,6 +128,7 @@ export class UpstreamModule {
               maxBytes: settings.MEMORY_CACHE_SIZE,
               shared: store,
               onReadElsewhere: others?.onRead,
+              announcedSince: others?.announcedSince,
               onForgotten: others?.onForgotten,
             });
             const policy = refresh({
@@ -137,7 +139,15 @@ export class UpstreamModule {
               forecastMs: (copy) => throttle.forecastRefreshMs(copy),
             });
             const common = others
-              ? [lease({ copies, lifetimes, leases: others.leases, ...queueOf(throttle) })]
+              ? [
+                  lease({
+                    copies,
+                    lifetimes,
+                    leases: others.leases,
+                    ...queueOf(throttle),
+                    longestSentMs: callMs,
+                  }),
+                ]
               : [];
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
             const failures = new JobFailures(settings.LONGEST_CLOSING, observer.pauseCut);

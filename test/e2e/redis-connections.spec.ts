@@ -78,7 +78,7 @@ describe.each([
     expect(shared).toBeGreaterThanOrEqual(6);
     expect(double.count).toBe(count + ids.length - shared);
     for (const { log, output } of [one, other]) {
-      expect(log.filter(({ msg, reason }) => gone.test(msg ?? '') && reason !== 'no answer')).toEqual([]);
+      expect(log.filter(({ msg, reason }) => gone.test(msg ?? '') && reason !== 'timeout')).toEqual([]);
       expect(output).not.toMatch(/ioredis|\bWARN/);
     }
     expect(await one.stop()).toBe(0);
@@ -93,7 +93,7 @@ describe.each([
       gateway = await startGateway({ double, env: { ...redis.env, [secret]: wrong } });
       await untilRedisIs('degraded', gateway);
       const { level, reason } = await gateway.logged(({ msg }) => gone.test(msg ?? ''));
-      expect([level, reason === 'no answer' || reason === 'WRONGPASS']).toEqual([40, true]);
+      expect([level, reason === 'timeout' || reason === 'WRONGPASS']).toEqual([40, true]);
       return reason === 'WRONGPASS';
     });
     const { id } = double.addJob();

@@ -101,12 +101,11 @@ describe('two replicas asked for one job at one time', () => {
     const first = readJob(one, id);
     await double.arrived(1);
     const second = readJob(other, id);
-    await claims.until(2);
+    // It looks by itself, again and again.
+    await claims.until(4);
     double.clearFaults();
     expect((await first).status).toBe(200);
-    const { status, tookMs } = await second;
-    expect([status, double.count]).toEqual([200, 1]);
-    expect(tookMs).toBeGreaterThan(500);
+    expect([(await second).status, double.count]).toEqual([200, 1]);
   });
 
   it('take over from one whose own callers have no patience left', async () => {

@@ -80,7 +80,7 @@ describe('a closed gate', () => {
 
   it('stays closed when the caller whose call was refused leaves', async () => {
     const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '1m', UPSTREAM_TIMEOUT: '1m' } });
+    const gateway = await startGateway({ double, env: { PATIENCE: '15m', UPSTREAM_TIMEOUT: '5m' } });
     const headers = { 'retry-after': '600' };
     double.fault({ kind: 'status', status: 429, body: 'no', headers, hangs: true });
     const leaving = new AbortController();

@@ -2,7 +2,7 @@
  * Makes a checkout ready to work with, so that one npm command is enough on a new machine:
  *
  *   node test/setup/prepare.mjs               dependencies and Node 24
- *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves
+ *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves; in CI Valkey as well, where it can be had
  *   node test/setup/prepare.mjs --nginx       and nginx, which the runs with faults put before gateways
  *   node test/setup/prepare.mjs --kubectl     and kubectl, which one test file renders the manifests with: without it that file alone fails
  *   node test/setup/prepare.mjs --bench       and wrk, which makes the load of the benchmarks; nginx and Varnish, which they compare with, where these can be had
@@ -21,6 +21,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fetchValkey } from './fetch-valkey.mjs';
 
 const NODE_MAJOR = 24;
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -124,6 +125,15 @@ function askForKubectl() {
   );
 }
 
+/** One test file tries Valkey as well, where it is at hand. */
+function askForValkey() {
+  const folder = join(modules, '.cache/valkey');
+  if (runs('valkey-server --version') || runs(`"${join(folder, 'valkey-server')}" --version`)) return;
+  console.error('Fetching Valkey (apt-get) …');
+  if (!fetchValkey(folder))
+    console.error('Valkey could not be fetched: test/e2e/redis-versions.spec.ts goes without it.');
+}
+
 const RENDER = `kubectl kustomize "${join(root, 'config/kubernetes/base')}"`;
 
 /** Installs a package where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
@@ -162,6 +172,7 @@ try {
   installDependencies();
   requireNode();
   if (process.argv.includes('--redis')) requireServer(REDIS);
+  if (process.argv.includes('--redis') && process.env.CI) askForValkey();
   if (process.argv.includes('--nginx')) requireServer(NGINX);
   if (process.argv.includes('--bench')) {
     requireServer(WRK);

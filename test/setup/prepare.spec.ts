@@ -12,7 +12,8 @@ let prepareScript: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'prepare-'));
   prepareScript = join(folder, 'test/setup/prepare.mjs');
-  cpSync(join(import.meta.dirname, 'prepare.mjs'), prepareScript);
+  for (const name of ['prepare.mjs', 'fetch-valkey.mjs'])
+    cpSync(join(import.meta.dirname, name), join(folder, 'test/setup', name));
   writeFileSync(join(folder, 'package-lock.json'), '{}');
   mkdirSync(join(folder, 'node_modules'));
   writeFileSync(
@@ -33,7 +34,8 @@ function command(name: string, script: string): void {
 function prepare(argument: string, env: Readonly<Record<string, string>> = {}) {
   const { PATH = '' } = process.env;
   const { status, stderr } = spawnSync(process.execPath, [prepareScript, argument], {
-    env: { ...process.env, PATH: [folder, PATH].join(delimiter), ...env },
+    // In CI it would fetch Valkey as well.
+    env: { ...process.env, CI: '', PATH: [folder, PATH].join(delimiter), ...env },
     encoding: 'utf8',
   });
   return { status, stderr, hasInstalled: existsSync(join(folder, 'installed')) };

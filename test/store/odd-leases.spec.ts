@@ -9,6 +9,8 @@ async function claimAnswered(answer: unknown) {
     keyPrefix: 'a:',
     channel: 'a',
     onFault: () => faults++,
+    onSpoilt: () => undefined,
+    announcedSince: () => 0,
     onAnswered: () => undefined,
   });
   return { claim: await leases.claim('a-job', 0), faults };
@@ -19,10 +21,13 @@ describe('a claim', () => {
     ['OK'],
     [1],
     [null],
+    [[]],
+    [[2]],
     [['mine']],
-    [['mine', 'soon', 1]],
-    [[null, null, null]],
-    [['mine', 1, null]],
+    [[0, 'mine']],
+    [[0, 'mine', 'sent', 'soon', 1]],
+    [[0, null, null, null, null]],
+    [[0, 'mine', 'sent', 1, null]],
   ])(
     'that is answered %j, as no lease is, is a fault of the store and nobody waits for it',
     async (answer) => {
@@ -31,7 +36,7 @@ describe('a claim', () => {
   );
 
   it('of a lease that another has is waited for no longer than a lease lives', async () => {
-    const { claim } = await claimAnswered(['mine 1 sent', 1e15, 20]);
-    expect(claim).toEqual({ kind: 'taken', sent: true, endsInMs: 2000, expectedMs: 20 });
+    const { claim } = await claimAnswered([0, 'mine', 'sent', 1e15, 20]);
+    expect(claim).toEqual({ kind: 'taken', holder: 'mine', sent: true, endsInMs: 2000, expectedMs: 20 });
   });
 });

@@ -11,11 +11,16 @@ let published: string[];
 /** What a claim finds. */
 let found: unknown[];
 let faults: number;
+/** What was found that cannot be ours. */
+let spoilt: string[];
+/** Since when no notice can have been missed. */
+let announcedSince: number;
 let leases: RedisLeases;
 
 beforeEach(() => {
   clock = new VirtualClock();
-  [prolonged, published, found, faults] = [[], [], [], 0];
+  [prolonged, published, found, faults, spoilt] = [[], [], [0], 0, []];
+  announcedSince = 0;
   const redis = {
     eval: async (script: string, _keys: number, _key: string, ...args: unknown[]) => {
       if (script.includes("'TIME'")) return found;
@@ -29,6 +34,8 @@ beforeEach(() => {
     keyPrefix: 'prefix:',
     channel: 'flights',
     onFault: () => faults++,
+    onSpoilt: (what) => spoilt.push(what),
+    announcedSince: () => announcedSince,
     onAnswered: () => undefined,
     clock,
   });
@@ -65,21 +72,36 @@ describe('a lease in Redis', () => {
   });
 
   it('of another replica is told of with what is left of it', async () => {
-    found = ['other 1234 sent', 700, -50];
+    found = [0, 'other', 'sent', 700, -50];
     expect(await leases.claim('a-job', 0)).toEqual({
       kind: 'taken',
+      holder: 'other',
       sent: true,
       endsInMs: 700,
       expectedMs: 0,
     });
-    found = ['other 1234', 0, 300];
+    found = [0, 'other', '', 0, 300];
     expect(await leases.claim('a-job', 0)).toEqual({
       kind: 'taken',
+      holder: 'other',
       sent: false,
       endsInMs: 1,
       expectedMs: 300,
     });
     expect(clock.pending).toBe(0);
+  });
+
+  it('that cannot be one, or is not believed any more, is told of and taken', async () => {
+    found = [1];
+    for (const replaced of [undefined, 'other']) {
+      const claim = await leases.claim('a-job', 0, replaced);
+      if (claim.kind === 'lease') await claim.lease.release({ kind: 'free' });
+      found = [0];
+    }
+    expect(spoilt).toEqual(['lease', 'lease']);
+    found = [0, 'other', 'sent', 700, 0];
+    expect((await leases.claim('a-job', 0, 'another')).kind).toBe('taken');
+    expect([spoilt.length, faults, clock.pending]).toEqual([2, 0, 0]);
   });
 });
 
@@ -105,6 +127,20 @@ describe('word of a flight', () => {
     expect(outcome).toBe('pending');
     await clock.advance(1);
     expect(outcome).toBeUndefined();
+  });
+
+  it('is not waited for any longer once it may be missed', async () => {
+    const news = leases.listen('a-job');
+    expect(news.isComplete).toBe(true);
+    const { signal } = new AbortController();
+    const waiting = news.outcome({ withinMs: LIFE_MS, signal, ...wait });
+    announcedSince = Infinity;
+    leases.interrupt();
+    expect([await waiting, news.isComplete, clock.pending]).toEqual([undefined, false, 0]);
+    await clock.advance(100);
+    announcedSince = 50;
+    // What was missed by who began to listen before is missed.
+    expect([news.isComplete, leases.listen('a-job').isComplete]).toEqual([false, true]);
   });
 
   it('is waited for by nobody who has gone', async () => {

@@ -24,6 +24,16 @@ describe('why Redis is away', () => {
       named('MaxRetriesPerRequestError', 'Reached the max retries per request limit'),
       'not connected',
     ],
+    [
+      'the code of a reply inside a script of Redis 6.2',
+      named(
+        'ReplyError',
+        `ERR Error running script (call to f_0): @user_script:4: @user_script: 4: -READONLY You can't write`,
+      ),
+      'READONLY',
+    ],
+    ['a subscription without a message', new Error('No message arrives'), 'no message arrives'],
+    ['a connection that was just closed', new Error('Connection closed'), 'connection closed'],
     ['no node', new Error('None of startup nodes is available'), 'no node answers'],
     ['no sentinel', new Error('All sentinels are unreachable. Retrying'), 'no sentinel answers'],
     [

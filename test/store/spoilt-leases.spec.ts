@@ -31,6 +31,8 @@ describe('a lease in Redis', () => {
       onFault: (_operation, error) => {
         throw error;
       },
+      onSpoilt: () => undefined,
+      announcedSince: () => 0,
       onAnswered: () => undefined,
     });
     const claim = await leases.claim('job', 0);

@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
-import { type Clock, systemClock } from '../../src/clock.ts';
 import { connectRedis } from '../../src/store/redis.ts';
 import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
-import { subscriber } from '../../src/store/subscriber.ts';
+import { subscribe } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
@@ -13,7 +12,6 @@ import { lookAt } from '../support/redis.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, type SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
-import { VirtualClock } from '../support/virtual-clock.ts';
 
 const CHANNEL = 'itwin-jobs:a-channel';
 const noLogin = { username: '', password: '', tls: false };
@@ -32,15 +30,16 @@ function loginAt(secured: SecuredRedis): RedisLogin {
   return { username: GATEWAY_LOGIN.REDIS_USERNAME, password: GATEWAY_LOGIN.REDIS_PASSWORD, tls: true };
 }
 
-/** A client, and all that has been heard at the channel. @param clock one that stands still: nothing is said from time to time */
-function listen(
-  way: RedisWay,
-  clock: Clock = systemClock,
-): { redis: RedisClient; heard: string[]; end: () => void } {
+/** A client, and all that has been heard at the channel. */
+function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () => void } {
   const redis = connectRedis(way, { warn: () => undefined, info: () => undefined });
-  const notifications = subscriber(redis, clock);
   const heard: string[] = [];
-  notifications.subscribe(CHANNEL, (message) => heard.push(message));
+  const notifications = subscribe(redis, {
+    channel: CHANNEL,
+    onMessage: (message) => heard.push(message),
+    onConfirmed: () => undefined,
+    onLost: () => undefined,
+  });
   atEnd(async () => {
     notifications.end();
     redis.disconnect();
@@ -68,11 +67,9 @@ async function untilHeard({ redis, heard }: { redis: RedisClient; heard: string[
 const isHeardFor = (way: RedisWay) => untilHeard(listen(way));
 
 describe('notifications', () => {
-  const clock = new VirtualClock();
-
   it('are heard from one server, again after it has been lost, and no more after the end', async () => {
     const server = await startRedis();
-    const one = listen(at(server), clock);
+    const one = listen(at(server));
     await untilHeard(one);
     for (const _ of [1, 2]) {
       await server.kill();
@@ -80,7 +77,7 @@ describe('notifications', () => {
       await server.start();
       await untilHeard(one);
     }
-    const other = listen(at(server), clock);
+    const other = listen(at(server));
     await untilHeard(other);
     one.end();
     one.heard.length = 0;
@@ -91,14 +88,14 @@ describe('notifications', () => {
   it('are heard from as soon as a server is there that was not', async () => {
     const server = await startRedis();
     await server.kill();
-    const one = listen(at(server), clock);
+    const one = listen(at(server));
     await server.start();
     await untilHeard(one);
   });
 
   it('are heard again although only their connection was lost', async () => {
     const server = await startRedis();
-    const one = listen(at(server), clock);
+    const one = listen(at(server));
     await untilHeard(one);
     await one.redis.client('KILL', 'TYPE', 'PUBSUB');
     await untilHeard(one);
@@ -109,10 +106,9 @@ describe('notifications', () => {
     const admin = lookAt({ port: server.port });
     atEnd(async () => admin.disconnect());
     await admin.acl('SETUSER', 'default', 'resetchannels');
-    const one = listen(at(server), clock);
+    const one = listen(at(server));
     await until('it has been refused', async () => JSON.stringify(await admin.acl('LOG')).includes(CHANNEL));
     await admin.acl('SETUSER', 'default', 'allchannels');
-    await clock.advance(5000);
     await untilHeard(one);
   });
 

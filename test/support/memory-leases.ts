@@ -8,6 +8,7 @@ export const LEASE_MS = 2000;
 type Word = Outcome | { readonly kind: 'sent' } | { readonly kind: 'waiting' };
 
 interface HeldLease {
+  readonly holder: string;
   readonly replica: Replica;
   sent: boolean;
   readonly expectedAt: number;
@@ -21,8 +22,11 @@ export class MemoryLeases {
   readonly listeners = new Map<string, Set<(word: Word) => void>>();
   /** Nothing that is said is heard. */
   deaf = false;
+  /** It is known that words may be missed. */
+  missesWords = false;
   /** The store does not answer. */
   isDown = false;
+  holders = 0;
 
   constructor(clock: VirtualClock) {
     this.clock = clock;
@@ -47,21 +51,23 @@ export class Replica implements Leases {
     this.#all = all;
   }
 
-  async claim(jobId: string, expectedMs: number): Promise<Claim> {
+  async claim(jobId: string, expectedMs: number, replaced?: string): Promise<Claim> {
     const { clock, held, isDown } = this.#all;
     if (isDown) return { kind: 'unknown' };
     const other = held.get(jobId);
     if (other?.replica.isAlive) other.endsAt = clock.now() + LEASE_MS;
-    if (other && other.endsAt > clock.now()) {
-      const { sent, endsAt, expectedAt } = other;
+    if (other && other.endsAt > clock.now() && other.holder !== replaced) {
+      const { holder, sent, endsAt, expectedAt } = other;
       return {
         kind: 'taken',
+        holder,
         sent,
         endsInMs: endsAt - clock.now(),
         expectedMs: Math.max(0, expectedAt - clock.now()),
       };
     }
     const own = {
+      holder: `flight ${++this.#all.holders}`,
       replica: this,
       sent: false,
       expectedAt: clock.now() + expectedMs,
@@ -76,7 +82,8 @@ export class Replica implements Leases {
   }
 
   listen(jobId: string): News {
-    const { clock, listeners } = this.#all;
+    const all = this.#all;
+    const { clock, listeners } = all;
     const heard: Word[] = [];
     let wake = (): void => undefined;
     let finished = false;
@@ -89,6 +96,9 @@ export class Replica implements Leases {
     return {
       get finished() {
         return finished;
+      },
+      get isComplete() {
+        return !all.missesWords;
       },
       outcome: ({ withinMs, signal, onSent, onWaiting }) => {
         const { promise, resolve, reject } = Promise.withResolvers<Outcome | undefined>();

@@ -25,3 +25,10 @@ export async function untilRedisIs(state: 'up' | 'degraded', gateway: Gateway): 
     return parts['redis'] === state;
   });
 }
+
+/** What readiness says of Redis. */
+export async function redisDetails(gateway: Gateway): Promise<Readonly<Record<string, unknown>>> {
+  const answer = await fetch(`${gateway.url}/health/ready`);
+  const { details } = (await answer.json()) as { details: Record<string, Record<string, unknown>> };
+  return details['redis'] ?? {};
+}

@@ -26,17 +26,22 @@ export function lookAt(options: {
 export class RedisServer {
   readonly port: number;
   readonly #args: readonly string[];
+  readonly #command: string;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, args: readonly string[]) {
+  private constructor(port: number, args: readonly string[], command: string) {
     this.port = port;
     this.#args = args;
+    this.#command = command;
   }
 
-  /** One that has still to be started. */
-  static async on(args: (port: number) => readonly string[] = inMemory): Promise<RedisServer> {
+  /** One that has still to be started. @param command another server of the kind, Valkey for example */
+  static async on(
+    args: (port: number) => readonly string[] = inMemory,
+    command = 'redis-server',
+  ): Promise<RedisServer> {
     const port = await freePort();
-    return new RedisServer(port, args(port));
+    return new RedisServer(port, args(port), command);
   }
 
   static async start(): Promise<RedisServer> {
@@ -51,7 +56,7 @@ export class RedisServer {
 
   /** Starts it (again) on its port; one in memory is empty then. */
   async start(): Promise<void> {
-    this.#process = spawn('redis-server', this.#args, { stdio: 'ignore' });
+    this.#process = spawn(this.#command, this.#args, { stdio: 'ignore' });
     const [fault, exit] = [once(this.#process, 'error'), once(this.#process, 'exit')];
     await Promise.race([
       untilListening(this.port),

@@ -24,8 +24,11 @@ export async function startDouble(options: DoubleOptions = {}): Promise<ITwinDou
 }
 
 /** @param args those of redis-server on a port; default: one that keeps nothing on disk */
-export async function startRedis(args?: (port: number) => readonly string[]): Promise<RedisServer> {
-  const redis = await RedisServer.on(args);
+export async function startRedis(
+  args?: (port: number) => readonly string[],
+  command?: string,
+): Promise<RedisServer> {
+  const redis = await RedisServer.on(args, command);
   ends.push(() => redis.kill());
   await redis.start();
   return redis;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Announcements, Copies, type SharedCopies } from '../../src/upstream/copies.ts';
 import { type Copy, parseJob } from '../../src/upstream/copy.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 const lifetimes = { finishedMs: 3_600_000, activeMs: 5000, staleMs: 3_600_000, missingMs: 10_000 };
 const job = (state: string): Copy =>
@@ -58,6 +59,72 @@ describe('a finished job in memory', () => {
     announce('a-job', false, etagOf(other));
     expect(copies.inMemory('a-job')?.copy).toBe(held);
     announce('a-job', true, etagOf(other));
+    expect(copies.inMemory('a-job')).toBeUndefined();
+  });
+});
+
+describe('an unfinished job in memory', () => {
+  /** Copies whose store holds what a test says, and since when all announcements have arrived. */
+  function rig() {
+    const state = { stored: undefined as Copy | undefined, looks: 0, announcedSince: 0 };
+    const clock = new VirtualClock();
+    let announce: Parameters<Announcements>[0] = () => undefined;
+    const shared = {
+      get: async () => {
+        state.looks++;
+        return state.stored;
+      },
+      put: async (_id: string, copy: Copy) => (state.stored = copy),
+    } as unknown as SharedCopies;
+    const copies = new Copies({
+      lifetimes,
+      maxBytes: 2 ** 20,
+      shared,
+      clock,
+      announcedSince: () => state.announcedSince,
+      onReadElsewhere: (tell) => (announce = tell),
+    });
+    return { state, clock, copies, announce: (finished: boolean) => announce('a-job', finished, undefined) };
+  }
+
+  it('is not served from there while announcements may be missed, and what the store has is', async () => {
+    const { state, copies } = rig();
+    const active = job('active');
+    await copies.put('a-job', active, undefined);
+    expect(copies.inMemory('a-job')?.copy).toBe(active);
+    state.announcedSince = Infinity;
+    expect(copies.inMemory('a-job')).toBeUndefined();
+    const success = (state.stored = job('success'));
+    expect((await copies.find('a-job'))?.copy).toBe(success);
+    // Nothing follows a finished job: it needs no announcement.
+    expect(copies.inMemory('a-job')?.copy).toBe(success);
+  });
+
+  it('is looked up once after a gap, and served from there again', async () => {
+    const { state, clock, copies } = rig();
+    const active = job('active');
+    await copies.put('a-job', active, undefined);
+    await clock.advance(1000);
+    state.announcedSince = 500;
+    expect(copies.inMemory('a-job')).toBeUndefined();
+    expect((await copies.find('a-job'))?.copy).toBe(active);
+    expect([copies.inMemory('a-job')?.copy, state.looks]).toEqual([active, 1]);
+  });
+
+  it('is found there all the same when the store has nothing to say', async () => {
+    const { state, copies } = rig();
+    const active = job('active');
+    await copies.put('a-job', active, undefined);
+    state.stored = undefined;
+    state.announcedSince = Infinity;
+    expect((await copies.find('a-job'))?.copy).toBe(active);
+  });
+
+  it('is not served from there when its end was announced while it was being stored', async () => {
+    const { copies, announce } = rig();
+    const put = copies.put('a-job', job('active'), undefined);
+    announce(true);
+    await put;
     expect(copies.inMemory('a-job')).toBeUndefined();
   });
 });

@@ -24,6 +24,11 @@ interface Gateway {
   };
 }
 
+/** How long the calls of one read can take. */
+const LONGEST_SENT_MS = 61_000;
+/** A lease is looked at again no later than so long after its end. */
+const GRAIN_MS = 10;
+
 let clock: VirtualClock;
 let leases: MemoryLeases;
 let stored: Map<string, Copy>;
@@ -56,6 +61,7 @@ function gateway(forecastMs = 0): Gateway {
     leases: replica,
     forecastMs: () => forecastMs,
     refusal: () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 }),
+    longestSentMs: LONGEST_SENT_MS,
     clock,
   })(async (read) => {
     const call = { ...Promise.withResolvers<Found>(), read };
@@ -155,7 +161,7 @@ describe('the holder of a lease', () => {
     one.replica.isAlive = false;
     await clock.advance(LEASE_MS - 1);
     expect(other.calls).toHaveLength(0);
-    await clock.advance(1);
+    await clock.advance(1 + GRAIN_MS);
     expect(other.calls).toHaveLength(1);
     await answer(other, jobCopy('active', clock.now()));
     expect(follows.ending.is).toBe('active');
@@ -166,8 +172,27 @@ describe('the holder of a lease', () => {
     leases.deaf = true;
     await answer(one, jobCopy('success', clock.now()));
     expect(follows.ending.is).toBe('pending');
-    await clock.advance(LEASE_MS);
+    await clock.advance(LEASE_MS + GRAIN_MS);
     expect([follows.ending.is, other.calls.length, leases.held.size]).toEqual(['success', 0, 0]);
+  });
+
+  it('is looked after much sooner when it is known that its word may be lost', async () => {
+    [leases.deaf, leases.missesWords] = [true, true];
+    const { follows } = await bothMiss();
+    await answer(one, jobCopy('success', clock.now()));
+    await clock.advance(100);
+    expect([follows.ending.is, other.calls.length, leases.held.size]).toEqual(['success', 0, 0]);
+  });
+
+  it('is not believed that its call is out for longer than calls take', async () => {
+    const { follows } = await bothMiss();
+    one.calls[0]!.read.onSent();
+    await clock.advance(LONGEST_SENT_MS - 1000);
+    expect(other.calls).toHaveLength(0);
+    await clock.advance(2000);
+    expect(other.calls).toHaveLength(1);
+    await answer(other, jobCopy('active', clock.now()));
+    expect(follows.ending.is).toBe('active');
   });
 });
 

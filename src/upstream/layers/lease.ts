@@ -4,6 +4,7 @@ import type { Copies } from '../copies.ts';
 import { type Copy, isFinishedJob } from '../copy.ts';
 import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
 import { isFresh, type Lifetimes } from '../freshness.ts';
+import { LeaseWait } from '../lease-wait.ts';
 import type { Claim, Lease, Leases, News, Outcome } from '../leases.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
@@ -15,6 +16,8 @@ export interface LeaseOptions {
   readonly forecastMs: (read: Flight) => number;
   /** What a waiter is told whose patience ends while another replica's read stands in line. */
   readonly refusal: (read: Flight) => GatewayError;
+  /** How long the calls of one read can take at most, in milliseconds: a lease that says so for longer is taken over. */
+  readonly longestSentMs: number;
   readonly clock?: Clock;
 }
 
@@ -24,14 +27,17 @@ export interface LeaseOptions {
  * lease was free is not missed. ARCHITECTURE.md tells the races.
  */
 export function lease(options: LeaseOptions): Layer<Flight> {
-  const { clock = systemClock } = options;
+  const { clock = systemClock, longestSentMs } = options;
   return (next) => async (read) => {
+    const wait = new LeaseWait(longestSentMs, clock);
     let outcome: Outcome | undefined;
+    let overdue: string | undefined;
     for (let waited = false; ; waited = true) {
+      wait.claims();
       const news = options.leases.listen(read.jobId);
       try {
         const [claim, held] = await Promise.all([
-          options.leases.claim(read.jobId, options.forecastMs(read)),
+          options.leases.claim(read.jobId, options.forecastMs(read), overdue),
           options.copies.find(read.jobId),
         ]);
         const copy = answerTo(read, held?.copy, outcome, options);
@@ -40,11 +46,12 @@ export function lease(options: LeaseOptions): Layer<Flight> {
           return { copy, source: waited ? 'upstream' : held.source, collapsed: waited };
         }
         if (claim.kind === 'lease') return await lead(next, read, claim.lease, news);
-        // The store says nothing, or a call is under way that is no answer to this read.
-        if (claim.kind === 'unknown' || (read.strict && claim.sent)) {
+        // The store says nothing, or a call is under way that is no answer to this read, or it has been said for too long.
+        if (claim.kind === 'unknown' || (read.strict && claim.sent) || overdue !== undefined) {
           return await goAlone(next, read, options.leases, news);
         }
-        outcome = await follow(options, read, claim, news);
+        outcome = await follow(options, read, claim, news, wait);
+        if (wait.isOverdue) overdue = claim.holder;
         if (outcome?.kind === 'failed') throw outcome.error;
         if (outcome?.kind === 'stored' && outcome.missing) {
           return { copy: { kind: 'missing', readAt: clock.now() }, source: 'upstream', collapsed: true };
@@ -103,20 +110,23 @@ async function goAlone(next: Exchange<Flight>, read: Flight, leases: Leases, new
   return found;
 }
 
-/** Waits for the one who reads: for its word, or until its lease has run out without one. */
+/** Waits for the one who reads: for its word, or until its lease has run out without one or should be looked at again. */
 async function follow(
   { refusal }: LeaseOptions,
   read: Flight,
   { sent, endsInMs, expectedMs }: Extract<Claim, { kind: 'taken' }>,
   news: News,
+  wait: LeaseWait,
 ): Promise<Outcome | undefined> {
   // The other one may be nearer to its turn by now: nobody is refused for what it expected before.
   const place = { forecastMs: () => 0, refusal: () => refusal(read), onCallers: () => undefined };
   const onSent = (): void => {
+    wait.sent();
     read.party.leaveLine();
     read.onSent();
   };
   const onWaiting = (): void => {
+    wait.notSent();
     read.onWaiting();
     read.party.standInLine(place);
   };
@@ -124,8 +134,13 @@ async function follow(
   else onWaiting();
   if (!sent) read.progress?.expected(expectedMs);
   try {
-    return await news.outcome({ withinMs: endsInMs, signal: read.gone.signal, onSent, onWaiting });
+    const withinMs = wait.lookAgainMs(endsInMs, news.isComplete);
+    const outcome = await news.outcome({ withinMs, signal: read.gone.signal, onSent, onWaiting });
+    // Patience runs meanwhile: however often the lease changes hands, the read waits no longer than its readers do.
+    if (outcome?.kind !== 'failed') await wait.untilNextClaim(read.gone.signal);
+    return outcome;
   } finally {
+    wait.notSent();
     read.party.leaveLine();
   }
 }

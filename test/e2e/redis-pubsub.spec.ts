@@ -1,0 +1,165 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { cacheStatus } from '../support/cache-status.ts';
+import type { Gateway } from '../support/gateway.ts';
+import { monitorCommands } from '../support/monitor.ts';
+import { redisDetails, untilRedisIs } from '../support/readiness.ts';
+import { jobIds, metric, readJob } from '../support/reads.ts';
+import { lookAt, type RedisServer } from '../support/redis.ts';
+import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { until } from '../support/until.ts';
+
+const JOBS = 8;
+
+/** Two replicas with one Redis, which takes unfinished copies for fresh for as long as a test lasts. */
+async function rig() {
+  const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+  const eyes = lookAt({ port: redis.port });
+  atEnd(async () => eyes.disconnect());
+  const env = { REDIS_URL: redis.url, ACTIVE_FRESH: '5m' };
+  const replicas = [await startGateway({ double, env }), await startGateway({ double, env })] as const;
+  await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
+  return { double, redis, eyes, replicas, one: replicas[0], other: replicas[1] };
+}
+
+type Rig = Awaited<ReturnType<typeof rig>>;
+
+/** Jobs that both replicas hold as active in memory. */
+async function heldAsActive({ double, replicas }: Rig): Promise<string[]> {
+  const ids = jobIds(JOBS);
+  for (const id of ids) double.addJob({ id, state: 'active' });
+  for (const gateway of replicas) await Promise.all(ids.map((id) => readJob(gateway, id)));
+  return ids;
+}
+
+/** The job ends, one replica is seen to say so, and the other is asked at once. */
+async function seenAtOther({ double, one, other }: Rig, id: string): Promise<[first: string, then: string]> {
+  double.setState(id, 'success');
+  const first = await readJob(one, id, { headers: { 'cache-control': 'no-cache' } });
+  return [stateIn(first.body), stateIn((await readJob(other, id)).body)];
+}
+
+function stateIn(body: Buffer): string {
+  return (JSON.parse(body.toString()) as { job: { state: string } }).job.state;
+}
+
+function linesOf({ log }: Gateway, words: string): number {
+  return log.filter(({ msg }) => msg?.startsWith(words)).length;
+}
+
+/** The ways in which Redis serves everything but messages: what it takes away, and how it is given back. */
+const WAYS: [what: string, reason: unknown, takeAway: (eyes: Redis) => Promise<() => Promise<unknown>>][] = [
+  [
+    'forbidden',
+    'NOPERM',
+    async (eyes) => {
+      await eyes.call('ACL', 'SETUSER', 'default', 'resetchannels');
+      return () => eyes.call('ACL', 'SETUSER', 'default', 'allchannels');
+    },
+  ],
+  [
+    'short of connections',
+    // Redis refuses and closes in one breath: which of it is noticed first differs.
+    expect.any(String),
+    async (eyes) => {
+      const clients = String(await eyes.client('LIST'))
+        .split('\n')
+        .filter(Boolean);
+      const subscribers = clients.filter((line) => / sub=[1-9]/.test(line));
+      await eyes.config('SET', 'maxclients', clients.length - subscribers.length);
+      await eyes.client('KILL', 'TYPE', 'PUBSUB');
+      return () => eyes.config('SET', 'maxclients', 1000);
+    },
+  ],
+];
+
+describe('a job that one replica was seen to call finished', () => {
+  it('is never unfinished at another, however often their pub/sub connections are cut', async () => {
+    const started = await rig();
+    const states: string[][] = [];
+    for (const id of await heldAsActive(started)) {
+      await started.eyes.client('KILL', 'TYPE', 'PUBSUB');
+      states.push(await seenAtOther(started, id));
+    }
+    expect(states).toEqual(states.map(() => ['success', 'success']));
+  });
+
+  it.each(WAYS)('is never unfinished at another while pub/sub is %s', async (_, reason, takeAway) => {
+    const started = await rig();
+    const { redis, eyes, double, one, other, replicas } = started;
+    const ids = await heldAsActive(started);
+    const [missed, asked] = jobIds(2) as [string, string];
+    double.addJob({ id: missed, state: 'active' });
+    await readJob(other, missed);
+
+    const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
+    const giveBack = await takeAway(eyes);
+    const states = [];
+    for (const id of ids) states.push(await seenAtOther(started, id));
+    expect(states).toEqual(ids.map(() => ['success', 'success']));
+
+    for (const gateway of replicas) {
+      await untilRedisIs('degraded', gateway);
+      expect(await redisDetails(gateway)).toMatchObject({ state: 'ready', pubsub: 'away' });
+      await gateway.logged((line) => line.msg?.startsWith('redis pub/sub is away') === true);
+      expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'subscribe' })).toBeGreaterThan(
+        0,
+      );
+    }
+    // A read that follows another replica's looks for itself, long before that one's lease would end.
+    double.fault({ kind: 'hold' });
+    const first = readJob(one, asked);
+    await double.arrived(1 + double.count);
+    const second = readJob(other, asked);
+    await until('both have claimed it, one of them several times', () => claims() >= 4);
+    double.clearFaults();
+    expect(cacheStatus((await Promise.all([second, first]))[0])).toMatchObject({ collapsed: true });
+
+    // Its end is announced while nobody listens, and nobody reads it until messages arrive again.
+    double.setState(missed, 'success');
+    await readJob(one, missed, { headers: { 'cache-control': 'no-cache' } });
+    await giveBack();
+    for (const gateway of replicas) {
+      await untilRedisIs('up', gateway);
+      expect(await redisDetails(gateway)).toMatchObject({ pubsub: 'up' });
+      await gateway.logged((line) => line.msg === 'redis pub/sub is back');
+      expect(linesOf(gateway, 'redis pub/sub is away')).toBe(1);
+      expect(gateway.log.find(({ msg }) => msg?.startsWith('redis pub/sub is away'))).toMatchObject({
+        reason,
+      });
+    }
+    expect(stateIn((await readJob(other, missed)).body)).toBe('success');
+  });
+});
+
+describe('a copy of an unfinished job', () => {
+  it('is looked up in Redis once after messages may have been missed, then served from memory again', async () => {
+    const started = await rig();
+    const { redis, eyes, other } = started;
+    const [id] = (await heldAsActive(started)) as [string];
+    await eyes.client('KILL', 'TYPE', 'PUBSUB');
+    await until('both listen again', async () =>
+      String(await eyes.call('PUBSUB', 'NUMSUB', await channel(eyes))).endsWith('2'),
+    );
+    await untilRedisIs('up', other);
+    const looks = await commandsOf(redis, 'get', 1, `job:${id}`);
+    for (let read = 0; read < 5; read++) expect((await readJob(other, id)).status).toBe(200);
+    await until('the look has come in', () => looks() > 0);
+    expect(looks()).toBe(1);
+    expect(cacheStatus(await readJob(other, id))['detail']).toBe('token:memory');
+  });
+});
+
+async function channel(eyes: Redis): Promise<string> {
+  const [name] = (await eyes.call('PUBSUB', 'CHANNELS')) as [string];
+  return name;
+}
+
+/** Counts the commands of one name as they come in, with an argument that ends so. */
+async function commandsOf(redis: RedisServer, name: string, at: number, end: string): Promise<() => number> {
+  let count = 0;
+  await monitorCommands(redis, (args) => {
+    if (args[0] === name && args[at]?.endsWith(end)) count++;
+  });
+  return () => count;
+}

@@ -1,0 +1,38 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import { GatewayError } from '../../src/errors/gateway-error.ts';
+import { decodeNotice, encodeNotice } from '../../src/store/notices.ts';
+
+const HOUR_MS = 3_600_000;
+const id = randomUUID();
+
+describe('a notice', () => {
+  it("is nothing when it is not a gateway's, whatever its form and size", () => {
+    const garbage = [
+      '',
+      ' ',
+      'heartbeat',
+      '\u0000\u0001',
+      id,
+      `${id} `,
+      `${id} null`,
+      `${id} []`,
+      `${id} {"kind":"sold"}`,
+      `${id} {"kind":"failed","status":200,"body":{"code":"a","message":"b"}}`,
+      `not-a-job {"kind":"free"}`,
+      `${id} {"kind":"free","x":"${'x'.repeat(2 ** 20)}"}`,
+      `${id} ${'['.repeat(50_000)}`,
+    ];
+    expect(garbage.map((message) => decodeNotice(message, HOUR_MS))).toEqual(garbage.map(() => undefined));
+  });
+
+  it.each([
+    [5000, 5000],
+    [1e300, HOUR_MS],
+    [-1, 0],
+  ])('of a failure with a Retry-After of %d ms asks for %d ms', (said, taken) => {
+    const error = GatewayError.of('ServiceUnavailable', { retryAfterMs: said });
+    const notice = decodeNotice(encodeNotice(id, { kind: 'failed', error }), HOUR_MS);
+    expect(notice?.said).toMatchObject({ kind: 'failed', error: { options: { retryAfterMs: taken } } });
+  });
+});
