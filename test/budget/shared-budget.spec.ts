@@ -250,6 +250,14 @@ describe('a shared budget', () => {
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:3']);
   });
 
+  it('gives no two sends one time: who has heard of the first would not hear of the second', async () => {
+    const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
+    const granted = [...(await one.ask(10)).permits, ...(await other.ask(10)).permits];
+    expect(new Set(await counted()).size).toBe(granted.length);
+    await one.look(0);
+    expect(one.windows()[0]?.count).toBe(granted.length);
+  });
+
   it('counts no permit that is given back', async () => {
     const one = replica('one', [{ name: '10s', limit: 40, windowMs: 10_000 }]);
     const { permits } = await one.ask(3);
