@@ -84,7 +84,8 @@ for _, s in ipairs(sets) do
   end
   if s.keptFor > 0 then
     call('ZREMRANGEBYSCORE', s.key, '(' .. exact(now + CLOCK_BACK), '+inf')
-    local gone = call('ZCOUNT', s.key, '-inf', exact(now - s.keptFor))
+    -- Not what leaves between then and now: until it did, the windows accrued credit by it.
+    local gone = call('ZCOUNT', s.key, '-inf', exact(min(now, advancedTo) - s.keptFor))
     if gone > 0 then call('ZREMRANGEBYRANK', s.key, 0, min(gone, MOST_REMOVED) - 1) end
     s.card = call('ZCARD', s.key)
   end
