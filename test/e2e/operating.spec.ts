@@ -121,7 +121,8 @@ describe('SIGTERM', () => {
     const double = await startDouble();
     const starting = Gateway.start({
       double,
-      env: { REDIS_URL: `redis://127.0.0.1:${port}`, DRAIN_DELAY: '500ms' },
+      // Longer than the start waits for Redis.
+      env: { REDIS_URL: `redis://127.0.0.1:${port}`, DRAIN_DELAY: '2s' },
     });
     const [socket] = (await connected) as [Socket];
     const gateway = Gateway.latest;
