@@ -200,6 +200,7 @@ export class Throttle {
       this.#heed(error);
       reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
+      permit.answered();
       this.#meanCallMs += (performance.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }
   }
