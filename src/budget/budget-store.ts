@@ -37,7 +37,8 @@ export type Operation =
       readonly lead: number;
       readonly horizon: number;
     }
-  | { readonly op: 'note' | 'recount'; readonly send: number }
+  | { readonly op: 'note'; readonly send: number }
+  | { readonly op: 'recount'; readonly send: number; readonly agoMs: number }
   | { readonly op: 'list'; readonly from: readonly string[] }
   | { readonly op: 'look'; readonly waiting: number }
   | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }

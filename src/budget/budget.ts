@@ -37,6 +37,8 @@ export interface Permit {
   isValid(): boolean;
   /** The call goes out now. What made it late (a new connection, a busy process) would shift what upstream counts: it is counted anew. */
   sent(): void;
+  /** The call has ended: upstream has counted it by now. An answer that is later than usual tells that it may have arrived late. */
+  answered(): void;
   /** No call goes. */
   giveBack(): void;
 }

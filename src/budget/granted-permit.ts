@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Permit } from './budget.ts';
+import type { ArrivalDelay } from './arrival-delay.ts';
 import type { Gate } from './gate.ts';
 
 /**
@@ -34,21 +35,30 @@ export interface PermitRules {
   readonly latenessMs: number;
   /** By how much it may go late at all. */
   readonly usableMs: number;
+  readonly arrivalDelay: ArrivalDelay;
 }
 
 export interface PermitEvents {
   /** The call goes out. */
-  onSent(isLate: boolean): void;
+  onSent(): void;
+  /** It is to be counted as of another time than before. */
+  onMoved(from: number, to: number): void;
   onUnused(): void;
 }
 
 /** A permit as every budget grants it. */
 export class GrantedPermit implements Permit {
+  /** As of when it is counted, and when it went. */
+  #countedAt: number;
+  #sentAt: number | undefined;
+
   constructor(
     readonly at: number,
     private readonly rules: PermitRules,
     private readonly events: PermitEvents,
-  ) {}
+  ) {
+    this.#countedAt = at;
+  }
 
   isValid(): boolean {
     const { clock, gate, latenessMs, usableMs } = this.rules;
@@ -57,14 +67,24 @@ export class GrantedPermit implements Permit {
   }
 
   sent(): void {
-    this.events.onSent(this.#isLate());
+    this.#sentAt = this.rules.clock.now();
+    this.events.onSent();
+    this.#countAsOf(this.#sentAt);
+  }
+
+  answered(): void {
+    if (this.#sentAt === undefined) return;
+    const delayMs = this.rules.arrivalDelay.observe(this.rules.clock.now() - this.#sentAt);
+    this.#countAsOf(this.#sentAt + delayMs);
   }
 
   giveBack(): void {
     this.events.onUnused();
   }
 
-  #isLate(): boolean {
-    return this.rules.clock.now() - this.at > this.rules.latenessMs;
+  #countAsOf(time: number): void {
+    if (time - this.#countedAt <= this.rules.latenessMs) return;
+    this.events.onMoved(this.#countedAt, time);
+    this.#countedAt = time;
   }
 }

@@ -1,9 +1,10 @@
 import { type Clock, systemClock } from '../clock.ts';
+import { ArrivalDelay } from './arrival-delay.ts';
 import type { Budget, BudgetMode, BudgetState, Grant, Permit, WindowState } from './budget.ts';
 import type { ClosingReason, LimitInUse } from './budget-observer.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
-import { GrantedPermit, horizonMs } from './granted-permit.ts';
+import { GrantedPermit, horizonMs, type PermitRules } from './granted-permit.ts';
 import type { LimitReport } from './limit-report.ts';
 import { refusingWindow } from './limit-share.ts';
 import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
@@ -51,6 +52,7 @@ export class LocalBudget implements Budget {
   readonly #forecast: Forecast;
   readonly #clock: Clock;
   readonly #horizonMs: number;
+  readonly #rules: PermitRules;
   /** Sends have been granted for moments up to this one. */
   #advancedTo = -Infinity;
 
@@ -59,6 +61,14 @@ export class LocalBudget implements Budget {
     this.#clock = options.clock ?? systemClock;
     this.#windows = options.windows.map(({ window }) => window);
     this.#horizonMs = horizonMs(options.windows, HORIZON_MS);
+    const { gate, latenessMs } = options;
+    this.#rules = {
+      gate,
+      latenessMs,
+      usableMs: this.#horizonMs,
+      clock: this.#clock,
+      arrivalDelay: new ArrivalDelay(),
+    };
     this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
@@ -90,19 +100,15 @@ export class LocalBudget implements Budget {
   #permit(at: number): Permit {
     for (const window of this.#windows) window.take(at);
     this.#forecast.sent();
-    const { gate, latenessMs } = this.#options;
-    return new GrantedPermit(
-      at,
-      { gate, latenessMs, usableMs: this.#horizonMs, clock: this.#clock },
-      {
-        onSent: (isLate) => {
-          if (isLate) for (const window of this.#windows) window.postpone(at, this.#clock.now());
-        },
-        onUnused: () => {
-          for (const window of this.#windows) window.remove(at);
-        },
+    return new GrantedPermit(at, this.#rules, {
+      onSent: () => undefined,
+      onMoved: (from, to) => {
+        for (const window of this.#windows) window.postpone(from, to);
       },
-    );
+      onUnused: () => {
+        for (const window of this.#windows) window.remove(at);
+      },
+    });
   }
 
   forecastMs(nth: number): number {

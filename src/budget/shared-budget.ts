@@ -1,9 +1,10 @@
 import { type Clock, systemClock } from '../clock.ts';
+import { ArrivalDelay } from './arrival-delay.ts';
 import type { Grant, Permit } from './budget.ts';
 import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
-import { GrantedPermit, horizonMs } from './granted-permit.ts';
+import { GrantedPermit, horizonMs, type PermitRules } from './granted-permit.ts';
 import type { Ledger } from './ledger.ts';
 import { refusingWindow } from './limit-share.ts';
 import type { NamedWindow } from './local-budget.ts';
@@ -44,7 +45,7 @@ export class SharedBudget {
   readonly #introduction: StateIntroduction;
   readonly #own: OwnSends;
   readonly #clock: Clock;
-  readonly #usableMs: number;
+  readonly #rules: PermitRules;
   readonly #storeClock = new StoreClock();
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
@@ -62,7 +63,9 @@ export class SharedBudget {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.heardAt = this.#clock.now();
-    this.#usableMs = horizonMs(options.windows, USABLE_MS);
+    const { gate, latenessMs, windows } = options;
+    const usableMs = horizonMs(windows, USABLE_MS);
+    this.#rules = { gate, latenessMs, usableMs, clock: this.#clock, arrivalDelay: new ArrivalDelay() };
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
     const [shortest] = options.windows;
     this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
@@ -95,30 +98,28 @@ export class SharedBudget {
   }
 
   #permit(send: number, storeTime: number): Permit {
-    const { gate, latenessMs } = this.#options;
     const at = this.#storeClock.toLocal(storeTime);
     this.#own.note(send, at);
     this.#changed();
-    return new GrantedPermit(
-      at,
-      { gate, latenessMs, usableMs: this.#usableMs, clock: this.#clock },
-      {
-        onSent: (isLate) => {
-          this.#own.sent(send);
-          if (isLate) this.#countAnew(send);
-        },
-        onUnused: () => {
-          this.#own.giveBack(send);
-          this.#windows = undefined;
-        },
+    return new GrantedPermit(at, this.#rules, {
+      onSent: () => {
+        this.#own.sent(send);
       },
-    );
+      onMoved: (_, to) => {
+        this.#countAsOf(send, to);
+      },
+      onUnused: () => {
+        this.#own.giveBack(send);
+        this.#windows = undefined;
+      },
+    });
   }
 
-  /** Counts a send as of now that was granted for earlier. Nobody waits for that; if it fails it stays as it was. */
-  #countAnew(send: number): void {
-    this.#own.note(send, this.#clock.now());
-    this.#options.store.run(this.#knowledge(), { op: 'recount', send }).catch(() => undefined);
+  /** Counts a send as of a later time than was granted. Nobody waits for that; if it fails it stays as it was. */
+  #countAsOf(send: number, at: number): void {
+    this.#own.note(send, at);
+    const agoMs = Math.max(0, this.#clock.now() - at);
+    this.#options.store.run(this.#knowledge(), { op: 'recount', send, agoMs }).catch(() => undefined);
   }
 
   /** Tells of the newest send of this replica, which was let go elsewhere. */

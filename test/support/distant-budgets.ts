@@ -27,6 +27,8 @@ export interface DistantOptions extends Distance {
   readonly slots?: number;
   /** How late timers fire, in milliseconds, for the so many-th send. */
   readonly lateMs?: (send: number) => number;
+  /** How long it is on its way to upstream, in milliseconds. */
+  readonly arriveMs?: (send: number) => number;
 }
 
 /**
@@ -36,8 +38,9 @@ export interface DistantOptions extends Distance {
 export class DistantBudgets {
   readonly clock = new VirtualClock();
   readonly budgets: SharedBudget[] = [];
-  /** When each call went. */
-  readonly sent: number[] = [];
+  /** When each call arrived upstream. */
+  readonly arrived: number[] = [];
+  #sent = 0;
   readonly #pending = new Set<Promise<unknown>>();
   #random = 1;
 
@@ -92,12 +95,20 @@ export class DistantBudgets {
 
   #call(permit: Permit, use: (slots: number) => number): void {
     use(-1);
-    const late = this.options.lateMs?.(this.sent.length) ?? 0;
-    this.clock.after(late, () => {
+    const send = this.#sent++;
+    const { lateMs, arriveMs } = this.options;
+    const sentMs = lateMs?.(send) ?? 0;
+    const arrivedMs = sentMs + (arriveMs?.(send) ?? 0);
+    this.clock.after(sentMs, () => {
       permit.sent();
-      this.sent.push(this.clock.now());
     });
-    this.clock.after(late + CALL_MS, () => use(1));
+    this.clock.after(arrivedMs, () => {
+      this.arrived.push(this.clock.now());
+    });
+    this.clock.after(arrivedMs + CALL_MS, () => {
+      permit.answered();
+      use(1);
+    });
   }
 
   #sleep(ms: number): Promise<void> {

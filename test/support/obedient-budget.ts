@@ -39,6 +39,7 @@ export class ObedientBudget implements Budget {
       sent: () => {
         this.written++;
       },
+      answered: () => undefined,
       giveBack: () => {
         this.granted--;
         this.permits++;

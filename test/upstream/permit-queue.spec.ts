@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { ArrivalDelay } from '../../src/budget/arrival-delay.ts';
 import type { Grant, Permit } from '../../src/budget/budget.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { GrantedPermit } from '../../src/budget/granted-permit.ts';
@@ -16,8 +17,8 @@ function queue({ answerMs = 0, slots = 4, waiting = 10 } = {}) {
   const permit = (at: number): Permit =>
     new GrantedPermit(
       at,
-      { clock, gate, latenessMs: 25, usableMs: 250 },
-      { onSent: () => undefined, onUnused: () => unused.push(at) },
+      { clock, gate, latenessMs: 25, usableMs: 250, arrivalDelay: new ArrivalDelay() },
+      { onSent: () => undefined, onMoved: () => undefined, onUnused: () => unused.push(at) },
     );
   const ask = (count: number): Promise<Grant> => {
     asked.push(count);

@@ -75,9 +75,9 @@ function operations.note()
   return {}
 end
 
--- A send that went later than granted.
+-- A send that went, or may have arrived upstream, later than granted.
 function operations.recount()
-  count(request.send, now)
+  count(request.send, now - request.agoMs)
   return {}
 end
 

@@ -195,6 +195,7 @@ export class Throttle {
       reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
       clear();
+      permit.answered();
       this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }
   }
