@@ -2,7 +2,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { Distance, ProxyOrder } from './delaying-proxy.ts';
 
 /** The proxy of delaying-proxy.ts, as a process of its own: how busy a test is does not change the delays. */
-const [target = '', first = ''] = process.argv.slice(2);
+const [port = '', first = ''] = process.argv.slice(2);
+let target = Number(port);
 let { roundTripMs, jitterMs = 0 } = JSON.parse(first) as Distance;
 const sockets = new Set<Socket>();
 
@@ -33,14 +34,16 @@ function relay(from: Socket, to: Socket): void {
 }
 
 const server = createServer({ noDelay: true }, (client) => {
-  const behind = connect({ port: Number(target), host: '127.0.0.1', noDelay: true });
+  const behind = connect({ port: target, host: '127.0.0.1', noDelay: true });
   relay(client, behind);
   relay(behind, client);
 });
 server.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port));
 
 process.on('message', (order: ProxyOrder) => {
-  if (order === 'cut') for (const socket of sockets) socket.destroy();
-  else ({ roundTripMs, jitterMs = 0 } = order);
+  if ('target' in order) {
+    target = order.target;
+    for (const socket of sockets) socket.destroy();
+  } else ({ roundTripMs, jitterMs = 0 } = order);
 });
 process.on('disconnect', () => process.exit());

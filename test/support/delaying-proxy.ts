@@ -10,8 +10,13 @@ export interface Distance {
   readonly jitterMs?: number;
 }
 
-/** A distance from now on, or: breaks all connections; new ones are taken. */
-export type ProxyOrder = Distance | 'cut';
+/** Breaks all connections; new ones go to this port of the machine. */
+export interface Redirection {
+  readonly target: number;
+}
+
+/** What the proxy does from now on. */
+export type ProxyOrder = Distance | Redirection;
 
 /** A TCP proxy that delays what passes, in order. It is a process of its own. */
 export class DelayingProxy {

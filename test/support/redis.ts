@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { freePort, untilListening } from './ports.ts';
 
-/** The arguments of a redis-server on a port that keeps nothing on disk. */
+/** The arguments of a redis-server on a port that keeps nothing on disk, as a replica neither. */
 export function inMemory(port: number): string[] {
-  return ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const nothingOnDisk = ['--save', '', '--appendonly', 'no', '--repl-diskless-load', 'swapdb'];
+  return ['--port', String(port), '--bind', '127.0.0.1', ...nothingOnDisk];
 }
 
 /** A connection of the test's own to a server that may be killed: nothing of it is left when it is ended. */

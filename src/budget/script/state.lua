@@ -141,10 +141,13 @@ end
 
 -- As long as a replica lives it looks, and what it looks at lives on.
 local function keep()
-  local keptFor = 0
-  for _, s in ipairs(sets) do keptFor = max(keptFor, s.keptFor) end
+  local keptFor, keys = 0, { STATE, REPLICAS }
+  for _, s in ipairs(sets) do
+    keptFor = max(keptFor, s.keptFor)
+    if s.keptFor > 0 or s.own > 0 then keys[#keys + 1] = s.key end
+  end
   local ttl = string.format('%.0f', max(2 * keptFor, closedUntil - now) + 60000)
-  for _, key in ipairs(KEYS) do call('PEXPIRE', key, ttl) end
+  for _, key in ipairs(keys) do call('PEXPIRE', key, ttl) end
 end
 
 -- At once: a bound that is counted from now would move on with each look.
