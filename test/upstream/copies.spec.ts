@@ -43,6 +43,21 @@ describe('a look at the shared store', () => {
 });
 
 describe('a finished job in memory', () => {
+  it('gives way to a later document of the same job, and to no earlier one', async () => {
+    const copies = new Copies({ lifetimes, maxBytes: 2 ** 20 });
+    const document = (readAt: number) => ({ ...job('success'), readAt });
+    const now = performance.now();
+    const [earliest, held, later] = [document(now - 2), document(now - 1), document(now)];
+    for (const [put, kept] of [
+      [held, held],
+      [earliest, held],
+      [later, later],
+    ] as const) {
+      expect(await copies.put('a-job', put, undefined)).toBe(kept);
+      expect(copies.inMemory('a-job')?.copy).toBe(kept);
+    }
+  });
+
   it('gives way to another document of its end that a replica has stored, and to no other word', async () => {
     const [held, other] = [job('success'), job('failed')];
     const shared = { put: (_id: string, copy: Copy) => Promise.resolve(copy) } as unknown as SharedCopies;
