@@ -11,11 +11,11 @@ import type { Authenticator } from './callers/caller.ts';
 import { longestReadMs, type Settings } from './config/settings.ts';
 import { allowOrigins } from './http/cors.ts';
 import { allowOnlyReads } from './http/method-not-allowed.ts';
-import { limitConnections } from './http/most-connections.ts';
+import { limitConnections } from './http/connection-limit.ts';
 import { addServerHooks } from './http/server-hooks.ts';
 import { serverOptions } from './http/server-options.ts';
 import { Streams } from './events/streams.ts';
-import { answerAtHand } from './jobs/at-hand.ts';
+import { serveMemoryHits } from './jobs/memory-hits.ts';
 import { recordReads } from './jobs/read-record.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Metrics } from './metrics/metrics.ts';
@@ -59,7 +59,7 @@ export async function createApp(
   });
   recordReads(fastify, metrics, log, tracing);
   const authenticator = app.get<Authenticator>(AUTHENTICATOR, { strict: false });
-  answerAtHand(fastify, {
+  serveMemoryHits(fastify, {
     authenticator,
     reads: app.get(JobReads, { strict: false }),
     activeFreshMs: settings.ACTIVE_FRESH,

@@ -7,7 +7,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import type { Settings } from '../config/settings.ts';
-import type { Hangs } from '../store/hangs.ts';
+import type { HangDetector } from '../store/hang-detector.ts';
 import { keyPrefix } from '../store/shared-copies.ts';
 import { HANGS, REDIS } from '../store/store.module.ts';
 import { type Budget, BUDGET } from './budget.ts';
@@ -42,7 +42,7 @@ export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
       providers: [
         {
           provide: BUDGET,
-          useFactory: (redis?: ScriptClient, hangs?: Hangs): Budget =>
+          useFactory: (redis?: ScriptClient, hangs?: HangDetector): Budget =>
             redis && hangs ? shared(options, redis, hangs) : own(options),
           inject: [
             { token: REDIS, optional: true },
@@ -56,7 +56,7 @@ export class BudgetModule implements OnModuleInit, OnApplicationShutdown {
 
   /** The first read should not be the one that finds out how the shared budget stands. */
   async onModuleInit(): Promise<void> {
-    if (this.budget instanceof FailoverBudget) await this.budget.look();
+    if (this.budget instanceof FailoverBudget) await this.budget.sync();
   }
 
   onApplicationShutdown(): void {
@@ -87,7 +87,7 @@ function own({ settings, observer }: BudgetModuleOptions): LocalBudget {
 function shared(
   { settings, onFault, onMode, observer }: BudgetModuleOptions,
   redis: ScriptClient,
-  hangs: Hangs,
+  hangs: HangDetector,
 ): FailoverBudget {
   const { UPSTREAM_LIMITS: limits, LIMIT_MARGIN: marginMs, REPLICAS: replicas } = settings;
   const { LONGEST_CLOSING: longestClosingMs } = settings;

@@ -60,7 +60,7 @@ export interface Budget {
    * @param count most of them
    * @param waiting how many reads wait for a slot here
    */
-  ask(count: number, waiting: number): Promise<Grant>;
+  tryAcquire(count: number, waiting: number): Promise<Grant>;
   /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
   forecastMs(nth: number): number;
   /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After); `LONGEST_CLOSING` at most. Never shortens a closing. */
@@ -70,6 +70,6 @@ export interface Budget {
    * its Retry-After says (`LONGEST_CLOSING` at most), or for a growing while when it says nothing, and cuts the limit that the
    * refusal speaks of, once a closing.
    */
-  refused(retryAfterMs: number | undefined): void;
+  onRateLimited(retryAfterMs: number | undefined): void;
   state(): BudgetState;
 }

@@ -64,13 +64,13 @@ export class FailoverBudget implements Budget {
   #lookSoon(): void {
     const everyMs = this.#local ? LOOK_AGAIN_EVERY_MS : LOOK_EVERY_MS;
     this.#cancelLook = this.#clock.after(everyMs, () => {
-      void this.look().finally(() => {
+      void this.sync().finally(() => {
         if (!this.#isEnded) this.#lookSoon();
       });
     });
   }
 
-  async ask(count: number, waiting: number): Promise<Grant> {
+  async tryAcquire(count: number, waiting: number): Promise<Grant> {
     this.#waiting = waiting;
     this.#askedAt = this.#clock.now();
     const { gate, shared } = this.#options;
@@ -79,7 +79,7 @@ export class FailoverBudget implements Budget {
     if (closedMs > 0) return { permits: [], waitMs: closedMs };
     if (!this.#local) {
       try {
-        return await shared.ask(count);
+        return await shared.tryAcquire(count);
       } catch (error) {
         if (!this.#options.isAway(error)) return { permits: [], waitMs: ASK_AGAIN_MS };
         this.#fallBack(error);
@@ -89,21 +89,21 @@ export class FailoverBudget implements Budget {
   }
 
   async #askOwn(count: number): Promise<Grant> {
-    const grant = (await this.#local?.ask(count)) ?? { permits: [], waitMs: ASK_AGAIN_MS };
+    const grant = (await this.#local?.tryAcquire(count)) ?? { permits: [], waitMs: ASK_AGAIN_MS };
     for (const { at } of grant.permits) {
-      this.#options.shared.noteSend(at);
+      this.#options.shared.recordSend(at);
       // What cannot be told now is with the next look.
-      if (this.#backSince !== undefined) this.#options.shared.tellNewest().catch(() => undefined);
+      if (this.#backSince !== undefined) this.#options.shared.recordNewest().catch(() => undefined);
     }
     return grant;
   }
 
   /** Looks at the shared budget, and returns to it if it was away. Never rejects. */
-  async look(): Promise<void> {
+  async sync(): Promise<void> {
     const { shared, onAnswered } = this.#options;
     try {
       const now = this.#clock.now();
-      await shared.look(now - this.#askedAt < WAITING_GOOD_FOR_MS ? this.#waiting : 0);
+      await shared.sync(now - this.#askedAt < WAITING_GOOD_FOR_MS ? this.#waiting : 0);
       onAnswered();
       await this.#sayWhatWasNotHeard();
       if (this.#local) this.#comeBack(this.#clock.now());
@@ -149,16 +149,16 @@ export class FailoverBudget implements Budget {
     this.#say(this.#options.shared.close(forMs));
   }
 
-  refused(retryAfterMs: number | undefined): void {
+  onRateLimited(retryAfterMs: number | undefined): void {
     if (this.#local) {
-      this.#local.refused(retryAfterMs);
+      this.#local.onRateLimited(retryAfterMs);
       return;
     }
     const { gate, shared } = this.#options;
     const forMs = retryAfterMs ?? (gate.closedMs() > 0 ? 0 : gate.backoffMs());
     // Before anything else can be sent from here; the others learn of it with their next question.
     gate.close(forMs, 429, retryAfterMs);
-    this.#say(shared.refused(forMs, retryAfterMs));
+    this.#say(shared.onRateLimited(forMs, retryAfterMs));
   }
 
   state(): BudgetState {

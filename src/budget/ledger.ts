@@ -31,9 +31,9 @@ export class Ledger {
   }
 
   /** A send of this replica. */
-  noteSend(replica: string, send: number, at: number): void {
+  recordSend(replica: string, send: number, at: number): void {
     for (const size of this.#blocks.keys()) {
-      this.note(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
+      this.record(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
     }
   }
 
@@ -42,7 +42,7 @@ export class Ledger {
     this.#blocks.get(0)?.delete(`${replica}:${send}`);
   }
 
-  note(size: number, id: string, at: number): void {
+  record(size: number, id: string, at: number): void {
     const blocks = this.#blocks.get(size);
     if (!blocks) return;
     const known = blocks.get(id) ?? -Infinity;
@@ -52,14 +52,14 @@ export class Ledger {
   }
 
   /** Notes blocks of a store in the sizes that are needed here and that it does not keep. */
-  noteConverted(
+  recordConverted(
     listed: readonly (readonly [size: number, id: string, at: number])[],
     held: ReadonlySet<number>,
   ): void {
     for (const to of this.#blocks.keys()) {
       if (held.has(to)) continue;
       for (const [from, id, at] of listed) {
-        for (const converted of convertBlock(id, from, to)) this.note(to, converted, at);
+        for (const converted of convertBlock(id, from, to)) this.record(to, converted, at);
       }
     }
   }

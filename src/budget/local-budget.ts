@@ -72,7 +72,7 @@ export class LocalBudget implements Budget {
     this.#forecast = new Forecast(() => ({ windows: this.#windows, opensAt: options.gate.closedUntil }));
   }
 
-  ask(count = 1): Promise<Grant> {
+  tryAcquire(count = 1): Promise<Grant> {
     const grant = this.#grant(count);
     // The windows have come as far as now.
     this.#reportLimits();
@@ -127,7 +127,7 @@ export class LocalBudget implements Budget {
     this.#forecast.forget();
   }
 
-  refused(retryAfterMs: number | undefined): void {
+  onRateLimited(retryAfterMs: number | undefined): void {
     const { gate, windows } = this.#options;
     const first = gate.closedMs() === 0;
     // A refusal without a word, while another has closed the gate, says nothing new.

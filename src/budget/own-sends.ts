@@ -32,8 +32,8 @@ export class OwnSends {
   }
 
   /** A send is granted for this time, or counted anew as of it. */
-  note(send: number, at: number): void {
-    this.ledger.noteSend(this.replica, send, at);
+  record(send: number, at: number): void {
+    this.ledger.recordSend(this.replica, send, at);
   }
 
   sent(send: number): void {
@@ -48,7 +48,7 @@ export class OwnSends {
   }
 
   /** The store knows of them. */
-  told(unused: readonly number[]): void {
+  reportedUnused(unused: readonly number[]): void {
     if (unused.length > 0) this.#unused = this.#unused.filter((send) => !unused.includes(send));
   }
 

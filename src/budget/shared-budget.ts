@@ -75,7 +75,7 @@ export class SharedBudget {
   }
 
   /** As `Budget.ask`. */
-  async ask(count: number): Promise<Grant> {
+  async tryAcquire(count: number): Promise<Grant> {
     const first = this.#own.reserve(count);
     try {
       const { moments, wait, now } = await this.#run({ op: 'ask', first, count, ...this.#reach() });
@@ -99,7 +99,7 @@ export class SharedBudget {
 
   #permit(send: number, storeTime: number): Permit {
     const at = this.#storeClock.toLocal(storeTime);
-    this.#own.note(send, at);
+    this.#own.record(send, at);
     this.#changed();
     return new GrantedPermit(at, this.#rules, {
       onSent: () => {
@@ -117,18 +117,18 @@ export class SharedBudget {
 
   /** Counts a send as of a later time than was granted. Nobody waits for that; if it fails it stays as it was. */
   #countAsOf(send: number, at: number): void {
-    this.#own.note(send, at);
+    this.#own.record(send, at);
     const agoMs = Math.max(0, this.#clock.now() - at);
     this.#options.store.run(this.#knowledge(), { op: 'recount', send, agoMs }).catch(() => undefined);
   }
 
   /** Tells of the newest send of this replica, which was let go elsewhere. */
-  async tellNewest(): Promise<void> {
+  async recordNewest(): Promise<void> {
     if (this.#own.newest !== undefined) await this.#run({ op: 'note', send: this.#own.newest });
   }
 
   /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
-  async look(waiting: number): Promise<void> {
+  async sync(waiting: number): Promise<void> {
     const { others, otherLimits, completions } = await this.#run({ op: 'look', waiting });
     this.#others = others;
     if (this.#completions !== completions) await this.#introduction.list();
@@ -147,7 +147,7 @@ export class SharedBudget {
   }
 
   /** @param retryAfterMs what upstream itself said, if it said for how long */
-  async refused(forMs: number, retryAfterMs: number | undefined): Promise<void> {
+  async onRateLimited(forMs: number, retryAfterMs: number | undefined): Promise<void> {
     const cuts = refusingWindow(this.#options.windows, retryAfterMs)?.name;
     await this.#run({ op: 'refused', forMs, explained: retryAfterMs !== undefined, cuts });
   }
@@ -161,9 +161,9 @@ export class SharedBudget {
   }
 
   /** Notes a send of this replica that was let go elsewhere. */
-  noteSend(at: number): void {
+  recordSend(at: number): void {
     const send = this.#own.reserve(1);
-    this.#own.note(send, at);
+    this.#own.record(send, at);
     this.#own.sent(send);
     this.#changed();
   }
@@ -216,7 +216,7 @@ export class SharedBudget {
     const now = this.#clock.now();
     this.#storeClock.observe(reply.now, askedAt, now);
     if (reply.known) {
-      this.#own.told(knowledge.unused);
+      this.#own.reportedUnused(knowledge.unused);
       this.#cursors = reply.cursors;
     }
     this.#take(reply, now);
@@ -229,7 +229,7 @@ export class SharedBudget {
     const storeNow = this.#storeClock.toLocal(reply.now);
     // No send lies further ahead than any is granted: it would count until then.
     for (const [size, id, ago] of reply.sends)
-      ledger.note(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
+      ledger.record(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);

@@ -55,7 +55,7 @@ export class StateIntroduction {
       cursors = reply.cursors;
       isMore = reply.more;
     }
-    this.ledger.noteConverted(listed, sizes);
+    this.ledger.recordConverted(listed, sizes);
     return { held, cursors };
   }
 }

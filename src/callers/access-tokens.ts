@@ -66,10 +66,10 @@ export class AccessTokens implements Credentials {
     const client = claims['client_id'];
     const entry = typeof client === 'string' ? this.#entries.get(client) : undefined;
     // The issuer has made sure of the client: each has its own part of the queue.
-    const line = entry?.name ?? (typeof client === 'string' ? `${COMMON_NAME}:${client}` : COMMON_NAME);
+    const queueKey = entry?.name ?? (typeof client === 'string' ? `${COMMON_NAME}:${client}` : COMMON_NAME);
     const claim = claims[this.options.iTwinsClaim];
     const iTwins = claim === undefined ? (entry?.iTwins ?? []) : listed(claim);
-    return caller(entry?.name ?? COMMON_NAME, iTwins, entry?.operator, line);
+    return caller(entry?.name ?? COMMON_NAME, iTwins, entry?.operator, queueKey);
   }
 }
 

@@ -5,7 +5,7 @@ export interface Caller {
   /** From the callers file, or one for all others: a metric label, never what a caller chooses. */
   readonly name: string;
   /** Whose reads share a line in the queue, and whose streams are counted together. */
-  readonly line: string;
+  readonly queueKey: string;
   /** Whether it may see the operators' part of the console. */
   readonly operator: boolean;
   /** Whether it may see a job of this iTwin. A job without one is for those who may see all. */
@@ -14,14 +14,14 @@ export interface Caller {
 
 /**
  * @param iTwins ids in any letter case; `*` stands for all of them
- * @param line default: its name
+ * @param queueKey default: its name
  */
-export function caller(name: string, iTwins: readonly string[], operator = false, line = name): Caller {
+export function caller(name: string, iTwins: readonly string[], operator = false, queueKey = name): Caller {
   const granted = new Set(iTwins.map((iTwin) => iTwin.toLowerCase()));
   const all = granted.has('*');
   return {
     name,
-    line,
+    queueKey,
     operator,
     maySee: (iTwinId) => all || (iTwinId !== undefined && granted.has(iTwinId.toLowerCase())),
   };
@@ -36,7 +36,7 @@ export interface Authenticator {
    */
   authenticate(authorization: string | undefined): Caller | Promise<Caller>;
   /** The same for a credential that proved good before; nobody for any other. */
-  remembered(authorization: string | undefined): Caller | undefined;
+  cached(authorization: string | undefined): Caller | undefined;
 }
 
 /** A caller, and until when its credential is good, in milliseconds since 1970. */
@@ -62,5 +62,5 @@ export interface Credentials {
  */
 export const everyone: Authenticator = (() => {
   const anyone = caller('anyone', ['*'], true);
-  return { authenticate: () => anyone, remembered: () => anyone };
+  return { authenticate: () => anyone, cached: () => anyone };
 })();

@@ -34,14 +34,14 @@ export class KnownCallers implements Authenticator {
 
   authenticate(authorization: string | undefined): Caller | Promise<Caller> {
     if (authorization === undefined) throw GatewayError.of('HeaderNotFound');
-    const known = this.remembered(authorization);
+    const known = this.cached(authorization);
     if (known) return known;
     const credential = BEARER.exec(authorization)?.[1];
     if (credential === undefined) throw GatewayError.of('Unauthorized');
     return this.#admit(authorization, credential);
   }
 
-  remembered(authorization = ''): Caller | undefined {
+  cached(authorization = ''): Caller | undefined {
     const known = this.#remembered.get(authorization);
     return known && Date.now() < known.until ? known.caller : undefined;
   }

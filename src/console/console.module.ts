@@ -3,7 +3,7 @@ import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { RedisClient } from '../store/redis-way.ts';
+import type { RedisClient } from '../store/redis-topology.ts';
 import { REDIS } from '../store/store.module.ts';
 import { Circuit } from '../upstream/layers/circuit.ts';
 import { Throttle } from '../upstream/layers/throttle.ts';

@@ -1,6 +1,6 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
-import { toAnswer } from './answer.ts';
+import { toErrorResponse } from './error-response.ts';
 import { CallerGone } from './caller-gone.ts';
 
 declare module 'fastify' {
@@ -24,7 +24,7 @@ export class EnvelopeFilter implements ExceptionFilter {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     reply.request.failure = thrown;
     if (thrown instanceof CallerGone) return;
-    const answer = toAnswer(thrown);
+    const answer = toErrorResponse(thrown);
     if (answer.unexpected)
       this.log.error(
         { err: thrown, correlationId: reply.request.id, ...reply.request.trace?.ids },

@@ -44,7 +44,7 @@ export class EventStream {
     // Each has its place before the first can be over: the stream is when none has one.
     for (const jobId of jobIds) this.#open.set(jobId, () => undefined);
     for (const jobId of jobIds) {
-      const unwatch = watches.watch(jobId, this.caller.line, (update) => {
+      const unwatch = watches.watch(jobId, this.caller.queueKey, (update) => {
         this.#take(jobId, update);
       });
       if (this.#open.has(jobId)) this.#open.set(jobId, unwatch);

@@ -1,4 +1,4 @@
-import { toAnswer } from '../errors/answer.ts';
+import { toErrorResponse } from '../errors/error-response.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { bytesOf, type JobCopy } from '../upstream/copy.ts';
 import { oneLine } from './one-line.ts';
@@ -16,7 +16,7 @@ export function jobEvent(copy: JobCopy): Buffer {
 
 /** The envelope, with the id of the job that it concerns. */
 export function errorEvent(jobId: string, error: GatewayError): Buffer {
-  const envelope = JSON.parse(toAnswer(error).body) as object;
+  const envelope = JSON.parse(toErrorResponse(error).body) as object;
   return Buffer.from(`event: job-error\ndata: ${JSON.stringify({ ...envelope, id: jobId })}\n\n`);
 }
 

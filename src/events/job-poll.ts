@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { type Copy, isFinishedJob } from '../upstream/copy.ts';
-import type { Found, Wants } from '../upstream/exchange.ts';
+import type { ReadResult, CacheDirectives } from '../upstream/exchange.ts';
 import type { JobReads } from '../upstream/job-reads.ts';
 
 /** What is new of a job: a copy, or why there is none. */
@@ -21,7 +21,7 @@ const LONGEST_PAUSE_MS = 60_000;
  */
 export class JobPoll {
   readonly #listeners = new Set<Listener>();
-  readonly #gone = new AbortController();
+  readonly #cancellation = new AbortController();
   readonly #unwatch: () => void;
   #last: Update | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -59,7 +59,7 @@ export class JobPoll {
   end(): void {
     clearTimeout(this.#timer);
     this.#unwatch();
-    this.#gone.abort();
+    this.#cancellation.abort();
   }
 
   /** What is held is told at once, whatever its age. Never rejects. */
@@ -73,14 +73,14 @@ export class JobPoll {
     await this.#poll();
   }
 
-  #read(wants?: Wants): Promise<Found> {
+  #read(wants?: CacheDirectives): Promise<ReadResult> {
     return this.reads.read({
       jobId: this.jobId,
       // Who may see it is judged for each watcher.
-      caller: { line: this.caller, maySee: () => true },
+      caller: { queueKey: this.caller, maySee: () => true },
       correlationId: randomUUID(),
       ...(wants && { wants }),
-      gone: this.#gone,
+      cancellation: this.#cancellation,
     });
   }
 
@@ -90,7 +90,7 @@ export class JobPoll {
       ({ copy }) => this.#found(copy),
       (error: unknown) => this.#failed(error),
     );
-    if (nextMs === undefined || this.#gone.signal.aborted) return;
+    if (nextMs === undefined || this.#cancellation.signal.aborted) return;
     this.#timer = setTimeout(() => void this.#poll(), nextMs);
   }
 
@@ -103,7 +103,7 @@ export class JobPoll {
   }
 
   #failed(error: unknown): number | undefined {
-    if (this.#gone.signal.aborted) return undefined;
+    if (this.#cancellation.signal.aborted) return undefined;
     if (!(error instanceof GatewayError)) return this.#failed(GatewayError.of('InternalServerError'));
     const pauseMs = Math.max(this.freshMs, error.options.retryAfterMs ?? 0);
     if (this.#isNews(error, pauseMs)) this.#tell({ error });

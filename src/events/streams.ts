@@ -60,7 +60,7 @@ export class Streams {
       throw GatewayError.of('ServiceUnavailable', { retryAfterMs: HEARTBEAT_MS });
     }
     let own = 0;
-    for (const holder of this.#open.values()) if (holder.caller === caller.line) own++;
+    for (const holder of this.#open.values()) if (holder.caller === caller.queueKey) own++;
     if (own < this.#perCaller) return;
     const message = 'The caller has as many event streams as it may have.';
     throw GatewayError.of('TooManyRequests', { message, retryAfterMs: HEARTBEAT_MS });
@@ -76,7 +76,7 @@ export class Streams {
     // Gone while it was let in: nothing would ever tell of its end.
     if (response.destroyed) return;
     const stream = new EventStream(response, caller);
-    this.#open.set(stream, { caller: caller.line, authorization });
+    this.#open.set(stream, { caller: caller.queueKey, authorization });
     response.once('close', () => {
       this.#open.delete(stream);
       stream.stop();

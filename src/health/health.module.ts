@@ -3,7 +3,7 @@ import { TerminusModule } from '@nestjs/terminus';
 import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { Settings } from '../config/settings.ts';
 import { Lifecycle } from '../lifecycle.ts';
-import type { RedisClient } from '../store/redis-way.ts';
+import type { RedisClient } from '../store/redis-topology.ts';
 import type { Replicas } from '../store/replicas.ts';
 import { REDIS, REPLICAS } from '../store/store.module.ts';
 import { Circuit } from '../upstream/layers/circuit.ts';

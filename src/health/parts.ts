@@ -1,4 +1,4 @@
-import type { RedisClient } from '../store/redis-way.ts';
+import type { RedisClient } from '../store/redis-topology.ts';
 import type { Budget } from '../budget/budget.ts';
 import type { Circuit } from '../upstream/layers/circuit.ts';
 import type { Throttle } from '../upstream/layers/throttle.ts';

@@ -1,10 +1,10 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
-import { toAnswer } from '../errors/answer.ts';
+import { toErrorResponse } from '../errors/error-response.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { correlationId } from './correlation-id.ts';
-import { fieldsOfEveryAnswer } from './every-answer.ts';
+import { commonHeaders } from './common-headers.ts';
 
 /** The open connections, and the last request of each that became one. */
 export class Connections {
@@ -56,11 +56,11 @@ function write(socket: Socket, error: GatewayError, id: string): void {
     socket.destroy();
     return;
   }
-  const { status, headers, body } = toAnswer(error);
+  const { status, headers, body } = toErrorResponse(error);
   const fields = {
     ...headers,
     'content-length': String(Buffer.byteLength(body)),
-    ...fieldsOfEveryAnswer(id),
+    ...commonHeaders(id),
     connection: 'close',
   };
   const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);

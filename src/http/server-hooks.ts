@@ -5,10 +5,10 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import { Connections } from './connections.ts';
 import { correlationId } from './correlation-id.ts';
-import { addFieldsOfEveryAnswer, fieldsOfEveryAnswer } from './every-answer.ts';
+import { addCommonHeaders, commonHeaders } from './common-headers.ts';
 
 /** An answer that is there in one piece. */
-export interface WholeAnswer {
+export interface RawResponse {
   readonly status: number;
   /** Its header fields, names and values in turn; with a body `content-length` is among them. */
   readonly head: string[];
@@ -22,7 +22,7 @@ declare module 'fastify' {
      * Sends an answer past what Fastify has for those that are made on the way (`onSend`, serialisation): that would cost a hit
      * more than all else that is done for it. What every answer carries is added.
      */
-    sendWhole(answer: WholeAnswer): void;
+    sendWhole(answer: RawResponse): void;
     /** What every answer carries, for those whose head Fastify does not write. */
     commonFields(): Readonly<Record<string, string>>;
   }
@@ -44,16 +44,16 @@ export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): 
     done(fault);
   });
   fastify.addHook('onSend', (request, reply, _payload, done) => {
-    void reply.headers(fieldsOfEveryAnswer(request.id));
+    void reply.headers(commonHeaders(request.id));
     // The server closes soon: a caller that kept its connection would meet its end with a request on the way.
     if (lifecycle.phase === 'draining') void reply.header('connection', 'close');
     done();
   });
   fastify.decorateReply('commonFields', function (this: FastifyReply) {
-    return fieldsOfEveryAnswer(this.request.id);
+    return commonHeaders(this.request.id);
   });
   fastify.decorateReply('sendWhole', function (this: FastifyReply, { status, head, body }) {
-    addFieldsOfEveryAnswer(head, this.request.id);
+    addCommonHeaders(head, this.request.id);
     if (lifecycle.phase === 'draining') head.push('connection', 'close');
     // Before Fastify is told: a head that Node refuses is an error as any other.
     this.raw.writeHead(status, head);

@@ -1,7 +1,7 @@
 import type { FastifyHttpOptions, FastifyReply, RawServerDefault } from 'fastify';
-import { toAnswer } from '../errors/answer.ts';
+import { toErrorResponse } from '../errors/error-response.ts';
 import { correlationId } from './correlation-id.ts';
-import { fieldsOfEveryAnswer } from './every-answer.ts';
+import { commonHeaders } from './common-headers.ts';
 
 /** Longest head of a request, its URL included, in bytes. */
 const LARGEST_HEAD = 16 * 1024;
@@ -27,10 +27,10 @@ export function serverOptions(longestReadMs: number) {
     rewriteUrl: (request) => routable(request.url ?? '/'),
     // What the router cannot make out at all never reaches a filter.
     frameworkErrors: (error, request, reply: FastifyReply) => {
-      const { status, headers, body } = toAnswer(error);
+      const { status, headers, body } = toErrorResponse(error);
       void reply
         .status(status)
-        .headers({ ...headers, ...fieldsOfEveryAnswer(request.id) })
+        .headers({ ...headers, ...commonHeaders(request.id) })
         .send(Buffer.from(body));
     },
     // Whoever still has a connection while the server closes is served; idle connections are closed.

@@ -4,12 +4,12 @@ import { type Budget, BUDGET } from '../budget/budget.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CallerGuard } from '../callers/caller.guard.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
-import type { Gone } from '../upstream/exchange.ts';
+import type { Cancellation } from '../upstream/exchange.ts';
 import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import { isJobId, JobReads } from '../upstream/job-reads.ts';
-import { answerJob } from './job-answer.ts';
+import { jobResponse } from './job-response.ts';
 import { rateLimitFields } from './rate-limit.ts';
-import { waitOf, wantsOf } from './wants.ts';
+import { parsePreferWait, parseCacheDirectives } from './cache-directives.ts';
 
 export const ACTIVE_FRESH_MS = Symbol('how long an unfinished job is fresh, in milliseconds');
 
@@ -45,10 +45,10 @@ export class JobsController {
         jobId: id,
         caller,
         correlationId: request.id,
-        wants: wantsOf(headers['cache-control']),
-        patienceMs: waitOf(headers['prefer']),
+        directives: parseCacheDirectives(headers['cache-control']),
+        patienceMs: parsePreferWait(headers['prefer']),
         trace: request.trace,
-        gone: new CallerGoing(reply.raw),
+        cancellation: new CallerGoing(reply.raw),
       })
       .catch((error: unknown) => {
         // Refused for lack of quota, the caller learns how it stands with that.
@@ -56,7 +56,7 @@ export class JobsController {
         throw error;
       });
     request.found = found;
-    const answer = answerJob(found, this.activeFreshMs, headers['if-none-match']);
+    const answer = jobResponse(found, this.activeFreshMs, headers['if-none-match']);
     if (found.source === 'upstream') answer.head.push(...Object.entries(this.#quota()).flat());
     reply.sendWhole(answer);
   }
@@ -67,22 +67,22 @@ export class JobsController {
 }
 
 /** Its signal aborts when the caller's connection closes before its answer was sent. */
-class CallerGoing implements Gone {
-  #gone: AbortController | undefined;
+class CallerGoing implements Cancellation {
+  #cancellation: AbortController | undefined;
 
   constructor(private readonly response: ServerResponse) {}
 
   get signal(): AbortSignal {
-    return (this.#gone ??= this.#watch()).signal;
+    return (this.#cancellation ??= this.#watch()).signal;
   }
 
   #watch(): AbortController {
-    const gone = new AbortController();
+    const cancellation = new AbortController();
     const closed = (): void => {
-      if (!this.response.writableFinished) gone.abort();
+      if (!this.response.writableFinished) cancellation.abort();
     };
     if (this.response.destroyed) closed();
     else this.response.once('close', closed);
-    return gone;
+    return cancellation;
   }
 }

@@ -3,15 +3,15 @@ import type { Logger } from 'pino';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ReadTrace, Tracing } from '../tracing/tracing.ts';
-import type { Found, UpstreamTrace } from '../upstream/exchange.ts';
+import type { ReadResult, CallOutcome } from '../upstream/exchange.ts';
 import { UpstreamFailure } from '../upstream/upstream-failure.ts';
-import { onReads } from './on-reads.ts';
+import { addJobReadHook } from './job-read-hook.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The job that is asked for: set only when it is a UUID, so that it may stand in a log. */
     jobId?: string;
-    found?: Found;
+    found?: ReadResult;
     /** Present when there is tracing. */
     trace?: ReadTrace;
   }
@@ -24,7 +24,7 @@ export function recordReads(
   log: Logger,
   tracing?: Tracing,
 ): void {
-  onReads(fastify, (request, reply, done) => {
+  addJobReadHook(fastify, (request, reply, done) => {
     if (tracing) request.trace = tracing.read(request.method, request.headers);
     // Also comes when the caller goes away, which Fastify's own hook does not tell of.
     reply.raw.on('close', () => {
@@ -83,6 +83,6 @@ function outcomeOf({ found, failure }: FastifyRequest, status: number): string {
   return found.stale ?? (found.collapsed ? 'collapsed' : found.source);
 }
 
-function traceOf({ found, failure }: FastifyRequest): UpstreamTrace | undefined {
-  return failure instanceof UpstreamFailure ? failure.call.trace : found?.upstream;
+function traceOf({ found, failure }: FastifyRequest): CallOutcome | undefined {
+  return failure instanceof UpstreamFailure ? failure.call.outcome : found?.upstream;
 }

@@ -1,7 +1,7 @@
 import { Cluster } from 'ioredis';
 import { DatabaseRefused } from './lasting-redis.ts';
 import { redisReason } from './redis-reason.ts';
-import type { RedisClient } from './redis-way.ts';
+import type { RedisClient } from './redis-topology.ts';
 
 /** Where it is told that the store has gone or come back. */
 export interface ConnectionLog {

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { environment, loadSettings, SettingsError } from '../config/settings.ts';
 import { isJobId } from '../upstream/job-reads.ts';
-import { encodeNotice } from './notices.ts';
+import { encodeMessage } from './replica-messages.ts';
 import { connectRedis, untilReady } from './redis.ts';
 import { leaseKey } from './redis-leases.ts';
-import { type RedisClient, wayToRedis } from './redis-way.ts';
-import { noticeChannel } from './replicas.ts';
+import { type RedisClient, redisTopology } from './redis-topology.ts';
+import { messageChannel } from './replicas.ts';
 import { copyKey, keyPrefix } from './shared-copies.ts';
 
 /**
@@ -30,7 +30,7 @@ if (more.length > 0 || !isJobId(id)) {
 
 async function run(jobId: string): Promise<void> {
   const settings = loadSettings(environment());
-  const way = wayToRedis(settings);
+  const way = redisTopology(settings);
   if (!way) {
     end(EX_CONFIG, 'No shared store is set: what a gateway keeps in memory alone is gone when it restarts.');
     return;
@@ -63,7 +63,7 @@ async function forget(
 ): Promise<number> {
   const remove = async () => {
     await redis.del(copyKey(prefix, jobId));
-    return redis.publish(noticeChannel(prefix), encodeNotice(jobId, { kind: 'forgotten' }));
+    return redis.publish(messageChannel(prefix), encodeMessage(jobId, { kind: 'forgotten' }));
   };
   const until = performance.now() + longestFlightMs;
   await remove();

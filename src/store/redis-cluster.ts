@@ -3,7 +3,7 @@ import { RoundTrip } from '../round-trip.ts';
 import { bound } from './bounded-redis.ts';
 import { withCheckedSlots } from './cluster-slots.ts';
 import { connectionOptions, reconnectDelayMs } from './redis-options.ts';
-import type { RedisWay } from './redis-way.ts';
+import type { RedisTopology } from './redis-topology.ts';
 
 /** A node that has not said a word for so long while it was asked is given up, in milliseconds. */
 const NODE_TIMEOUT_MS = 1000;
@@ -41,7 +41,7 @@ function checkSlots(cluster: Cluster): void {
  * Connects to a cluster. What cannot be answered fails at once instead of being tried again (the delays are 0): while a master is
  * away, the keys in its slots are misses. A node that is lost is left to `MOVED`, and to the next look at the slots.
  */
-export function connectCluster({ nodes, login }: RedisWay & { readonly kind: 'cluster' }): BoundedCluster {
+export function connectCluster({ nodes, login }: RedisTopology & { readonly kind: 'cluster' }): BoundedCluster {
   const options = {
     redisOptions: { ...connectionOptions(login), socketTimeout: NODE_TIMEOUT_MS },
     enableOfflineQueue: false,

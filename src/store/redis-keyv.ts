@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { KeyvStoreAdapter, StoredData } from 'keyv';
-import type { Hangs } from './hangs.ts';
-import type { RedisClient } from './redis-way.ts';
+import type { HangDetector } from './hang-detector.ts';
+import type { RedisClient } from './redis-topology.ts';
 
 /**
  * KEYS: where. ARGV: the value, its life in ms, how a value begins that stays, whether it stays only if it lives longer. A value of
@@ -39,7 +39,7 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
 
   constructor(
     private readonly redis: RedisClient,
-    private readonly hangs: Hangs,
+    private readonly hangs: HangDetector,
     private readonly onFault: (operation: 'get' | 'set' | 'delete') => void,
   ) {
     super();

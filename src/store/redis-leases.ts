@@ -3,10 +3,10 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
-import type { Claim, Lease, Leases, News, Outcome } from '../upstream/leases.ts';
+import type { Claim, Lease, Leases, LeaseEvents, SharedReadOutcome } from '../upstream/leases.ts';
 import { CLAIM, PROLONG, RELEASE } from './lease-scripts.ts';
-import { encodeNotice, type FlightNotice } from './notices.ts';
-import type { SpoiltValue } from './spoilt-log.ts';
+import { encodeMessage, type SharedReadMessage } from './replica-messages.ts';
+import type { InvalidValue } from './invalid-value-log.ts';
 
 /** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
 const LEASE_MS = 2000;
@@ -42,7 +42,7 @@ export interface RedisLeasesOptions {
   /** Where all replicas listen. */
   readonly channel: string;
   readonly onFault: (operation: 'lease', error: unknown) => void;
-  readonly onSpoilt: (what: SpoiltValue) => void;
+  readonly onSpoilt: (what: InvalidValue) => void;
   /** Since when no notice can have been missed, on `clock`; Infinity while some may be. */
   readonly announcedSince: () => number;
   /** Told when Redis has answered. */
@@ -54,7 +54,7 @@ export interface RedisLeasesOptions {
 export class RedisLeases implements Leases {
   readonly #options: RedisLeasesOptions;
   readonly #clock: Clock;
-  readonly #listeners = new Map<string, Set<(said: FlightNotice | 'interrupt') => void>>();
+  readonly #listeners = new Map<string, Set<(said: SharedReadMessage | 'interrupt') => void>>();
 
   constructor(options: RedisLeasesOptions) {
     this.#options = options;
@@ -85,7 +85,7 @@ export class RedisLeases implements Leases {
   }
 
   /** Word has come from a replica. */
-  heard(jobId: string, said: FlightNotice): void {
+  heard(jobId: string, said: SharedReadMessage): void {
     for (const listener of this.#listeners.get(jobId) ?? []) listener(said);
   }
 
@@ -94,13 +94,13 @@ export class RedisLeases implements Leases {
     for (const listeners of this.#listeners.values()) for (const listener of listeners) listener('interrupt');
   }
 
-  listen(jobId: string): News {
-    const heard: (FlightNotice | 'interrupt')[] = [];
+  listen(jobId: string): LeaseEvents {
+    const heard: (SharedReadMessage | 'interrupt')[] = [];
     const listensSince = this.#clock.now();
     const { announcedSince } = this.#options;
     let finished = false;
     let wake = (): void => undefined;
-    const listener = (said: FlightNotice | 'interrupt'): void => {
+    const listener = (said: SharedReadMessage | 'interrupt'): void => {
       if (heard.length < MOST_HEARD) heard.push(said);
       finished ||= said !== 'interrupt' && said.kind === 'stored' && said.finished;
       wake();
@@ -114,9 +114,9 @@ export class RedisLeases implements Leases {
       get isComplete() {
         return announcedSince() <= listensSince;
       },
-      outcome: ({ withinMs, signal, onSent, onWaiting }) =>
+      outcome: ({ withinMs, signal, onSent, onQueued }) =>
         new Promise((resolve, reject) => {
-          const ended = (outcome: Outcome | undefined): void => {
+          const ended = (outcome: SharedReadOutcome | undefined): void => {
             cancel();
             signal.removeEventListener('abort', gone);
             resolve(outcome);
@@ -133,7 +133,7 @@ export class RedisLeases implements Leases {
             for (const said of heard.splice(0)) {
               if (said === 'interrupt') ended(undefined);
               else if (said.kind === 'sent') onSent();
-              else if (said.kind === 'waiting') onWaiting();
+              else if (said.kind === 'waiting') onQueued();
               else ended(said);
             }
           };
@@ -159,23 +159,23 @@ export class RedisLeases implements Leases {
     return {
       sent: () => {
         prolong(SENT);
-        void this.tell(jobId, { kind: 'sent' });
+        void this.announce(jobId, { kind: 'sent' });
       },
-      waitsAgain: () => {
+      queued: () => {
         prolong(WAITING);
-        void this.tell(jobId, { kind: 'waiting' });
+        void this.announce(jobId, { kind: 'waiting' });
       },
       release: async (outcome) => {
         cancel();
         this.#try(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), mine));
-        await this.tell(jobId, outcome);
+        await this.announce(jobId, outcome);
       },
     };
   }
 
-  async tell(jobId: string, said: FlightNotice): Promise<void> {
+  async announce(jobId: string, said: SharedReadMessage): Promise<void> {
     const { redis, channel, onFault } = this.#options;
-    await redis.publish(channel, encodeNotice(jobId, said)).catch((error: unknown) => {
+    await redis.publish(channel, encodeMessage(jobId, said)).catch((error: unknown) => {
       onFault('lease', error);
     });
   }

@@ -1,4 +1,4 @@
-import type { RedisLogin } from './redis-way.ts';
+import type { RedisLogin } from './redis-topology.ts';
 
 /** No command is waited for longer, however far Redis is, in milliseconds: past that a read does better without the store. */
 export const LONGEST_COMMAND_MS = 1000;

@@ -7,7 +7,7 @@ import { type BoundedCluster, connectCluster } from './redis-cluster.ts';
 import { connectionOptions, LONGEST_COMMAND_MS, reconnectDelayMs } from './redis-options.ts';
 import './redis-replies.ts';
 import { replyCode } from './reply-code.ts';
-import type { RedisClient, RedisLogin, RedisWay } from './redis-way.ts';
+import type { RedisClient, RedisLogin, RedisTopology } from './redis-topology.ts';
 
 /** How long a start waits for the connection before it does without. */
 const LONGEST_START_MS = 500;
@@ -18,13 +18,13 @@ const SENTINEL_TIMEOUT_MS = 1000;
  * The gateway's client of Redis. It connects in the background and for ever again; while Redis is away every command fails at
  * once, so that nothing waits for it and nothing piles up.
  */
-export function connectRedis(way: RedisWay, log: ConnectionLog): BoundedRedis | BoundedCluster {
+export function connectRedis(way: RedisTopology, log: ConnectionLog): BoundedRedis | BoundedCluster {
   const redis = connect(way);
   tellOfConnection(redis, log);
   return redis;
 }
 
-function connect(way: RedisWay): BoundedRedis | BoundedCluster {
+function connect(way: RedisTopology): BoundedRedis | BoundedCluster {
   switch (way.kind) {
     case 'server': {
       const { host, port, database: db } = way;
@@ -50,7 +50,7 @@ function oneServer(login: RedisLogin) {
 }
 
 /** ioredis asks the sentinels on every connect, each in turn, and takes only a server that says itself that it is the master. */
-function throughSentinel(way: RedisWay & { readonly kind: 'sentinel' }) {
+function throughSentinel(way: RedisTopology & { readonly kind: 'sentinel' }) {
   return {
     sentinels: [...way.sentinels],
     name: way.masterName,

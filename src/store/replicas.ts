@@ -1,19 +1,19 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
-import type { Announcements } from '../upstream/copies.ts';
+import type { ReadAnnouncements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
 import type { ConnectionLog } from './connection-log.ts';
-import { decodeNotice, type Notice } from './notices.ts';
+import { decodeMessage, type ReplicaMessage } from './replica-messages.ts';
 import { RedisLeases } from './redis-leases.ts';
-import type { RedisClient } from './redis-way.ts';
-import type { SpoiltValue } from './spoilt-log.ts';
+import type { RedisClient } from './redis-topology.ts';
+import type { InvalidValue } from './invalid-value-log.ts';
 import { subscribe } from './subscriber.ts';
 import { HEARTBEAT, Subscription } from './subscription.ts';
 
 /** What replicas have of each other. */
 export interface Replicas {
   readonly leases: Leases;
-  readonly onRead: Announcements;
+  readonly onRead: ReadAnnouncements;
   /** Takes who is to be told of each job for which upstream has failed to answer a replica. */
   readonly onFailed: (tell: (jobId: string, error: GatewayError) => void) => void;
   /** Takes who is to be told of each job of which nothing is to be kept. */
@@ -37,21 +37,21 @@ export interface ReplicasOptions {
   readonly onFault: (operation: 'lease', error: unknown) => void;
   /** Notices may be missed from now on, or another attempt to subscribe has failed. */
   readonly onSubscriptionLost: () => void;
-  readonly onSpoilt: (what: SpoiltValue) => void;
+  readonly onSpoilt: (what: InvalidValue) => void;
   /** Told when Redis has answered. */
   readonly onAnswered: () => void;
   readonly clock?: Clock;
 }
 
 /** Where all replicas listen. */
-export function noticeChannel(keyPrefix: string): string {
+export function messageChannel(keyPrefix: string): string {
   return `${keyPrefix}flights`;
 }
 
-export function meetReplicas(options: ReplicasOptions): Replicas {
+export function joinReplicas(options: ReplicasOptions): Replicas {
   const { redis, keyPrefix, log, longestRetryAfterMs, onSpoilt, clock = systemClock } = options;
-  const channel = noticeChannel(keyPrefix);
-  const told: Parameters<Announcements>[0][] = [];
+  const channel = messageChannel(keyPrefix);
+  const told: Parameters<ReadAnnouncements>[0][] = [];
   const failing: ((jobId: string, error: GatewayError) => void)[] = [];
   const forgetting: ((jobId: string) => void)[] = [];
 
@@ -69,7 +69,7 @@ export function meetReplicas(options: ReplicasOptions): Replicas {
     },
   });
   const leases = new RedisLeases({ ...options, channel, announcedSince: () => subscription.since });
-  const take = (jobId: string, said: Notice): void => {
+  const take = (jobId: string, said: ReplicaMessage): void => {
     const isGone = said.kind === 'forgotten' || (said.kind === 'failed' && said.error.status === 403);
     if (isGone) for (const forget of forgetting) forget(jobId);
     if (said.kind === 'forgotten') return;
@@ -89,7 +89,7 @@ export function meetReplicas(options: ReplicasOptions): Replicas {
     onMessage: (message) => {
       subscription.heard();
       if (message === HEARTBEAT) return;
-      const notice = decodeNotice(message, longestRetryAfterMs);
+      const notice = decodeMessage(message, longestRetryAfterMs);
       if (notice) take(notice.jobId, notice.said);
       else onSpoilt('notice');
     },

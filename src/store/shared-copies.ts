@@ -5,7 +5,7 @@ import { lifetimeMs, type Lifetimes, remainingMs } from '../upstream/freshness.t
 import type { SharedCopies } from '../upstream/copies.ts';
 import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
 import type { Stored } from './redis-keyv.ts';
-import type { SpoiltValue } from './spoilt-log.ts';
+import type { InvalidValue } from './invalid-value-log.ts';
 
 /** Changes with the form of what is stored: an older or newer gateway's values are then not even looked at. */
 const VERSION = 'v1';
@@ -25,7 +25,7 @@ export interface CachedCopiesOptions {
   readonly keyPrefix: string;
   readonly lifetimes: Lifetimes;
   readonly onFault: (operation: 'get' | 'set' | 'delete') => void;
-  readonly onSpoilt: (what: SpoiltValue) => void;
+  readonly onSpoilt: (what: InvalidValue) => void;
 }
 
 /** The shared copies in cache-manager's cache. */

@@ -11,13 +11,13 @@ import type { Cache } from 'cache-manager';
 import { Keyv } from 'keyv';
 import type { Settings } from '../config/settings.ts';
 import type { Lifetimes } from '../upstream/freshness.ts';
-import { Hangs } from './hangs.ts';
+import { HangDetector } from './hang-detector.ts';
 import type { ConnectionLog } from './connection-log.ts';
 import { connectRedis, untilReady } from './redis.ts';
 import { RedisKeyv } from './redis-keyv.ts';
-import { type RedisClient, wayToRedis } from './redis-way.ts';
-import { meetReplicas, type Replicas } from './replicas.ts';
-import { SpoiltLog, type SpoiltValue } from './spoilt-log.ts';
+import { type RedisClient, redisTopology } from './redis-topology.ts';
+import { joinReplicas, type Replicas } from './replicas.ts';
+import { InvalidValueLog, type InvalidValue } from './invalid-value-log.ts';
 import { CachedCopies, keyPrefix } from './shared-copies.ts';
 
 export const REDIS = Symbol('Redis');
@@ -43,12 +43,12 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
   ) {}
 
   static register({ settings, lifetimes, log, onFault }: StoreModuleOptions): DynamicModule {
-    const way = wayToRedis(settings);
+    const way = redisTopology(settings);
     if (!way) return { module: StoreModule };
     const redis = connectRedis(way, log);
-    const hangs = new Hangs(redis, () => redis.roundTrip.timeoutMs);
-    const spoiltLog = new SpoiltLog(log);
-    const onSpoilt = (what: SpoiltValue): void => {
+    const hangs = new HangDetector(redis, () => redis.roundTrip.timeoutMs);
+    const spoiltLog = new InvalidValueLog(log);
+    const onSpoilt = (what: InvalidValue): void => {
       spoiltLog.found(what);
       onFault(what === 'copy' ? 'decode' : what);
     };
@@ -63,7 +63,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
         {
           provide: REPLICAS,
           useFactory: () =>
-            meetReplicas({
+            joinReplicas({
               redis,
               keyPrefix: prefix,
               log,

@@ -1,7 +1,7 @@
 import { Cluster, type Redis } from 'ioredis';
 import { type Clock, systemClock } from '../clock.ts';
 import { reconnectDelayMs } from './redis-options.ts';
-import type { RedisClient } from './redis-way.ts';
+import type { RedisClient } from './redis-topology.ts';
 
 /** How long SUBSCRIBE and what goes before it may take, in milliseconds: no read waits for it. */
 const SUBSCRIBE_TIMEOUT_MS = 2000;

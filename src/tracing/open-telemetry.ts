@@ -32,7 +32,7 @@ import {
   ATTR_URL_PATH,
 } from '@opentelemetry/semantic-conventions';
 import type { Logger } from 'pino';
-import { handingOver } from './handing-over.ts';
+import { spanExporter } from './span-exporter.ts';
 import type {
   CallEnd,
   PollEnd,
@@ -79,7 +79,7 @@ class OpenTelemetry implements Tracing {
     const resource = defaultResource()
       .merge(resourceFromAttributes({ [ATTR_SERVICE_NAME]: NAME }))
       .merge(detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector] }));
-    this.#provider = new TracerProvider({ resource, spanProcessors: [handingOver(endpoint, log)] });
+    this.#provider = new TracerProvider({ resource, spanProcessors: [spanExporter(endpoint, log)] });
     this.#tracer = this.#provider.getTracer(NAME);
   }
 

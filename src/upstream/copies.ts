@@ -20,14 +20,14 @@ export interface SharedCopies {
 }
 
 /** Takes who is to be told of each job that a replica has read, whether it found it finished, and the tag of the document. */
-export type Announcements = (
+export type ReadAnnouncements = (
   tell: (jobId: string, finished: boolean, etag: string | undefined) => void,
 ) => void;
 
 export type CopyListener = (copy: Copy) => void;
 
 /** A copy, and where it was. */
-export interface Held {
+export interface HeldCopy {
   readonly copy: Copy;
   readonly source: 'memory' | 'redis';
 }
@@ -51,7 +51,7 @@ export interface CopiesOptions {
   /** Most bytes of this process' own copies. */
   readonly maxBytes: number;
   readonly shared?: SharedCopies | undefined;
-  readonly onReadElsewhere?: Announcements | undefined;
+  readonly onReadElsewhere?: ReadAnnouncements | undefined;
   /** Since when none of these can have been missed, on `clock`; Infinity while some may be. */
   readonly announcedSince?: (() => number) | undefined;
   /** Takes who is to be told of each job of which nothing is to be kept. */
@@ -65,7 +65,7 @@ export class Copies {
   readonly #clock: Clock;
   readonly #memory: LRUCache<string, Entry>;
   readonly #watchers = new Map<string, Set<CopyListener>>();
-  readonly #looking = new Map<string, Promise<Held | undefined>>();
+  readonly #looking = new Map<string, Promise<HeldCopy | undefined>>();
   readonly #writing = new Set<Write>();
 
   constructor(options: CopiesOptions) {
@@ -94,7 +94,7 @@ export class Copies {
    * This process' own copy, if it may be served as it is. One of an unfinished job may not as long as the end of the job can have been announced
    * unheard: `find` looks for that.
    */
-  inMemory(jobId: string): Held | undefined {
+  peekMemory(jobId: string): HeldCopy | undefined {
     const entry = this.#memory.get(jobId);
     if (!entry) return undefined;
     const { announcedSince } = this.#options;
@@ -102,12 +102,12 @@ export class Copies {
     return mayBeOvertaken ? undefined : this.#held(entry);
   }
 
-  #own(jobId: string): Held | undefined {
+  #own(jobId: string): HeldCopy | undefined {
     const entry = this.#memory.get(jobId);
     return entry && this.#held(entry);
   }
 
-  #held({ copy }: Entry): Held | undefined {
+  #held({ copy }: Entry): HeldCopy | undefined {
     return remainingMs(copy, this.#options.lifetimes, this.#clock.now()) > 0
       ? { copy, source: 'memory' }
       : undefined;
@@ -129,7 +129,7 @@ export class Copies {
   }
 
   /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
-  find(jobId: string): Promise<Held | undefined> {
+  find(jobId: string): Promise<HeldCopy | undefined> {
     if (!this.#options.shared) return Promise.resolve(this.#own(jobId));
     const underWay = this.#looking.get(jobId);
     if (underWay) return underWay;
@@ -138,7 +138,7 @@ export class Copies {
     return look;
   }
 
-  async #look(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<Held | undefined> {
+  async #look(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<HeldCopy | undefined> {
     const checkedAt = this.#clock.now();
     try {
       const copy = await shared.get(jobId);

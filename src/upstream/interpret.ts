@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ErrorCode, GatewayError, RelayedError } from '../errors/gateway-error.ts';
 import { type Copy, parseJob } from './copy.ts';
-import type { UpstreamTrace } from './exchange.ts';
+import type { CallOutcome } from './exchange.ts';
 import { UNKNOWN_CLIENT } from './itwin-api.ts';
 import { ownWords } from './relay.ts';
 import { parseRetryAfter } from './retry-after.ts';
@@ -49,7 +49,7 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
 }
 
 /** What the log tells of an answer. */
-export function traceOf({ status, correlationId }: Pick<Reply, 'status' | 'correlationId'>): UpstreamTrace {
+export function callOutcomeOf({ status, correlationId }: Pick<Reply, 'status' | 'correlationId'>): CallOutcome {
   return correlationId === undefined ? { status } : { status, correlationId };
 }
 
@@ -66,7 +66,7 @@ function failed(reply: Reply, kind: FailureKind, code: ErrorCode): UpstreamFailu
 function call(reply: Reply, kind: FailureKind): FailedCall {
   const waits = reply.status === 429 || reply.status === 503;
   const retryAfterMs = waits ? parseRetryAfter(reply.retryAfter, reply.date) : undefined;
-  return { kind, trace: traceOf(reply), retryAfterMs };
+  return { kind, outcome: callOutcomeOf(reply), retryAfterMs };
 }
 
 /** Wherever the code stands: a 401 may come unwrapped. */

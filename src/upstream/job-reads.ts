@@ -1,29 +1,29 @@
 import type { Copies, CopyListener } from './copies.ts';
 import type { Trace } from '../tracing/tracing.ts';
-import type { Face, FoundJob, Gone, Reader, Wants } from './exchange.ts';
+import type { JobReader, JobResult, Cancellation, Requester, CacheDirectives } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
-import { hit, suits } from './layers/refresh.ts';
-import { sees } from './layers/visible.ts';
+import { cacheHit, satisfies } from './layers/refresh.ts';
+import { visibleTo } from './layers/authorize-job.ts';
 
 /** What a caller asks for. */
 export interface JobRead {
   /** A UUID, in any letter case. */
   readonly jobId: string;
-  readonly caller: Reader;
+  readonly caller: Requester;
   readonly correlationId: string;
   /** Default: the gateway decides what is new enough. */
-  readonly wants?: Wants;
+  readonly directives?: CacheDirectives;
   /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
   readonly patienceMs?: number | undefined;
   /** The trace that it is part of. */
   readonly trace?: Trace | undefined;
   /** Its signal aborts when the caller goes away. */
-  readonly gone: Gone;
+  readonly cancellation: Cancellation;
 }
 
 /** Who would not wait at all waits for as long as a free slot takes to be had, in milliseconds. */
 const LEAST_PATIENCE_MS = 50;
-const WHATEVER: Wants = { maxAgeMs: Infinity, onlyIfCached: false };
+const WHATEVER: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isJobId(id: string): boolean {
@@ -34,8 +34,8 @@ export function isJobId(id: string): boolean {
 export class JobReads {
   /** @param patienceMs longest wait for slots */
   constructor(
-    private readonly exchange: Face,
-    private readonly copies: Pick<Copies, 'watch' | 'inMemory'>,
+    private readonly exchange: JobReader,
+    private readonly copies: Pick<Copies, 'watch' | 'peekMemory'>,
     private readonly lifetimes: Lifetimes,
     private readonly patienceMs: number,
   ) {}
@@ -45,11 +45,11 @@ export class JobReads {
    * when it takes more than a look to know.
    * @param jobId in any letter case
    */
-  atHand(jobId: string, caller: Reader, wants = WHATEVER): FoundJob | undefined {
-    const held = this.copies.inMemory(jobId.toLowerCase());
+  peekFresh(jobId: string, caller: Requester, directives = WHATEVER): JobResult | undefined {
+    const held = this.copies.peekMemory(jobId.toLowerCase());
     const askedAt = performance.now();
-    if (!held || !suits(held, { wants, askedAt }, this.lifetimes, askedAt)) return undefined;
-    return sees(caller, hit(held));
+    if (!held || !satisfies(held, { directives, askedAt }, this.lifetimes, askedAt)) return undefined;
+    return visibleTo(caller, cacheHit(held));
   }
 
   /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */
@@ -57,17 +57,17 @@ export class JobReads {
     jobId,
     caller,
     correlationId,
-    wants = WHATEVER,
+    directives = WHATEVER,
     patienceMs = Infinity,
     trace,
-    gone,
-  }: JobRead): Promise<FoundJob> {
+    cancellation,
+  }: JobRead): Promise<JobResult> {
     return this.exchange({
       jobId: jobId.toLowerCase(),
       caller,
       correlationId,
-      gone,
-      wants,
+      cancellation,
+      directives,
       trace,
       askedAt: performance.now(),
       patienceMs: Math.min(Math.max(patienceMs, LEAST_PATIENCE_MS), this.patienceMs),

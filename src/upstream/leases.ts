@@ -1,7 +1,7 @@
 import type { GatewayError } from '../errors/gateway-error.ts';
 
 /** How a flight has ended. `free`: without an answer for others. */
-export type Outcome =
+export type SharedReadOutcome =
   /**
    * `missing`: there is no such job, which may be remembered for no time at all. `etag`: which document of a finished job
    * was stored; nothing from a gateway that does not say.
@@ -20,9 +20,9 @@ export interface Lease {
   /** The call has gone out: who waits elsewhere does not wait for a slot any more. */
   sent(): void;
   /** The call has failed, and the read stands in line for another. */
-  waitsAgain(): void;
+  queued(): void;
   /** Gives it back and tells the others. Never rejects; resolves when they have been told, or cannot be. */
-  release(outcome: Outcome): Promise<void>;
+  release(outcome: SharedReadOutcome): Promise<void>;
 }
 
 export type Claim =
@@ -41,7 +41,7 @@ export type Claim =
   | { readonly kind: 'unknown' };
 
 /** What is heard of one job, from the moment of listening on. */
-export interface News {
+export interface LeaseEvents {
   /** Whether it was heard that the job is finished. */
   readonly finished: boolean;
   /** Whether nothing has been missed since. A wait for an outcome ends early when that changes. */
@@ -54,8 +54,8 @@ export interface News {
     readonly withinMs: number;
     readonly signal: AbortSignal;
     readonly onSent: () => void;
-    readonly onWaiting: () => void;
-  }): Promise<Outcome | undefined>;
+    readonly onQueued: () => void;
+  }): Promise<SharedReadOutcome | undefined>;
   end(): void;
 }
 
@@ -67,7 +67,7 @@ export interface Leases {
    * @param replaced the holder whose lease is not believed any more: it is taken over
    */
   claim(jobId: string, expectedMs: number, replaced?: string): Promise<Claim>;
-  listen(jobId: string): News;
+  listen(jobId: string): LeaseEvents;
   /** Lets the others know of a flight that went without a lease. Never rejects. */
-  tell(jobId: string, outcome: Outcome): Promise<void>;
+  announce(jobId: string, outcome: SharedReadOutcome): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from '../clock.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
-import type { Flight } from './exchange.ts';
+import type { SharedRead } from './exchange.ts';
 
 /**
  * Waits between two tries of a read, outside the queue. The patience of those who wait runs meanwhile; whose patience ends is
@@ -9,19 +9,19 @@ import type { Flight } from './exchange.ts';
  * @throws `CallerGone` when nobody waits any more
  */
 export async function pause(
-  { party, gone, onWaiting }: Flight,
+  { waiters, cancellation, onQueued }: SharedRead,
   forMs: number,
   failure: GatewayError,
   clock: Clock,
 ): Promise<boolean> {
   if (forMs <= 0) return true;
-  if (forMs > party.patienceMs) return false;
-  onWaiting();
-  party.standInLine({ forecastMs: () => 0, refusal: () => failure, onCallers: () => undefined });
+  if (forMs > waiters.patienceMs) return false;
+  onQueued();
+  waiters.onEnqueued({ forecastMs: () => 0, refusal: () => failure, onCallersChanged: () => undefined });
   try {
-    await sleep(clock, forMs, gone.signal);
+    await sleep(clock, forMs, cancellation.signal);
     return true;
   } finally {
-    party.leaveLine();
+    waiters.onDequeued();
   }
 }

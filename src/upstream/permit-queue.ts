@@ -26,7 +26,7 @@ export class PermitQueue {
   #wake = (): void => undefined;
 
   constructor(
-    private readonly budget: Pick<Budget, 'ask'>,
+    private readonly budget: Pick<Budget, 'tryAcquire'>,
     private readonly demand: () => Demand,
     private readonly clock: Clock = systemClock,
   ) {}
@@ -49,7 +49,7 @@ export class PermitQueue {
   }
 
   /** There are more slots or reads: what that takes is asked for at once. */
-  demandGrew(): void {
+  onDemandGrew(): void {
     this.#wake();
   }
 
@@ -78,7 +78,7 @@ export class PermitQueue {
     if (this.#isAsking || count <= 0 || this.clock.now() < this.#askAt) return;
     this.#isAsking = true;
     this.budget
-      .ask(count, this.demand().waiting)
+      .tryAcquire(count, this.demand().waiting)
       .then(({ permits, waitMs }) => {
         this.#permits.push(...permits);
         this.#askAt = this.clock.now() + waitMs;

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
-import type { Found, Progress } from './exchange.ts';
+import type { ReadResult, Progress } from './exchange.ts';
 
 /** A reader waits when the turn is expected in this part of its waiting: the rest is for the call, and for what a forecast is worth. */
 const SURE_PART = 0.5;
@@ -9,23 +9,23 @@ const OVERDUE_MS = 100;
 
 /** The refresh of one copy, which goes on whether anyone waits for it or not. */
 export class RefreshUnderWay {
-  readonly #found: Promise<Found>;
+  readonly #found: Promise<ReadResult>;
   /** When its call is to be expected, on the clock; nothing any more once it has gone out. */
   #expectedAt: number | undefined;
   /** Those who are to look anew when that changes. */
   readonly #waiting = new Set<() => void>();
 
   constructor(
-    begin: (progress: Progress) => Promise<Found>,
+    begin: (progress: Progress) => Promise<ReadResult>,
     private readonly clock: Clock = systemClock,
   ) {
     this.#expectedAt = clock.now();
     this.#found = begin({
       // What is known of the gate and of the queue holds both: the later counts.
-      expected: (waitMs) => {
+      onExpectedWait: (waitMs) => {
         this.#expect(Math.max(this.#expectedAt ?? 0, this.clock.now() + waitMs));
       },
-      sent: () => {
+      onSent: () => {
         this.#expect(undefined);
       },
     });
@@ -42,7 +42,7 @@ export class RefreshUnderWay {
    * What is found within so many milliseconds; nothing as soon as it is known that it will not be.
    * @throws what the refresh throws; `CallerGone` when the signal aborts
    */
-  async within(waitMs: number, signal: AbortSignal): Promise<Found | undefined> {
+  async within(waitMs: number, signal: AbortSignal): Promise<ReadResult | undefined> {
     const { promise: ended, resolve, reject } = Promise.withResolvers<undefined>();
     const now = this.clock.now();
     const [latest, end] = [now + waitMs * SURE_PART, now + waitMs];

@@ -5,8 +5,8 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import { codeOf, safeCause } from '../errors/cause.ts';
 import { readBody, readWords, TooLarge } from './answer-body.ts';
-import type { Flight, Found, UpstreamTrace } from './exchange.ts';
-import { interpret, type Reply, traceOf } from './interpret.ts';
+import type { SharedRead, ReadResult, CallOutcome } from './exchange.ts';
+import { interpret, type Reply, callOutcomeOf } from './interpret.ts';
 import { JOBS_PATH, LARGEST_BODY, MEDIA_TYPE } from './itwin-api.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 import { telling } from './written.ts';
@@ -16,27 +16,27 @@ export interface TransportOptions {
   /** Longest call, its body included, in milliseconds. */
   readonly timeoutMs: number;
   /** Told how each call ended and how long it took, in milliseconds. */
-  readonly onCall?: (status: UpstreamTrace['status'], tookMs: number) => void;
+  readonly onCall?: (status: CallOutcome['status'], tookMs: number) => void;
   /** Told of each call that brought no whole answer. */
   readonly onBroken?: (call: BrokenCall) => void;
 }
 
 /** A call that got no answer, or not all of one. */
 export interface BrokenCall {
-  readonly read: Pick<Flight, 'jobId' | 'correlationId' | 'trace'>;
-  readonly upstream: UpstreamTrace;
+  readonly read: Pick<SharedRead, 'jobId' | 'correlationId' | 'trace'>;
+  readonly upstream: CallOutcome;
   readonly tookMs: number;
 }
 
 /** One HTTP call for one job: no redirects, no retries, bounded in time and bytes, the bytes kept as they came. */
 export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBroken }: TransportOptions) {
-  return async (read: Flight, token: string): Promise<Found> => {
+  return async (read: SharedRead, token: string): Promise<ReadResult> => {
     const timeout = AbortSignal.timeout(timeoutMs);
-    const signal = AbortSignal.any([read.gone.signal, timeout]);
+    const signal = AbortSignal.any([read.cancellation.signal, timeout]);
     const since = performance.now();
-    const ended = (status: UpstreamTrace['status']): void => onCall?.(status, performance.now() - since);
+    const ended = (status: CallOutcome['status']): void => onCall?.(status, performance.now() - since);
     const broken = (failure: UpstreamFailure): UpstreamFailure => {
-      onBroken?.({ read, upstream: failure.call.trace, tookMs: performance.now() - since });
+      onBroken?.({ read, upstream: failure.call.outcome, tookMs: performance.now() - since });
       return failure;
     };
     // Node tells the request, not the body, what its parser found wrong in a body: that is merely cut off then.
@@ -46,18 +46,18 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBrok
     };
     const url = `${apiUrl}${JOBS_PATH}/${read.jobId}`;
     const response = await send(http, url, read, token, { signal, onError }).catch((error: unknown) => {
-      if (read.gone.signal.aborted) {
+      if (read.cancellation.signal.aborted) {
         ended('cancelled');
         throw new CallerGone();
       }
       const failure = timeout.aborted ? timedOut(timeout) : notReached(error);
-      ended(failure.call.trace.status);
+      ended(failure.call.outcome.status);
       throw broken(failure);
     });
     const head = headOf(response);
     ended(head.status);
     const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
-      if (read.gone.signal.aborted) throw new CallerGone();
+      if (read.cancellation.signal.aborted) throw new CallerGone();
       throw broken(timeout.aborted ? timedOut(timeout) : cutShort(head, error, parserError));
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
@@ -65,7 +65,7 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBrok
       copy: interpret(read.jobId, reply, since),
       source: 'upstream',
       collapsed: false,
-      upstream: traceOf(reply),
+      upstream: callOutcomeOf(reply),
     };
   };
 }
@@ -73,7 +73,7 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBrok
 function send(
   http: HttpService,
   url: string,
-  { correlationId, headers, onWritten }: Flight,
+  { correlationId, headers, onRequestSent }: SharedRead,
   token: string,
   { signal, onError }: { readonly signal: AbortSignal; readonly onError: (error: Error) => void },
 ): Promise<AxiosResponse<Readable>> {
@@ -85,7 +85,7 @@ function send(
       'x-correlation-id': correlationId,
     },
     responseType: 'stream',
-    transport: telling({ onWritten, onError }),
+    transport: telling({ onRequestSent, onError }),
     signal,
   });
 }
@@ -118,7 +118,7 @@ async function bodyOf(
 
 function timedOut({ reason }: AbortSignal): UpstreamFailure {
   return new UpstreamFailure(
-    { kind: 'final', trace: { status: 'timeout' } },
+    { kind: 'final', outcome: { status: 'timeout' } },
     GatewayError.of('UpstreamTimeout', { cause: safeCause(reason) }),
   );
 }
@@ -128,7 +128,7 @@ function notReached(error: unknown): UpstreamFailure {
   const message = 'The API could not be reached, or broke the connection.';
   const cause = safeCause(error);
   return new UpstreamFailure(
-    { kind: 'transient', trace: { status: 'connection', ...codeIn(cause) } },
+    { kind: 'transient', outcome: { status: 'connection', ...codeIn(cause) } },
     GatewayError.of('UpstreamError', { message, cause }),
   );
 }
@@ -139,12 +139,12 @@ function cutShort(head: Omit<Reply, 'body'>, error: unknown, parserError?: Error
   const message = `The answer of the API ${why}.`;
   const cause = isTooLarge ? error : safeCause(parserError ?? error);
   return new UpstreamFailure(
-    { kind: 'final', trace: { ...traceOf(head), ...codeIn(cause) } },
+    { kind: 'final', outcome: { ...callOutcomeOf(head), ...codeIn(cause) } },
     GatewayError.of('InvalidUpstreamResponse', { message, cause }),
   );
 }
 
-function codeIn(cause: Error): Pick<UpstreamTrace, 'code'> {
+function codeIn(cause: Error): Pick<CallOutcome, 'code'> {
   const code = codeOf(cause);
   return code === undefined ? {} : { code };
 }

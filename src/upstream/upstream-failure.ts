@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors/gateway-error.ts';
-import type { UpstreamTrace } from './exchange.ts';
+import type { CallOutcome } from './exchange.ts';
 import type { TokenRefusal } from './token.ts';
 
 /**
@@ -15,7 +15,7 @@ export type FailureKind = 'transient' | 'rate-limited' | 'token-refused' | 'job-
 /** What is known of a failed call. */
 export interface FailedCall {
   readonly kind: FailureKind;
-  readonly trace: UpstreamTrace;
+  readonly outcome: CallOutcome;
   /** How long upstream's Retry-After asks to wait, or a token that was refused needs, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
   /** The token that upstream refused, and when the call was sent. */
@@ -23,8 +23,8 @@ export interface FailedCall {
 }
 
 /** The same error, with what came of the last call before it: the log tells of that. */
-export function traced(error: GatewayError, trace: UpstreamTrace | undefined): GatewayError {
-  return trace ? new UpstreamFailure({ kind: 'final', trace }, error) : error;
+export function withCallOutcome(error: GatewayError, outcome: CallOutcome | undefined): GatewayError {
+  return outcome ? new UpstreamFailure({ kind: 'final', outcome }, error) : error;
 }
 
 /** Statuses that are upstream's word on a job. */
@@ -44,13 +44,13 @@ export class UpstreamFailure extends GatewayError {
 
   /** Whether upstream fails to answer for this job. A 429 speaks of the quota, and a call that was cancelled of nothing. */
   get failsJob(): boolean {
-    const { status } = this.call.trace;
+    const { status } = this.call.outcome;
     return !this.isAnswer && status !== 429 && status !== 'cancelled';
   }
 
   /** Whether it is what upstream has to say of the job. */
   get isAnswer(): boolean {
-    const { status } = this.call.trace;
+    const { status } = this.call.outcome;
     return typeof status === 'number' && ANSWERS.includes(status);
   }
 }

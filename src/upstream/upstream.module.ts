@@ -15,12 +15,12 @@ import { Circuit, type CircuitObserver } from './layers/circuit.ts';
 import { coalesce } from './layers/coalesce.ts';
 import { retry } from './layers/retry.ts';
 import { JobFailures } from './layers/job-failures.ts';
-import { keep } from './layers/keep.ts';
+import { writeThrough } from './layers/write-through.ts';
 import { lease } from './layers/lease.ts';
 import { refresh } from './layers/refresh.ts';
 import { Throttle } from './layers/throttle.ts';
 import { traceCalls, tracePolls, traceTokens, traceWaits } from './layers/trace.ts';
-import { visible } from './layers/visible.ts';
+import { authorizeJob } from './layers/authorize-job.ts';
 import { requestToken } from './token-endpoint.ts';
 import { type TokenObserver, TokenSource } from './token-source.ts';
 import { transport, type TransportOptions } from './transport.ts';
@@ -152,15 +152,15 @@ export class UpstreamModule {
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
             const failures = new JobFailures(settings.LONGEST_CLOSING, observer.pauseCut);
             others?.onFailed((jobId, error) => {
-              failures.adopt(jobId, error);
+              failures.recordFailureElsewhere(jobId, error);
             });
             others?.onRead((jobId) => {
-              failures.succeeded(jobId);
+              failures.recordSuccess(jobId);
             });
-            const shared = [...common, keep(copies), failures.record, retry()];
-            const inner = [failures.failFast, ...shared, circuit.door, ...queue, circuit.watch];
+            const shared = [...common, writeThrough(copies), failures.recordOutcome, retry()];
+            const inner = [failures.failFast, ...shared, circuit.failFast, ...queue, circuit.recordOutcome];
             const sent = tracing ? traceCalls(settings.ITWIN_API_URL, send) : send;
-            const whole = visible(policy(coalesce(stack(inner, authorize(tokens, sent)))));
+            const whole = authorizeJob(policy(coalesce(stack(inner, authorize(tokens, sent)))));
             const exchange = tracing ? tracePolls(tracing)(whole) : whole;
             return new JobReads(exchange, copies, lifetimes, settings.PATIENCE);
           },

@@ -13,18 +13,18 @@ interface Requester {
 
 export interface RequestEvents {
   /** It has been written to its connection, however long it took to have one. */
-  readonly onWritten: (() => void) | undefined;
+  readonly onRequestSent: (() => void) | undefined;
   /** It has failed, before its answer or within. */
   readonly onError: (error: Error) => void;
 }
 
 /** Node's own requests, which tell what becomes of them. */
-export function telling({ onWritten, onError }: RequestEvents): Requester {
+export function telling({ onRequestSent, onError }: RequestEvents): Requester {
   return {
     request: (options, onResponse) => {
       const request = options.protocol === 'https:' ? httpsRequest : httpRequest;
       const made = request(options, onResponse).once('error', onError);
-      return onWritten ? made.once('finish', onWritten) : made;
+      return onRequestSent ? made.once('finish', onRequestSent) : made;
     },
   };
 }

@@ -88,7 +88,7 @@ async function failover({ isAway = true } = {}) {
       limitRaised: ({ window, share, limit }) => told.push(['raised', window, share, limit]),
     }),
   });
-  await budget.look();
+  await budget.sync();
   return { clock, store, budget, told, gate: parts.gate };
 }
 
@@ -107,18 +107,18 @@ describe('the failover of the budget', () => {
     const { clock, store, budget, told } = await failover();
     store.isAway = true;
     // 200 a minute and no credit: one in 301.5 ms, and 2000 an hour: one in 1809 ms. It is granted 50 ms ahead.
-    const { permits, waitMs } = await budget.ask(1, 1);
+    const { permits, waitMs } = await budget.tryAcquire(1, 1);
     expect([permits, waitMs]).toEqual([[], expect.closeTo(3_618_000 / 2000 - 50, 0)]);
     expect([budget.state().mode, told]).toEqual(['fallback', ['fallback']]);
     await clock.advance(waitMs);
-    expect(waitMsOf(await budget.ask(1, 1), clock.now())).toBeCloseTo(50, 0);
-    expect((await budget.ask(1, 1)).permits).toEqual([]);
+    expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBeCloseTo(50, 0);
+    expect((await budget.tryAcquire(1, 1)).permits).toEqual([]);
   });
 
   it('asks again in a moment when one answer alone did not come', async () => {
     const { clock, store, budget, told } = await failover({ isAway: false });
     store.isAway = true;
-    expect(waitMsOf(await budget.ask(1, 1), clock.now())).toBe(1);
+    expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(1);
     expect([budget.state().mode, told]).toEqual(['shared', []]);
   });
 
@@ -151,7 +151,7 @@ describe('the failover of the budget', () => {
     store.isAway = false;
     await clock.advance(100);
     store.take('note');
-    expect(waitMsOf(await budget.ask(1, 1), clock.now())).toBe(0);
+    expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(0);
     expect(store.take('note')).toEqual([{ op: 'note', send: 0 }]);
   });
 
@@ -160,7 +160,7 @@ describe('the failover of the budget', () => {
     store.isAway = true;
     await clock.advance(250);
     budget.close(10_000);
-    expect(waitMsOf(await budget.ask(1, 1), clock.now())).toBe(10_000);
+    expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(10_000);
     store.isAway = false;
     store.take('close');
     await clock.advance(100);
@@ -175,7 +175,7 @@ describe('the failover of the budget', () => {
     const { clock, store, budget, told } = await failover();
     store.isAway = true;
     await clock.advance(250);
-    budget.refused(30_000);
+    budget.onRateLimited(30_000);
     expect(budget.state()).toMatchObject({ mode: 'fallback', closedMs: 30_000 });
     expect(told).toEqual(['fallback', ['lowered', '1m', 0.7, 140]]);
     store.isAway = false;
@@ -189,7 +189,7 @@ describe('the failover of the budget', () => {
     const { clock, store, budget } = await failover();
     store.isAway = true;
     await clock.advance(250);
-    budget.refused(1000);
+    budget.onRateLimited(1000);
     await clock.advance(3000);
     store.isAway = false;
     store.take('close');
@@ -200,7 +200,7 @@ describe('the failover of the budget', () => {
   it('tells the store again of a closing whose word was lost', async () => {
     const { clock, store, budget } = await failover({ isAway: false });
     store.isAway = true;
-    budget.refused(30_000);
+    budget.onRateLimited(30_000);
     store.isAway = false;
     store.take('refused');
     await clock.advance(250);
@@ -212,7 +212,7 @@ describe('the failover of the budget', () => {
     store.closedUntil = 20_000;
     await clock.advance(250);
     store.take('ask');
-    expect(waitMsOf(await budget.ask(1, 1), clock.now())).toBe(19_750);
+    expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(19_750);
     expect(store.take('ask')).toEqual([]);
   });
 

@@ -27,7 +27,7 @@ async function sendUntil({ clock, budget }: ReturnType<typeof budgetAt>, end: nu
     const {
       permits: [permit],
       waitMs,
-    } = await budget.ask();
+    } = await budget.tryAcquire();
     await clock.advance(permit ? Math.max(0, permit.at - clock.now()) : waitMs);
     if (permit) sent.push(clock.now());
   }
@@ -66,8 +66,8 @@ describe('the budget of one process', () => {
     const rig = budgetAt(10, 1000);
     rig.budget.close(5000);
     rig.budget.close(100);
-    rig.budget.refused(200);
-    expect(await rig.budget.ask()).toEqual({ permits: [], waitMs: 4950 });
+    rig.budget.onRateLimited(200);
+    expect(await rig.budget.tryAcquire()).toEqual({ permits: [], waitMs: 4950 });
     expect(rig.budget.state().closedMs).toBe(5000);
     const [first] = await sendUntil(rig, 20_000);
     expect(first).toBeGreaterThanOrEqual(5000);
@@ -76,9 +76,9 @@ describe('the budget of one process', () => {
 
   it('cuts the limit once a closing, however many 429s come in', async () => {
     const rig = budgetAt(100, 1000);
-    rig.budget.refused(1000);
-    rig.budget.refused(1000);
-    rig.budget.refused(undefined);
+    rig.budget.onRateLimited(1000);
+    rig.budget.onRateLimited(1000);
+    rig.budget.onRateLimited(undefined);
     await rig.clock.advance(1001);
     expect(rig.budget.state().windows[0]).toMatchObject({ remaining: 70, share: 0.7 });
   });
@@ -102,7 +102,7 @@ describe('the budget of one process', () => {
       latenessMs: 20,
       clock,
     });
-    budget.refused(retryAfterMs);
+    budget.onRateLimited(retryAfterMs);
     expect(budget.state().windows.map(({ share }) => share)).toEqual(shares);
   });
 
@@ -111,7 +111,7 @@ describe('the budget of one process', () => {
     async (pauseMs) => {
       const rig = budgetAt(600, 60_000);
       await rig.clock.advance(60_000);
-      rig.budget.refused(pauseMs);
+      rig.budget.onRateLimited(pauseMs);
       expect(rig.budget.forecastMs(1)).toBeCloseTo(pauseMs, 3);
       const from = rig.clock.now();
       const sent = await sendUntil(rig, from + pauseMs + 1500);
@@ -131,7 +131,7 @@ describe('the budget of one process', () => {
     });
     for (const { budget } of rigs) budget.close(1000);
     await clock.advance(1000);
-    const waits = await Promise.all(rigs.map(async ({ budget }) => (await budget.ask()).waitMs));
+    const waits = await Promise.all(rigs.map(async ({ budget }) => (await budget.tryAcquire()).waitMs));
     // A third of a credit each; 20 a minute are one in 3 s.
     for (const waitMs of waits) expect(waitMs).toBeCloseTo((2 / 3) * (60_300 / 20) - 50, 0);
   });
@@ -159,7 +159,7 @@ describe('the budget of one process', () => {
         const {
           permits: [permit],
           waitMs,
-        } = await budget.ask();
+        } = await budget.tryAcquire();
         const aheadMs = permit ? permit.at - clock.now() : waitMs;
         if (aheadMs > 0) await clock.advance(Math.ceil(aheadMs) + ((turn * 7) % 19));
         if (!permit) continue;
@@ -182,7 +182,7 @@ describe('the budget of one process', () => {
       const {
         permits: [permit],
         waitMs,
-      } = await rig.budget.ask();
+      } = await rig.budget.tryAcquire();
       const aheadMs = permit ? permit.at - rig.clock.now() : waitMs;
       if (aheadMs > 0) await rig.clock.advance(Math.ceil(aheadMs) + 7);
       permit?.sent();

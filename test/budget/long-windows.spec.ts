@@ -82,33 +82,33 @@ async function least(times: number, measure: () => Promise<number>): Promise<num
 
 describe('a window of a million calls a month with half a million sends', () => {
   it.each([
-    ['a newcomer looks', () => replica('newcomer', [MONTH]).look(0)],
+    ['a newcomer looks', () => replica('newcomer', [MONTH]).sync(0)],
     [
       '64 sends are granted',
       async () => {
         const budget = replica('asker', [MONTH]);
-        await budget.look(0);
-        return longestScriptMs(() => budget.ask(64));
+        await budget.sync(0);
+        return longestScriptMs(() => budget.tryAcquire(64));
       },
     ],
     [
       'a flushed store is told',
       async () => {
         const budget = replica('teller', [MONTH]);
-        await budget.look(0);
+        await budget.sync(0);
         await rig.redis.flushall();
-        return longestScriptMs(() => budget.look(0));
+        return longestScriptMs(() => budget.sync(0));
       },
     ],
     [
       'it is asked after a fortnight',
       async () => {
         const budget = replica('asker', [MONTH]);
-        await budget.look(0);
+        await budget.sync(0);
         // Half of them leave at once.
         const ago = Date.now() - 14 * DAY;
         await rig.redis.hset('p:{budget}:state', 'advancedTo', ago, 'accruedTo:31d', ago);
-        return longestScriptMs(() => budget.ask(1));
+        return longestScriptMs(() => budget.tryAcquire(1));
       },
     ],
   ])('keeps Redis 5 ms at most when %s', async (name, step) => {
@@ -130,13 +130,13 @@ describe('a window of 25,000 calls an hour that is full', () => {
   it('lets nothing go after a flush: the ledger is told whole', async () => {
     await write(2, 1563, 3_500_000);
     const [one, other] = [replica('one', [HOUR]), replica('other', [HOUR])];
-    await Promise.all([one.look(0), other.look(0)]);
-    expect((await one.ask(10)).permits).toEqual([]);
+    await Promise.all([one.sync(0), other.sync(0)]);
+    expect((await one.tryAcquire(10)).permits).toEqual([]);
     await rig.redis.flushall();
-    const { permits, waitMs } = await other.ask(100);
+    const { permits, waitMs } = await other.tryAcquire(100);
     expect(permits).toEqual([]);
     expect(waitMs).toBeGreaterThan(60_000);
-    expect((await one.ask(100)).permits).toEqual([]);
+    expect((await one.tryAcquire(100)).permits).toEqual([]);
     expect(await rig.redis.zcard('p:{budget}:sends:16')).toBeGreaterThanOrEqual(1562);
   });
 
@@ -145,10 +145,10 @@ describe('a window of 25,000 calls an hour that is full', () => {
     const [one, other] = [replica('one', limits), replica('other', limits)];
     let sent = 0;
     for (let turn = 0; turn < 100; turn++)
-      for (const budget of [one, other]) sent += (await budget.ask(64)).permits.length;
+      for (const budget of [one, other]) sent += (await budget.tryAcquire(64)).permits.length;
     // Half of it is the burst; what goes after that is paced.
     expect(sent).toBeGreaterThanOrEqual(3000 - 2 * 4);
-    await one.look(0);
+    await one.sync(0);
     expect(one.windows()[0]?.count).toBeGreaterThanOrEqual(sent);
     expect(one.windows()[0]?.count).toBeLessThan(sent + 2 * 4);
   });
@@ -162,20 +162,20 @@ describe('replicas with different limits', () => {
     const told: (readonly string[])[] = [];
     const former = replica('former', [SHORT, LONG], (limits) => told.push(limits));
     const later = replica('later', [SHORT], (limits) => told.push(limits));
-    await former.look(0);
-    await later.look(0);
+    await former.sync(0);
+    await later.sync(0);
     let sent = 0;
     // The one with the shorter window asks last, and what has left its own window stays.
     for (const end = performance.now() + 5000; performance.now() < end;) {
-      sent += (await former.ask(1)).permits.length;
-      sent += (await later.ask(1)).permits.length;
+      sent += (await former.tryAcquire(1)).permits.length;
+      sent += (await later.tryAcquire(1)).permits.length;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     const kept = await rig.redis.zcard('p:{budget}:sends');
     expect(kept).toBe(sent);
-    await later.look(0);
-    await former.look(0);
-    await later.look(0);
+    await later.sync(0);
+    await former.sync(0);
+    await later.sync(0);
     expect(told).toContainEqual(['20/2s']);
     expect(told).toContainEqual(['20/2s,40/20s']);
     expect(former.windows()[1]?.count).toBe(sent);
@@ -183,9 +183,9 @@ describe('replicas with different limits', () => {
 
   it('are told by a newcomer with a limit of another size what the others remember', async () => {
     const former = replica('former', [SHORT]);
-    await former.ask(10);
+    await former.tryAcquire(10);
     const newcomer = replica('newcomer', [{ name: '10s', limit: 5000, windowMs: 10_000 }]);
-    await newcomer.look(0);
+    await newcomer.sync(0);
     // Three blocks of four.
     expect(newcomer.windows()[0]?.count).toBe(12);
     expect(await rig.redis.zcard('p:{budget}:sends:4')).toBe(3);

@@ -60,7 +60,7 @@ async function sendFor(budget: SharedBudget, forMs: number): Promise<number> {
   const end = performance.now() + forMs;
   let sent = 0;
   while (performance.now() < end) {
-    const grant = await budget.ask(1);
+    const grant = await budget.tryAcquire(1);
     await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMsOf(grant))));
     if (grant.permits.length > 0) sent++;
   }
@@ -141,7 +141,7 @@ describe('the arithmetic in Redis', () => {
       await clock.advance(step);
       if (what === 'ask') {
         const count = 1 + (step % 4);
-        const { permits, waitMs } = await local.ask(count);
+        const { permits, waitMs } = await local.tryAcquire(count);
         const expected = permits.map(({ at }) => at - clock.now());
         const { moments, wait } = await shared({ op: 'ask', first: id, count, lead: 0, horizon: 50 });
         id += expected.length;
@@ -154,7 +154,7 @@ describe('the arithmetic in Redis', () => {
       } else {
         const explained = what === 'refused';
         const wasClosed = gate.closedMs() > 0;
-        local.refused(explained ? step + 1 : undefined);
+        local.onRateLimited(explained ? step + 1 : undefined);
         // The pause after a refusal that does not say for how long grows from one to the next.
         const forMs = explained ? step + 1 : wasClosed ? 0 : gate.closedMs();
         const cuts = refusingWindow(windows, explained ? forMs : undefined)?.name;
@@ -207,27 +207,27 @@ describe('a shared budget', () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
     for (let sends = 0; sends < 10; sends++)
-      expect([await one.ask(1), await other.ask(1)].map((grant) => waitMsOf(grant))).toEqual([0, 0]);
+      expect([await one.tryAcquire(1), await other.tryAcquire(1)].map((grant) => waitMsOf(grant))).toEqual([0, 0]);
     // It knows of the others' sends from their common store.
-    await one.look(0);
+    await one.sync(0);
     const before = await counted();
     await rig.redis.flushall();
-    expect(waitMsOf(await one.ask(1))).toBeGreaterThan(0);
+    expect(waitMsOf(await one.tryAcquire(1))).toBeGreaterThan(0);
     const rebuilt = await counted();
     expect(rebuilt).toHaveLength(20);
     rebuilt.forEach((at, index) => {
       expect(Math.abs(at - (before[index] ?? 0))).toBeLessThan(50);
     });
-    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(0);
+    expect(waitMsOf(await other.tryAcquire(1))).toBeGreaterThan(0);
     expect(await counted()).toHaveLength(20);
   });
 
   it('is told what a store has lost that has kept the rest', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const one = replica('one', limits);
-    for (const permit of (await one.ask(5)).permits) permit.sent();
+    for (const permit of (await one.tryAcquire(5)).permits) permit.sent();
     await rig.redis.zrem(SENDS, 'one:4', 'one:3');
-    await one.ask(1);
+    await one.tryAcquire(1);
     expect(await rig.redis.zrange(SENDS, '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
   });
 
@@ -245,30 +245,30 @@ describe('a shared budget', () => {
       },
     };
     const one = replica('one', limits, 40, losing);
-    await one.look(0);
+    await one.sync(0);
     isLost = true;
-    await expect(one.ask(3)).rejects.toThrow('timed out');
+    await expect(one.tryAcquire(3)).rejects.toThrow('timed out');
     expect(await counted()).toHaveLength(3);
     isLost = false;
-    expect((await one.ask(1)).permits).toHaveLength(1);
+    expect((await one.tryAcquire(1)).permits).toHaveLength(1);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:3']);
   });
 
   it('gives no two sends one time: who has heard of the first would not hear of the second', async () => {
     const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
-    const granted = [...(await one.ask(10)).permits, ...(await other.ask(10)).permits];
+    const granted = [...(await one.tryAcquire(10)).permits, ...(await other.tryAcquire(10)).permits];
     expect(new Set(await counted()).size).toBe(granted.length);
-    await one.look(0);
+    await one.sync(0);
     expect(one.windows()[0]?.count).toBe(granted.length);
   });
 
   it('counts no permit that is given back', async () => {
     const one = replica('one', [{ name: '10s', limit: 40, windowMs: 10_000 }]);
-    const { permits } = await one.ask(3);
+    const { permits } = await one.tryAcquire(3);
     permits[0]!.sent();
     permits[1]!.giveBack();
     permits[2]!.giveBack();
-    await one.look(0);
+    await one.sync(0);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:0']);
     expect(one.windows()[0]?.remaining(performance.now())).toBe(39);
   });
@@ -276,19 +276,19 @@ describe('a shared budget', () => {
   it('closes its gate for all, keeps it closed when it is rebuilt, and cuts once a closing', async () => {
     const limits = [{ name: '1s', limit: 40, windowMs: 1000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
-    await Promise.all([one.look(0), other.look(0)]);
-    await one.refused(5000, 5000);
-    await other.refused(5000, 5000);
-    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(4000);
+    await Promise.all([one.sync(0), other.sync(0)]);
+    await one.onRateLimited(5000, 5000);
+    await other.onRateLimited(5000, 5000);
+    expect(waitMsOf(await other.tryAcquire(1))).toBeGreaterThan(4000);
     await rig.redis.flushall();
-    expect(waitMsOf(await other.ask(1))).toBeGreaterThan(4000);
-    expect(waitMsOf(await one.ask(1))).toBeGreaterThan(4000);
+    expect(waitMsOf(await other.tryAcquire(1))).toBeGreaterThan(4000);
+    expect(waitMsOf(await one.tryAcquire(1))).toBeGreaterThan(4000);
     expect(other.shares).toEqual([0.7]);
   });
 
   it('takes the times of a server whose clock is behind for another state, instead of waiting for them', async () => {
     const one = replica('one', LIMITS);
-    await one.ask(1);
+    await one.tryAcquire(1);
     const later = Date.now() + 3_600_000;
     await rig.redis.hset(STATE, 'advancedTo', later, 'accruedTo:1s', later);
     expect(await sendFor(one, 1000)).toBeGreaterThan(25);
@@ -297,13 +297,13 @@ describe('a shared budget', () => {
   it('lets one call go at the end of a closing, of all that ask at once, and the others evenly', async () => {
     const limits = [{ name: '1m', limit: 60, windowMs: 60_000 }];
     const all = ['a', 'b', 'c'].map((name) => replica(name, limits));
-    await Promise.all(all.map((budget) => budget.look(0)));
+    await Promise.all(all.map((budget) => budget.sync(0)));
     await all[0]!.close(300);
     await until(
       'it is open',
-      async () => (await all[1]!.ask(1)).permits.length > 0 || all[1]!.storeClosedMs() === 0,
+      async () => (await all[1]!.tryAcquire(1)).permits.length > 0 || all[1]!.storeClosedMs() === 0,
     );
-    const waits = (await Promise.all([...all, ...all].map((budget) => budget.ask(1)))).map((grant) =>
+    const waits = (await Promise.all([...all, ...all].map((budget) => budget.tryAcquire(1)))).map((grant) =>
       waitMsOf(grant),
     );
     expect((await counted()).length).toBe(1);
@@ -314,18 +314,18 @@ describe('a shared budget', () => {
   it('throws away what is none of its own', async () => {
     const one = replica('one', LIMITS);
     await rig.redis.set(STATE, 'garbage');
-    await expect(one.ask(1)).rejects.toThrow('WRONGTYPE');
-    expect(waitMsOf(await one.ask(1))).toBe(0);
+    await expect(one.tryAcquire(1)).rejects.toThrow('WRONGTYPE');
+    expect(waitMsOf(await one.tryAcquire(1))).toBe(0);
   });
 
   it('knows how many wait at the others, and forecasts in turns with them', async () => {
     const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
-    await other.look(100);
-    await one.look(0);
+    await other.sync(100);
+    await one.sync(0);
     const alone = replica('alone', LIMITS);
     expect(one.forecastMs(30)).toBeGreaterThan(alone.forecastMs(30));
-    await other.look(0);
-    await one.look(0);
+    await other.sync(0);
+    await one.sync(0);
     expect(one.forecastMs(30)).toBeLessThanOrEqual(alone.forecastMs(30) + 1);
   });
 
@@ -335,14 +335,14 @@ describe('a shared budget', () => {
       { name: '1h', limit: 4000, windowMs: 3_600_000 },
     ];
     const [one, other] = [replica('one', limits), replica('other', limits)];
-    await other.look(0);
-    await one.refused(1000, 1000);
-    await other.look(0);
+    await other.sync(0);
+    await one.onRateLimited(1000, 1000);
+    await other.sync(0);
     expect(other.shares).toEqual([0.7, 1]);
     await rig.redis.flushall();
     const [later, last] = [replica('later', limits), replica('last', limits)];
-    await later.refused(2000, 2000);
-    await last.look(0);
+    await later.onRateLimited(2000, 2000);
+    await last.sync(0);
     expect(last.shares).toEqual([1, 0.7]);
     // It recovers from the end of the closing on, a step every five minutes.
     const [closedUntil, recoversAt] = await rig.redis.hmget(STATE, 'closedUntil', 'recoversAt:1h');
@@ -351,8 +351,8 @@ describe('a shared budget', () => {
 
   it('leaves nothing in Redis without an end', async () => {
     const one = replica('one', LIMITS);
-    await one.ask(1);
-    await one.look(3);
+    await one.tryAcquire(1);
+    await one.sync(3);
     for (const key of await rig.redis.keys('*')) expect(await rig.redis.pttl(key)).toBeGreaterThan(0);
     expect(await rig.redis.keys('*')).toHaveLength(3);
   });

@@ -65,18 +65,18 @@ describe('a state in Redis that says it is closed until 2083', () => {
   it('is closed for LONGEST_CLOSING from the first look, which does not move on', async () => {
     await writeUnbounded();
     const { budget } = replica('one');
-    await budget.look(0);
+    await budget.sync(0);
     const healed = Number(await rig.redis.hget(STATE, 'closedUntil'));
     expect(Math.abs(healed - Date.now() - HOUR)).toBeLessThan(10_000);
-    await budget.look(0);
-    await replica('other').budget.look(0);
+    await budget.sync(0);
+    await replica('other').budget.sync(0);
     expect(Number(await rig.redis.hget(STATE, 'closedUntil'))).toBe(healed);
   });
 
   it('is healed by the first request of any kind, all times and TTLs included', async () => {
     await writeUnbounded();
     const { budget } = replica('one');
-    expect(waitMsOf(await budget.ask(1))).toBeLessThanOrEqual(HOUR);
+    expect(waitMsOf(await budget.tryAcquire(1))).toBeLessThanOrEqual(HOUR);
     const state = await rig.redis.hgetall(STATE);
     for (const [field, value] of Object.entries(state)) {
       if (/^(accruedTo|recoversAt|closedUntil|advancedTo)/.test(field))
@@ -89,7 +89,7 @@ describe('a state in Redis that says it is closed until 2083', () => {
   it('is not written any more: the script cuts what it is asked for', async () => {
     const { budget } = replica('one');
     await budget.close(FAR);
-    await budget.refused(FAR, FAR);
+    await budget.onRateLimited(FAR, FAR);
     expect(Number(await rig.redis.hget(STATE, 'closedUntil'))).toBeLessThanOrEqual(Date.now() + HOUR + 1000);
     expect(await rig.redis.pttl(STATE)).toBeLessThan(3 * HOUR);
   });
@@ -97,14 +97,14 @@ describe('a state in Redis that says it is closed until 2083', () => {
   it('opens when LONGEST_CLOSING has passed: one call goes, the next evenly after it', async () => {
     await writeUnbounded();
     const { budget, gate } = replica('one', 200);
-    await budget.look(0);
+    await budget.sync(0);
     expect(gate.closedMs()).toBeLessThanOrEqual(200);
-    for (let grant = await budget.ask(1); grant.permits.length === 0; grant = await budget.ask(1)) {
+    for (let grant = await budget.tryAcquire(1); grant.permits.length === 0; grant = await budget.tryAcquire(1)) {
       expect(grant.waitMs).toBeLessThanOrEqual(200);
       await delay(Math.ceil(grant.waitMs));
     }
     // 3500 an hour.
-    expect(waitMsOf(await budget.ask(1))).toBeGreaterThan(500);
+    expect(waitMsOf(await budget.tryAcquire(1))).toBeGreaterThan(500);
   });
 });
 
@@ -131,7 +131,7 @@ describe('a state in Redis with', () => {
     const sane = { closedUntil: 0, 'accruedTo:1m': now, 'accruedTo:1h': now };
     await writeUnbounded({ ...sane, ...fields });
     const { budget } = replica('one');
-    const waitMs = waitMsOf(await budget.ask(1));
+    const waitMs = waitMsOf(await budget.tryAcquire(1));
     // A debt of a whole window, paid back evenly, is the longest.
     expect(waitMs).toBeLessThanOrEqual(120_000);
     expect(budget.forecastMs(1)).toBeLessThanOrEqual(120_000);
@@ -143,7 +143,7 @@ describe('a state in Redis with', () => {
     // Nor is there more than a burst, and what is paced while they are asked for or granted ahead.
     const since = performance.now();
     let sent = 0;
-    while (sent < 600 && waitMsOf(await budget.ask(1)) === 0) sent++;
+    while (sent < 600 && waitMsOf(await budget.tryAcquire(1)) === 0) sent++;
     const accrued = ((performance.now() - since) * 500) / 60_000;
     expect(sent).toBeLessThanOrEqual(260 + Math.ceil(accrued));
   });
@@ -152,7 +152,7 @@ describe('a state in Redis with', () => {
     await writeUnbounded({ closedUntil: 0, 'accruedTo:1m': now, 'accruedTo:1h': now });
     await rig.redis.zadd(SENDS, FAR, 'old:1', 'inf', 'old:2', Date.now() + 1e6, 'old:3');
     const { budget } = replica('one');
-    await budget.ask(1);
+    await budget.tryAcquire(1);
     const left = await rig.redis.zrange(SENDS, '0', '-1');
     expect(left.filter((id) => id !== 'one:0')).toEqual(['old:0']);
     expect(budget.windows().every((window) => window.count <= 2 * 4)).toBe(true);
@@ -162,7 +162,7 @@ describe('a state in Redis with', () => {
     await writeUnbounded();
     await rig.redis.hset(REPLICAS, { a: 'garbage 5', b: `${FAR} 5`, c: 'nan 7', d: '', e: `${now} -5` });
     const { budget } = replica('one');
-    await budget.look(0);
+    await budget.sync(0);
     expect(Object.keys(await rig.redis.hgetall(REPLICAS)).toSorted()).toEqual(['old', 'one']);
   });
 });

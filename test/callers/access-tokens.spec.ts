@@ -110,7 +110,7 @@ describe('what a token may read', () => {
 
   it('waits in a line of its own for each client, which is that of its entry if it has one', async () => {
     const lineOf = async (client_id?: unknown): Promise<unknown> =>
-      (await admit({ client_id }, [all]))?.caller.line;
+      (await admit({ client_id }, [all]))?.caller.queueKey;
     expect(await lineOf('client-of-dashboard')).toBe('dashboard');
     // What no entry can be named.
     expect(await lineOf('dashboard')).toBe('jwt:dashboard');

@@ -2,9 +2,9 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { AxiosError, AxiosHeaders } from 'axios';
 import { codeOf, safeCause } from '../../src/errors/cause.ts';
-import { toAnswer } from '../../src/errors/answer.ts';
+import { toErrorResponse } from '../../src/errors/error-response.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import { traced, UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
+import { withCallOutcome, UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 
 const coded = (code: unknown, message = 'no such thing'): Error =>
   Object.assign(new Error(message), { code });
@@ -63,14 +63,14 @@ describe('what is kept of a library’s error', () => {
   it('is the cause of the gateway’s own error, which callers see nothing of', () => {
     const cause = safeCause(library);
     const failure = new UpstreamFailure(
-      { kind: 'transient', trace: { status: 'connection' } },
+      { kind: 'transient', outcome: { status: 'connection' } },
       GatewayError.of('UpstreamError', { cause }),
     );
     expect(failure.cause).toBe(cause);
-    expect(traced(GatewayError.of('ServiceUnavailable', { cause: failure }), { status: 500 }).cause).toBe(
+    expect(withCallOutcome(GatewayError.of('ServiceUnavailable', { cause: failure }), { status: 500 }).cause).toBe(
       failure,
     );
-    expect(JSON.stringify(toAnswer(failure))).not.toMatch(/ECONNREFUSED|cause|connect/);
+    expect(JSON.stringify(toErrorResponse(failure))).not.toMatch(/ECONNREFUSED|cause|connect/);
     expect('cause' in GatewayError.of('UpstreamError')).toBe(false);
   });
 });

@@ -28,8 +28,8 @@ async function begin(): Promise<void> {
       brought = listener;
       return () => undefined;
     },
-    read: ({ wants }: JobRead) => {
-      if (wants?.onlyIfCached)
+    read: ({ directives }: JobRead) => {
+      if (directives?.onlyIfCached)
         return held ? Promise.resolve({ copy: held }) : Promise.reject(GatewayError.of('NotCached'));
       const { promise, resolve, reject } = Promise.withResolvers<unknown>();
       const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);

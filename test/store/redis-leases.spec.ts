@@ -65,7 +65,7 @@ describe('a lease in Redis', () => {
   it('says in Redis and to the others when its call is sent, and when it has to be made again', async () => {
     const lease = await claimed();
     lease.sent();
-    lease.waitsAgain();
+    lease.queued();
     expect(prolonged.map(([, phase]) => phase)).toEqual(['sent', 'waiting']);
     expect(published).toEqual(['a-job {"kind":"sent"}', 'a-job {"kind":"waiting"}']);
     await lease.release({ kind: 'free' });
@@ -106,7 +106,7 @@ describe('a lease in Redis', () => {
 });
 
 describe('word of a flight', () => {
-  const wait = { onSent: () => undefined, onWaiting: () => undefined };
+  const wait = { onSent: () => undefined, onQueued: () => undefined };
 
   it('ends the wait for it, one that came before the wait included', async () => {
     const news = leases.listen('a-job');

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
 import { connectRedis } from '../../src/store/redis.ts';
-import type { RedisClient, RedisLogin, RedisWay } from '../../src/store/redis-way.ts';
+import type { RedisClient, RedisLogin, RedisTopology } from '../../src/store/redis-topology.ts';
 import { subscribe } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import type { RedisServer } from '../support/redis.ts';
@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 
 const CHANNEL = 'itwin-jobs:a-channel';
 const noLogin = { username: '', password: '', tls: false };
-const at = ({ port }: RedisServer): RedisWay => ({
+const at = ({ port }: RedisServer): RedisTopology => ({
   kind: 'server',
   host: '127.0.0.1',
   port,
@@ -31,7 +31,7 @@ function loginAt(secured: SecuredRedis): RedisLogin {
 }
 
 /** A client, and all that has been heard at the channel. */
-function listen(way: RedisWay): { redis: RedisClient; heard: string[]; end: () => void } {
+function listen(way: RedisTopology): { redis: RedisClient; heard: string[]; end: () => void } {
   const redis = connectRedis(way, { warn: () => undefined, info: () => undefined });
   const heard: string[] = [];
   const notifications = subscribe(redis, {
@@ -64,7 +64,7 @@ async function untilHeard({ redis, heard }: { redis: RedisClient; heard: string[
   expect(new Set(heard).size).toBe(heard.length);
 }
 
-const isHeardFor = (way: RedisWay) => untilHeard(listen(way));
+const isHeardFor = (way: RedisTopology) => untilHeard(listen(way));
 
 describe('notifications', () => {
   it('are heard from one server, again after it has been lost, and no more after the end', async () => {

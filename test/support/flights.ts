@@ -1,6 +1,6 @@
 import type { Copy } from '../../src/upstream/copy.ts';
-import type { Flight, Found, Trip, UpstreamTrace } from '../../src/upstream/exchange.ts';
-import { Party } from '../../src/upstream/party.ts';
+import type { SharedRead, ReadResult, UpstreamRead, CallOutcome } from '../../src/upstream/exchange.ts';
+import { Waiters } from '../../src/upstream/waiters.ts';
 import { type FailureKind, UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -21,7 +21,7 @@ export function jobCopy(state: string, readAt = 0): Copy & { kind: 'job' } {
 }
 
 /** What a call upstream brings. */
-export function fromUpstream(copy: Copy): Found {
+export function fromUpstream(copy: Copy): ReadResult {
   return { copy, source: 'upstream', collapsed: false, upstream: { status: 200 } };
 }
 
@@ -29,55 +29,55 @@ export function fromUpstream(copy: Copy): Found {
 export const UPSTREAM_ANSWER = fromUpstream({ kind: 'missing', readAt: 0 });
 
 /** A caller's read that no copy answers, with all the patience in the world. */
-export function trip(options: Partial<Omit<Trip, 'caller'>> & { readonly caller?: string } = {}): Trip {
+export function trip(options: Partial<Omit<UpstreamRead, 'caller'>> & { readonly caller?: string } = {}): UpstreamRead {
   const { caller = 'tester', ...own } = options;
   return {
     jobId: 'a-job',
     correlationId: 'a-correlation-id',
-    wants: { maxAgeMs: Infinity, onlyIfCached: false },
+    directives: { maxAgeMs: Infinity, onlyIfCached: false },
     askedAt: 0,
     patienceMs: Infinity,
-    gone: new AbortController(),
-    known: undefined,
-    strict: false,
+    cancellation: new AbortController(),
+    staleCopy: undefined,
+    mustRevalidate: false,
     ...own,
-    caller: { line: caller, maySee: () => true },
+    caller: { queueKey: caller, maySee: () => true },
   };
 }
 
 /** A flight with one waiter, which records its refusal in `refused`. */
 export function flight(
   clock: VirtualClock,
-  options: Parameters<typeof trip>[0] & Partial<Pick<Flight, 'again' | 'onWaiting' | 'onSent'>> = {},
-): Flight & { readonly refused: GatewayError[]; readonly cancel: AbortController } {
-  const { again = false, onWaiting = () => undefined, onSent = () => undefined, ...own } = options;
+  options: Parameters<typeof trip>[0] & Partial<Pick<SharedRead, 'isRetry' | 'onQueued' | 'onSent'>> = {},
+): SharedRead & { readonly refused: GatewayError[]; readonly cancel: AbortController } {
+  const { isRetry = false, onQueued = () => undefined, onSent = () => undefined, ...own } = options;
   const read = trip(own);
-  const party = new Party(clock);
+  const waiters = new Waiters(clock);
   const refused: GatewayError[] = [];
   const { caller, patienceMs } = read;
-  party.add({ caller: caller.line, patienceMs, refuse: (error) => refused.push(error) });
+  waiters.add({ caller: caller.queueKey, patienceMs, refuse: (error) => refused.push(error) });
   const cancel = new AbortController();
-  const onFailed = (): void => undefined;
-  return { ...read, party, gone: cancel, cancel, again, onWaiting, onSent, onFailed, refused };
+  const onCallFailed = (): void => undefined;
+  return { ...read, waiters, cancellation: cancel, cancel, isRetry, onQueued, onSent, onCallFailed, refused };
 }
 
 /** A call that failed. */
 export function failure(
   kind: FailureKind,
-  status: UpstreamTrace['status'],
+  status: CallOutcome['status'],
   error = GatewayError.of(status === 401 ? 'UpstreamAuthenticationFailed' : 'UpstreamError'),
   retryAfterMs?: number,
 ): UpstreamFailure {
-  return new UpstreamFailure({ kind, trace: { status }, retryAfterMs }, error);
+  return new UpstreamFailure({ kind, outcome: { status }, retryAfterMs }, error);
 }
 
 /** How a read has ended: the copy's etag, the error's code, or its name when it is none for a caller; `pending` before. */
 export class Ending {
   is = 'pending';
-  found: Found | undefined;
+  found: ReadResult | undefined;
   error: unknown;
 
-  constructor(reading: Promise<Found>) {
+  constructor(reading: Promise<ReadResult>) {
     reading.then(
       (found) => {
         this.found = found;

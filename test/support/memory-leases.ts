@@ -1,11 +1,11 @@
 import { CallerGone } from '../../src/errors/caller-gone.ts';
-import type { Claim, Lease, Leases, News, Outcome } from '../../src/upstream/leases.ts';
+import type { Claim, Lease, Leases, LeaseEvents, SharedReadOutcome } from '../../src/upstream/leases.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 /** How long a lease lives that is not prolonged, in milliseconds. */
 export const LEASE_MS = 2000;
 
-type Word = Outcome | { readonly kind: 'sent' } | { readonly kind: 'waiting' };
+type Word = SharedReadOutcome | { readonly kind: 'sent' } | { readonly kind: 'waiting' };
 
 interface HeldLease {
   readonly holder: string;
@@ -77,11 +77,11 @@ export class Replica implements Leases {
     return { kind: 'lease', lease: this.#lease(jobId, own) };
   }
 
-  async tell(jobId: string, outcome: Outcome): Promise<void> {
+  async announce(jobId: string, outcome: SharedReadOutcome): Promise<void> {
     this.#all.say(jobId, outcome);
   }
 
-  listen(jobId: string): News {
+  listen(jobId: string): LeaseEvents {
     const all = this.#all;
     const { clock, listeners } = all;
     const heard: Word[] = [];
@@ -100,14 +100,14 @@ export class Replica implements Leases {
       get isComplete() {
         return !all.missesWords;
       },
-      outcome: ({ withinMs, signal, onSent, onWaiting }) => {
-        const { promise, resolve, reject } = Promise.withResolvers<Outcome | undefined>();
+      outcome: ({ withinMs, signal, onSent, onQueued }) => {
+        const { promise, resolve, reject } = Promise.withResolvers<SharedReadOutcome | undefined>();
         const cancel = clock.after(withinMs, () => resolve(undefined));
         signal.addEventListener('abort', () => reject(new CallerGone()), { once: true });
         wake = () => {
           for (const word of heard.splice(0)) {
             if (word.kind === 'sent') onSent();
-            else if (word.kind === 'waiting') onWaiting();
+            else if (word.kind === 'waiting') onQueued();
             else resolve(word);
           }
         };
@@ -124,7 +124,7 @@ export class Replica implements Leases {
         own.sent = true;
         this.#all.say(jobId, { kind: 'sent' });
       },
-      waitsAgain: () => {
+      queued: () => {
         own.sent = false;
         this.#all.say(jobId, { kind: 'waiting' });
       },

@@ -22,7 +22,7 @@ export class ObedientBudget implements Budget {
     this.#clock = clock;
   }
 
-  async ask(count: number): Promise<Grant> {
+  async tryAcquire(count: number): Promise<Grant> {
     this.askedAt.push(this.#clock.now());
     const granted = Math.min(count, this.permits);
     this.permits -= granted;
@@ -52,7 +52,7 @@ export class ObedientBudget implements Budget {
     this.closedMs = Math.max(this.closedMs, forMs);
   }
 
-  refused(retryAfterMs = 1000): void {
+  onRateLimited(retryAfterMs = 1000): void {
     this.close(retryAfterMs);
     this.permits = 0;
     this.otherwiseMs = this.closedMs;

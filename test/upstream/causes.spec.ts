@@ -7,7 +7,7 @@ import { requestKeys } from '../../src/callers/issuer-endpoint.ts';
 import { IssuerKeys } from '../../src/callers/issuer-keys.ts';
 import { codeOf } from '../../src/errors/cause.ts';
 import { httpClient } from '../../src/http/client.ts';
-import type { Flight } from '../../src/upstream/exchange.ts';
+import type { SharedRead } from '../../src/upstream/exchange.ts';
 import { Circuit } from '../../src/upstream/layers/circuit.ts';
 import { requestToken, TokenFailure } from '../../src/upstream/token-endpoint.ts';
 import { TokenSource } from '../../src/upstream/token-source.ts';
@@ -16,7 +16,7 @@ import { freePort } from '../support/ports.ts';
 
 const http = new HttpService(axios.create(httpClient({})));
 const TOKEN = 'token-that-is-secret';
-const read = { jobId: 'job', correlationId: 'id', gone: { signal: new AbortController().signal } } as Flight;
+const read = { jobId: 'job', correlationId: 'id', cancellation: { signal: new AbortController().signal } } as SharedRead;
 let url: string;
 
 beforeAll(async () => {
@@ -80,9 +80,9 @@ it('a circuit that is open says of what', async () => {
     close: () => undefined,
   });
   for (let call = 0; call < 10; call++)
-    await expectRefusedConnection(circuit.watch(send)({ ...read, jobId: `job ${call}` }));
+    await expectRefusedConnection(circuit.recordOutcome(send)({ ...read, jobId: `job ${call}` }));
   expect(told).toEqual([['connection', 'ECONNREFUSED']]);
-  const refusal = await expectRefusedConnection(circuit.door(send)(read));
+  const refusal = await expectRefusedConnection(circuit.failFast(send)(read));
   expect(refusal).toMatchObject({ body: { code: 'ServiceUnavailable' }, cause: { name: 'UpstreamFailure' } });
 });
 

@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CallerGone } from '../../src/errors/caller-gone.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import type { Exchange, Flight, Found, UpstreamTrace } from '../../src/upstream/exchange.ts';
+import type { Exchange, SharedRead, ReadResult, CallOutcome } from '../../src/upstream/exchange.ts';
 import { Circuit } from '../../src/upstream/layers/circuit.ts';
 import { UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 
-const found = { source: 'upstream' } as Found;
+const found = { source: 'upstream' } as ReadResult;
 let reads: number;
 /** The read of a job that no other read is of. */
-const newRead = (): Flight => ({ jobId: `job ${reads++}` }) as Flight;
+const newRead = (): SharedRead => ({ jobId: `job ${reads++}` }) as SharedRead;
 
-function failure(status: UpstreamTrace['status'], retryAfterMs?: number): UpstreamFailure {
+function failure(status: CallOutcome['status'], retryAfterMs?: number): UpstreamFailure {
   return new UpstreamFailure(
-    { kind: 'final', trace: { status }, retryAfterMs },
+    { kind: 'final', outcome: { status }, retryAfterMs },
     GatewayError.of('UpstreamError'),
   );
 }
@@ -24,8 +24,8 @@ let told: string[];
 let closings: number[];
 let circuit: Circuit;
 /** Calls that are under way, first first. */
-let calls: PromiseWithResolvers<Found>[];
-let send: Exchange<Flight>;
+let calls: PromiseWithResolvers<ReadResult>[];
+let send: Exchange<SharedRead>;
 
 beforeEach(() => {
   now = 0;
@@ -43,15 +43,15 @@ beforeEach(() => {
     close: (forMs: number) => closings.push(forMs),
   };
   circuit = new Circuit(observer, budget, () => now);
-  send = circuit.watch(() => {
-    const call = Promise.withResolvers<Found>();
+  send = circuit.recordOutcome(() => {
+    const call = Promise.withResolvers<ReadResult>();
     calls.push(call);
     return call.promise;
   });
 });
 
 /** Makes so many calls, one after the other, that end with an error, or with an answer. */
-async function make(times: number, error?: unknown, read: () => Flight = newRead): Promise<void> {
+async function make(times: number, error?: unknown, read: () => SharedRead = newRead): Promise<void> {
   for (let made = 0; made < times; made++) {
     const sent = send(read()).catch((thrown: unknown) => expect(thrown).toBe(error));
     if (error === undefined) calls.pop()?.resolve(found);
@@ -63,7 +63,7 @@ async function make(times: number, error?: unknown, read: () => Flight = newRead
 /** Seconds for which a read is refused now, at the door and when it has stood in line; undefined: it is let in. */
 async function refusedFor(): Promise<number | undefined> {
   const [door, line] = await Promise.all(
-    [circuit.door(async () => found)(newRead()), circuit.admit()].map((asked) =>
+    [circuit.failFast(async () => found)(newRead()), circuit.admit()].map((asked) =>
       asked.then(
         () => undefined,
         (error: unknown) => {
@@ -146,12 +146,12 @@ describe('the circuit', () => {
 });
 
 describe('one job that fails', () => {
-  const bad = (): Flight => ({ jobId: 'bad' }) as Flight;
+  const bad = (): SharedRead => ({ jobId: 'bad' }) as SharedRead;
 
   it('opens nothing, however often it does, nor do nine', async () => {
     await make(100, failure(500), bad);
     for (let round = 0; round < 25; round++) {
-      for (const jobId of 'abcdefgh') await make(1, failure('connection'), () => ({ jobId }) as Flight);
+      for (const jobId of 'abcdefgh') await make(1, failure('connection'), () => ({ jobId }) as SharedRead);
     }
     expect([circuit.state, told]).toEqual(['closed', []]);
   });

@@ -1,26 +1,26 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CallerGone } from '../../src/errors/caller-gone.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import type { Exchange, Flight, Found, Trip } from '../../src/upstream/exchange.ts';
+import type { Exchange, SharedRead, ReadResult, UpstreamRead } from '../../src/upstream/exchange.ts';
 import { coalesce } from '../../src/upstream/layers/coalesce.ts';
 import { UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 import { Ending, failure, fromUpstream, jobCopy, trip } from '../support/flights.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
-interface Call extends PromiseWithResolvers<Found> {
-  readonly read: Flight;
+interface Call extends PromiseWithResolvers<ReadResult> {
+  readonly read: SharedRead;
 }
 
 let clock: VirtualClock;
 /** Those that were made, first first. */
 let calls: Call[];
-let read: Exchange<Trip>;
+let read: Exchange<UpstreamRead>;
 
 beforeEach(() => {
   clock = new VirtualClock();
   calls = [];
   read = coalesce((flight) => {
-    const call = { ...Promise.withResolvers<Found>(), read: flight };
+    const call = { ...Promise.withResolvers<ReadResult>(), read: flight };
     calls.push(call);
     return call.promise;
   }, clock);
@@ -30,17 +30,17 @@ const begin = (options?: Parameters<typeof trip>[0]): Ending => new Ending(read(
 const answer = fromUpstream(jobCopy('active'));
 
 /** The read stands in line for a slot, which it has after so long. */
-function queue({ read: { party, onWaiting } }: Call, forecastMs: number): void {
-  onWaiting();
-  party.standInLine({
+function queue({ read: { waiters, onQueued } }: Call, forecastMs: number): void {
+  onQueued();
+  waiters.onEnqueued({
     forecastMs: () => forecastMs,
     refusal: () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 }),
-    onCallers: () => undefined,
+    onCallersChanged: () => undefined,
   });
 }
 
-function send({ read: { party, onSent } }: Call): void {
-  party.leaveLine();
+function send({ read: { waiters, onSent } }: Call): void {
+  waiters.onDequeued();
   onSent();
 }
 
@@ -84,12 +84,12 @@ describe('reads of one job at one time', () => {
 
 describe('a waiter that goes away', () => {
   it('leaves the read to the others', async () => {
-    const gone = new AbortController();
-    const [leaves, stays] = [begin({ gone }), begin()];
-    gone.abort();
+    const cancellation = new AbortController();
+    const [leaves, stays] = [begin({ cancellation }), begin()];
+    cancellation.abort();
     await settled();
     expect([leaves.is, stays.is]).toEqual(['CallerGone', 'pending']);
-    expect(calls[0]!.read.gone.signal.aborted).toBe(false);
+    expect(calls[0]!.read.cancellation.signal.aborted).toBe(false);
     calls[0]!.resolve(answer);
     await settled();
     expect(stays.is).toBe('active');
@@ -97,13 +97,13 @@ describe('a waiter that goes away', () => {
 
   it('cancels the read when it is the last; who comes next starts another', async () => {
     const [one, other] = [new AbortController(), new AbortController()];
-    begin({ gone: one });
-    begin({ gone: other });
+    begin({ cancellation: one });
+    begin({ cancellation: other });
     one.abort();
     other.abort();
     await settled();
-    expect(calls[0]!.read.gone.signal.aborted).toBe(true);
-    expect(calls[0]!.read.gone.signal.reason).toBeInstanceOf(CallerGone);
+    expect(calls[0]!.read.cancellation.signal.aborted).toBe(true);
+    expect(calls[0]!.read.cancellation.signal.reason).toBeInstanceOf(CallerGone);
     const next = begin();
     expect(calls).toHaveLength(2);
     // The end of the cancelled read is not the end of the next one.
@@ -116,8 +116,8 @@ describe('a waiter that goes away', () => {
     expect(next.is).toBe('active');
   });
 
-  it('starts nothing when it has gone before', async () => {
-    expect(begin({ gone: { signal: AbortSignal.abort() } }).is).toBe('pending');
+  it('starts nothing when it has cancellation before', async () => {
+    expect(begin({ cancellation: { signal: AbortSignal.abort() } }).is).toBe('pending');
     await settled();
     expect(calls).toHaveLength(0);
   });
@@ -127,22 +127,22 @@ describe('a strict read: only a call will do that is sent after it came', () => 
   it('joins one that waits for its slot, and does not join one that was sent', () => {
     begin();
     queue(calls[0]!, 0);
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(1);
     send(calls[0]!);
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
     // The latest is the one to join, with most of its way before it.
     begin();
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
   });
 
   it('does not join one that a copy may still answer, unless that is strict as well', () => {
     begin();
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
   });
 
@@ -151,7 +151,7 @@ describe('a strict read: only a call will do that is sent after it came', () => 
     queue(calls[0]!, 0);
     send(calls[0]!);
     queue(calls[0]!, 0);
-    begin({ strict: true });
+    begin({ mustRevalidate: true });
     expect(calls).toHaveLength(1);
   });
 });
@@ -164,7 +164,7 @@ describe("a waiter's patience", () => {
     expect(hasty.is).toBe('pending');
     await clock.advance(1);
     expect([hasty.is, hasty.retryAfterMs, patient.is]).toEqual(['TooManyRequests', 7000, 'pending']);
-    expect(calls[0]!.read.gone.signal.aborted).toBe(false);
+    expect(calls[0]!.read.cancellation.signal.aborted).toBe(false);
     calls[0]!.resolve(answer);
     await settled();
     expect(patient.is).toBe('active');
@@ -175,7 +175,7 @@ describe("a waiter's patience", () => {
     begin({ patienceMs: 1000 });
     queue(calls[0]!, 0);
     await clock.advance(1000);
-    expect(calls[0]!.read.gone.signal.aborted).toBe(true);
+    expect(calls[0]!.read.cancellation.signal.aborted).toBe(true);
   });
 
   it('stands still while the call is under way, and goes on with what is left when it has to be made again', async () => {
@@ -203,15 +203,15 @@ describe("a waiter's patience", () => {
   it('is that of the most patient one for the read', () => {
     begin({ patienceMs: 1000 });
     begin({ patienceMs: 5000 });
-    expect(calls[0]!.read.party.patienceMs).toBe(5000);
+    expect(calls[0]!.read.waiters.patienceMs).toBe(5000);
   });
 
   it('that ends after a failed call is told with that call', async () => {
     const waiter = begin({ patienceMs: 1000 });
-    calls[0]!.read.onFailed({ status: 503 });
+    calls[0]!.read.onCallFailed({ status: 503 });
     queue(calls[0]!, 0);
     await clock.advance(1000);
     expect(waiter.is).toBe('TooManyRequests');
-    expect((waiter.error as UpstreamFailure).call.trace.status).toBe(503);
+    expect((waiter.error as UpstreamFailure).call.outcome.status).toBe(503);
   });
 });

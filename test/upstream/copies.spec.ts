@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { type Announcements, Copies, type SharedCopies } from '../../src/upstream/copies.ts';
+import { type ReadAnnouncements, Copies, type SharedCopies } from '../../src/upstream/copies.ts';
 import { type Copy, parseJob } from '../../src/upstream/copy.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -18,7 +18,7 @@ describe('a look at the shared store', () => {
     const shared = {
       get: () => new Promise<Copy>((resolve) => looks.push(resolve)),
     } as unknown as SharedCopies;
-    let announce: Parameters<Announcements>[0] = () => undefined;
+    let announce: Parameters<ReadAnnouncements>[0] = () => undefined;
     const copies = new Copies({
       lifetimes,
       maxBytes: 2 ** 20,
@@ -34,7 +34,7 @@ describe('a look at the shared store', () => {
     looks[0]!(active);
     looks[1]!(success);
     expect((await found)?.copy).toBe(success);
-    expect(copies.inMemory('a-job')?.copy).toBe(success);
+    expect(copies.peekMemory('a-job')?.copy).toBe(success);
     expect(told).toEqual([success]);
     // The look is over: the next is one of its own.
     void copies.find('a-job');
@@ -54,14 +54,14 @@ describe('a finished job in memory', () => {
       [later, later],
     ] as const) {
       expect(await copies.put('a-job', put, undefined)).toBe(kept);
-      expect(copies.inMemory('a-job')?.copy).toBe(kept);
+      expect(copies.peekMemory('a-job')?.copy).toBe(kept);
     }
   });
 
   it('gives way to another document of its end that a replica has stored, and to no other word', async () => {
     const [held, other] = [job('success'), job('failed')];
     const shared = { put: (_id: string, copy: Copy) => Promise.resolve(copy) } as unknown as SharedCopies;
-    let announce: Parameters<Announcements>[0] = () => undefined;
+    let announce: Parameters<ReadAnnouncements>[0] = () => undefined;
     const options = {
       lifetimes,
       maxBytes: 2 ** 20,
@@ -72,9 +72,9 @@ describe('a finished job in memory', () => {
     await copies.put('a-job', held, undefined);
     for (const etag of [undefined, etagOf(held)]) announce('a-job', true, etag);
     announce('a-job', false, etagOf(other));
-    expect(copies.inMemory('a-job')?.copy).toBe(held);
+    expect(copies.peekMemory('a-job')?.copy).toBe(held);
     announce('a-job', true, etagOf(other));
-    expect(copies.inMemory('a-job')).toBeUndefined();
+    expect(copies.peekMemory('a-job')).toBeUndefined();
   });
 });
 
@@ -83,7 +83,7 @@ describe('an unfinished job in memory', () => {
   function rig() {
     const state = { stored: undefined as Copy | undefined, looks: 0, announcedSince: 0 };
     const clock = new VirtualClock();
-    let announce: Parameters<Announcements>[0] = () => undefined;
+    let announce: Parameters<ReadAnnouncements>[0] = () => undefined;
     const shared = {
       get: async () => {
         state.looks++;
@@ -106,13 +106,13 @@ describe('an unfinished job in memory', () => {
     const { state, copies } = rig();
     const active = job('active');
     await copies.put('a-job', active, undefined);
-    expect(copies.inMemory('a-job')?.copy).toBe(active);
+    expect(copies.peekMemory('a-job')?.copy).toBe(active);
     state.announcedSince = Infinity;
-    expect(copies.inMemory('a-job')).toBeUndefined();
+    expect(copies.peekMemory('a-job')).toBeUndefined();
     const success = (state.stored = job('success'));
     expect((await copies.find('a-job'))?.copy).toBe(success);
     // Nothing follows a finished job: it needs no announcement.
-    expect(copies.inMemory('a-job')?.copy).toBe(success);
+    expect(copies.peekMemory('a-job')?.copy).toBe(success);
   });
 
   it('is looked up once after a gap, and served from there again', async () => {
@@ -121,9 +121,9 @@ describe('an unfinished job in memory', () => {
     await copies.put('a-job', active, undefined);
     await clock.advance(1000);
     state.announcedSince = 500;
-    expect(copies.inMemory('a-job')).toBeUndefined();
+    expect(copies.peekMemory('a-job')).toBeUndefined();
     expect((await copies.find('a-job'))?.copy).toBe(active);
-    expect([copies.inMemory('a-job')?.copy, state.looks]).toEqual([active, 1]);
+    expect([copies.peekMemory('a-job')?.copy, state.looks]).toEqual([active, 1]);
   });
 
   it('is found there all the same when the store has nothing to say', async () => {
@@ -140,7 +140,7 @@ describe('an unfinished job in memory', () => {
     const put = copies.put('a-job', job('active'), undefined);
     announce(true);
     await put;
-    expect(copies.inMemory('a-job')).toBeUndefined();
+    expect(copies.peekMemory('a-job')).toBeUndefined();
   });
 });
 

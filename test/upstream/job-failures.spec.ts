@@ -26,7 +26,7 @@ beforeEach(() => {
 
 /** @returns how the read ends: well, or its status and, in seconds, its Retry-After */
 async function read(jobId: string): Promise<string> {
-  const exchange = stack([failures.failFast, failures.record], ({ hasFailed }) => {
+  const exchange = stack([failures.failFast, failures.recordOutcome], ({ hasFailed }) => {
     calls.push({ at: clock.now(), jobId, hasFailed });
     const error = answers.get(jobId);
     return error === undefined ? Promise.resolve(found) : Promise.reject(error);
@@ -101,7 +101,7 @@ describe('a job that upstream fails to answer for', () => {
     answers.set('bad', failure('final', 500));
     await read('bad');
     const slow = Promise.withResolvers<never>();
-    const exchange = failures.record(() => slow.promise);
+    const exchange = failures.recordOutcome(() => slow.promise);
     const reads = Array.from({ length: 10 }, () =>
       exchange(flight(clock, { jobId: 'bad' })).catch(() => undefined),
     );
@@ -154,16 +154,16 @@ describe('a failure that another replica has met', () => {
     GatewayError.of('UpstreamError', retryAfterMs === undefined ? {} : { retryAfterMs });
 
   it('pauses the job here as well, and the next pause goes on from there', async () => {
-    failures.adopt('bad', told(8000));
+    failures.recordFailureElsewhere('bad', told(8000));
     answers.set('bad', failure('final', 500));
     expect(await poll(30, 1)).toEqual([8, 24]);
   });
 
   it('does not when it brought no pause; and ends when the job was read there', async () => {
-    failures.adopt('bad', told());
+    failures.recordFailureElsewhere('bad', told());
     expect(await read('bad')).toBe('well');
-    failures.adopt('bad', told(8000));
-    failures.succeeded('bad');
+    failures.recordFailureElsewhere('bad', told(8000));
+    failures.recordSuccess('bad');
     expect(await read('bad')).toBe('well');
   });
 });
@@ -171,7 +171,7 @@ describe('a failure that another replica has met', () => {
 describe('the memory of failures', () => {
   it('holds ten thousand jobs, and no more', async () => {
     for (let job = 0; job <= 10_000; job++)
-      failures.adopt(`job ${job}`, GatewayError.of('UpstreamError', { retryAfterMs: 9000 }));
+      failures.recordFailureElsewhere(`job ${job}`, GatewayError.of('UpstreamError', { retryAfterMs: 9000 }));
     expect([await read('job 0'), await read('job 10000')]).toEqual(['well', '502 9']);
   });
 });

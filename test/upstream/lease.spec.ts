@@ -2,15 +2,15 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { Copies, type SharedCopies } from '../../src/upstream/copies.ts';
 import { type Copy, isFinishedJob } from '../../src/upstream/copy.ts';
-import type { Flight, Found } from '../../src/upstream/exchange.ts';
+import type { SharedRead, ReadResult } from '../../src/upstream/exchange.ts';
 import { remainingMs } from '../../src/upstream/freshness.ts';
 import { lease } from '../../src/upstream/layers/lease.ts';
 import { Ending, failure, flight, fromUpstream, jobCopy, LIFETIMES } from '../support/flights.ts';
 import { LEASE_MS, MemoryLeases, type Replica } from '../support/memory-leases.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
-interface Call extends PromiseWithResolvers<Found> {
-  readonly read: Flight;
+interface Call extends PromiseWithResolvers<ReadResult> {
+  readonly read: SharedRead;
 }
 
 /** A replica: its own memory, the store and the leases of all. */
@@ -64,10 +64,10 @@ function gateway(forecastMs = 0): Gateway {
     longestSentMs: LONGEST_SENT_MS,
     clock,
   })(async (read) => {
-    const call = { ...Promise.withResolvers<Found>(), read };
+    const call = { ...Promise.withResolvers<ReadResult>(), read };
     calls.push(call);
     const found = await call.promise;
-    return { ...found, copy: await copies.put(read.jobId, found.copy, read.known) };
+    return { ...found, copy: await copies.put(read.jobId, found.copy, read.staleCopy) };
   });
   return {
     replica,
@@ -211,7 +211,7 @@ describe('a waiter at another replica', () => {
     one.calls[0]!.read.onSent();
     await clock.advance(60_000);
     expect(follows.read.refused).toEqual([]);
-    one.calls[0]!.read.onWaiting();
+    one.calls[0]!.read.onQueued();
     await clock.advance(399);
     expect(follows.read.refused).toEqual([]);
     await clock.advance(1);
@@ -221,7 +221,7 @@ describe('a waiter at another replica', () => {
   it('knows when the call is expected there', async () => {
     one = gateway(3000);
     const expected: number[] = [];
-    await bothMiss({ progress: { expected: (ms) => expected.push(ms), sent: () => undefined } });
+    await bothMiss({ progress: { onExpectedWait: (ms) => expected.push(ms), onSent: () => undefined } });
     expect(expected).toEqual([3000]);
   });
 
@@ -236,7 +236,7 @@ describe('a waiter at another replica', () => {
 
 describe('a strict read', () => {
   it('joins a call of another replica that is not sent yet', async () => {
-    const { follows } = await bothMiss({ strict: true });
+    const { follows } = await bothMiss({ mustRevalidate: true });
     await clock.advance(100);
     await answer(one, jobCopy('active', clock.now()));
     expect([follows.ending.is, other.calls.length]).toEqual(['active', 0]);
@@ -247,12 +247,12 @@ describe('a strict read', () => {
     await settled();
     one.calls[0]!.read.onSent();
     await clock.advance(100);
-    const alone = other.begin({ strict: true, askedAt: clock.now() });
+    const alone = other.begin({ mustRevalidate: true, askedAt: clock.now() });
     await settled();
     expect(other.calls).toHaveLength(1);
     await answer(other, jobCopy('success', clock.now()));
     expect(alone.ending.is).toBe('success');
-    expect(one.calls[0]!.read.heardOfEnd?.()).toBe(true);
+    expect(one.calls[0]!.read.finishedElsewhere?.()).toBe(true);
     await answer(one, jobCopy('active', 0));
     expect(leads.ending.is).toBe('success');
   });

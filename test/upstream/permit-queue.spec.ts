@@ -6,7 +6,7 @@ import { GrantedPermit } from '../../src/budget/granted-permit.ts';
 import { PermitQueue } from '../../src/upstream/permit-queue.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-/** A budget that answers after a while, with what the test has put there for each ask. */
+/** A budget that answers after a while, with what the test has put there for each tryAcquire. */
 function queue({ answerMs = 0, slots = 4, waiting = 10 } = {}) {
   const clock = new VirtualClock();
   const gate = new Gate({ clock });
@@ -20,12 +20,12 @@ function queue({ answerMs = 0, slots = 4, waiting = 10 } = {}) {
       { clock, gate, latenessMs: 25, usableMs: 250, arrivalDelay: new ArrivalDelay() },
       { onSent: () => undefined, onMoved: () => undefined, onUnused: () => unused.push(at) },
     );
-  const ask = (count: number): Promise<Grant> => {
+  const tryAcquire = (count: number): Promise<Grant> => {
     asked.push(count);
     const permits = (moments.shift() ?? []).slice(0, count).map(permit);
     return new Promise((resolve) => clock.after(answerMs, () => resolve({ permits, waitMs: 1000 })));
   };
-  const permits = new PermitQueue({ ask }, () => demand, clock);
+  const permits = new PermitQueue({ tryAcquire }, () => demand, clock);
   const got: (number | { wait: number })[] = [];
   /** Takes the next, as one turn of the queue does. */
   const next = (): void => {
@@ -64,7 +64,7 @@ describe('the permits in hand', () => {
     await clock.advance(1100);
     expect(asked).toEqual([2]);
     demand.slots = 5;
-    permits.demandGrew();
+    permits.onDemandGrew();
     await clock.advance(1);
     expect(asked).toEqual([2, 3]);
   });

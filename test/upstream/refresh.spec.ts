@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { Copies } from '../../src/upstream/copies.ts';
 import type { Copy } from '../../src/upstream/copy.ts';
-import type { Exchange, Found, Trip } from '../../src/upstream/exchange.ts';
+import type { Exchange, ReadResult, UpstreamRead } from '../../src/upstream/exchange.ts';
 import { refresh } from '../../src/upstream/layers/refresh.ts';
 import { Ending, failure, fromUpstream, jobCopy, LIFETIMES, trip } from '../support/flights.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
@@ -10,8 +10,8 @@ import { settled, VirtualClock } from '../support/virtual-clock.ts';
 const REFRESH_WAIT_MS = 1000;
 const PATIENCE_MS = 10_000;
 
-interface Call extends PromiseWithResolvers<Found> {
-  readonly read: Trip;
+interface Call extends PromiseWithResolvers<ReadResult> {
+  readonly read: UpstreamRead;
 }
 
 let clock: VirtualClock;
@@ -35,7 +35,7 @@ beforeEach(() => {
     clock,
   });
   read = policy((asked) => {
-    const call = { ...Promise.withResolvers<Found>(), read: asked };
+    const call = { ...Promise.withResolvers<ReadResult>(), read: asked };
     calls.push(call);
     return call.promise;
   });
@@ -44,8 +44,8 @@ beforeEach(() => {
 type Asked = Parameters<typeof trip>[0] & { readonly maxAgeMs?: number; readonly onlyIfCached?: boolean };
 
 function begin({ maxAgeMs = Infinity, onlyIfCached = false, ...options }: Asked = {}): Ending {
-  const wants = { maxAgeMs, onlyIfCached };
-  return new Ending(read(trip({ patienceMs: PATIENCE_MS, askedAt: clock.now(), wants, ...options })));
+  const directives = { maxAgeMs, onlyIfCached };
+  return new Ending(read(trip({ patienceMs: PATIENCE_MS, askedAt: clock.now(), directives, ...options })));
 }
 
 /** Holds a copy, and lets so much time pass. */
@@ -56,7 +56,7 @@ async function held(copy: Copy, ageMs: number): Promise<void> {
 
 /** Answers a call and keeps what it says, as the layers inside do. */
 async function answer(call: Call, copy: Copy): Promise<void> {
-  call.resolve(fromUpstream(await copies.put('a-job', copy, call.read.known)));
+  call.resolve(fromUpstream(await copies.put('a-job', copy, call.read.staleCopy)));
   await settled();
 }
 
@@ -80,7 +80,7 @@ describe('a copy', () => {
     await clock.advance(1);
     begin();
     await settled();
-    expect(calls[0]?.read.known).toBeUndefined();
+    expect(calls[0]?.read.staleCopy).toBeUndefined();
   });
 
   it('says for NEGATIVE_TTL that there is no such job', async () => {
@@ -98,7 +98,7 @@ describe('a copy', () => {
     await held(jobCopy('active'), LIFETIMES.staleMs);
     const reader = begin();
     await settled();
-    expect(calls[0]?.read.known).toBeUndefined();
+    expect(calls[0]?.read.staleCopy).toBeUndefined();
     calls[0]!.reject(failure('final', 500));
     await settled();
     expect(reader.is).toBe('UpstreamError');
@@ -124,12 +124,12 @@ describe('the refresh of a copy', () => {
   it('is waited for REFRESH_WAIT once it is sent, then the copy is served, and it goes on', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.sent();
+    calls[0]!.read.progress!.onSent();
     await clock.advance(REFRESH_WAIT_MS - 1);
     expect(reader.is).toBe('pending');
     await clock.advance(2);
     expect([reader.is, reader.found?.stale, reader.found?.forwarded]).toEqual(['active', 'stale', 'stale']);
-    expect(calls[0]!.read.gone.signal.aborted).toBe(false);
+    expect(calls[0]!.read.cancellation.signal.aborted).toBe(false);
     const later = begin();
     await settled();
     await answer(calls[0]!, jobCopy('success', clock.now()));
@@ -139,7 +139,7 @@ describe('the refresh of a copy', () => {
   it('is not waited for longer than its reader has patience', async () => {
     const reader = begin({ patienceMs: 300 });
     await settled();
-    calls[0]!.read.progress!.sent();
+    calls[0]!.read.progress!.onSent();
     await clock.advance(301);
     expect(reader.found?.stale).toBe('stale');
   });
@@ -147,10 +147,10 @@ describe('the refresh of a copy', () => {
   it('is waited for while its turn is expected within half of REFRESH_WAIT, and not when later', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.expected(REFRESH_WAIT_MS / 2);
+    calls[0]!.read.progress!.onExpectedWait(REFRESH_WAIT_MS / 2);
     await settled();
     expect(reader.is).toBe('pending');
-    calls[0]!.read.progress!.expected(REFRESH_WAIT_MS / 2 + 1);
+    calls[0]!.read.progress!.onExpectedWait(REFRESH_WAIT_MS / 2 + 1);
     await settled();
     expect([reader.is, reader.found?.stale]).toEqual(['active', 'stale']);
     // Whoever comes now knows before: it is answered at once, and begins no other.
@@ -162,7 +162,7 @@ describe('the refresh of a copy', () => {
   it('is not waited for any more when its turn is overdue', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.expected(200);
+    calls[0]!.read.progress!.onExpectedWait(200);
     await clock.advance(300);
     expect(reader.is).toBe('pending');
     await clock.advance(1);
@@ -177,15 +177,15 @@ describe('the refresh of a copy', () => {
   });
 
   it('goes on when its reader goes away', async () => {
-    const gone = new AbortController();
-    const reader = begin({ gone });
+    const cancellation = new AbortController();
+    const reader = begin({ cancellation });
     await settled();
-    gone.abort();
+    cancellation.abort();
     await settled();
-    expect([reader.is, calls[0]!.read.gone.signal.aborted]).toEqual(['CallerGone', false]);
+    expect([reader.is, calls[0]!.read.cancellation.signal.aborted]).toEqual(['CallerGone', false]);
     expect(clock.pending).toBe(0);
     await answer(calls[0]!, jobCopy('success', clock.now()));
-    expect(copies.inMemory('a-job')?.copy).toMatchObject({ finished: true });
+    expect(copies.peekMemory('a-job')?.copy).toMatchObject({ finished: true });
   });
 
   it.each([
@@ -224,7 +224,7 @@ describe("a caller's freshness bound", () => {
     const [content, strict] = [begin({ maxAgeMs: 10_000 }), begin({ maxAgeMs: 9999 })];
     await settled();
     expect([content.is, content.found?.source]).toEqual(['success', 'memory']);
-    expect(calls.map(({ read }) => read.strict)).toEqual([true]);
+    expect(calls.map(({ read }) => read.mustRevalidate)).toEqual([true]);
     calls[0]!.reject(failure('final', 500));
     await settled();
     expect(strict.is).toBe('UpstreamError');

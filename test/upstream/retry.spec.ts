@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import type { Flight } from '../../src/upstream/exchange.ts';
+import type { SharedRead } from '../../src/upstream/exchange.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
 import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
@@ -8,7 +8,7 @@ import { settled, VirtualClock } from '../support/virtual-clock.ts';
 let clock: VirtualClock;
 /** What each call is answered, in turn; then: well. */
 let answers: Error[];
-let calls: { at: number; read: Flight }[];
+let calls: { at: number; read: SharedRead }[];
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -16,7 +16,7 @@ beforeEach(() => {
   calls = [];
 });
 
-function start(read: Flight): { readonly ended: string[] } {
+function start(read: SharedRead): { readonly ended: string[] } {
   const ended: string[] = [];
   const exchange = retry(clock)((tried) => {
     calls.push({ at: clock.now(), read: tried });
@@ -38,7 +38,7 @@ describe('a call that failed', () => {
     const { ended } = start(flight(clock, { jobId: 'job' }));
     await settled();
     expect([ended, times()]).toEqual([['well'], [0, 0]]);
-    expect(calls.map(({ read }) => read.again)).toEqual([false, true]);
+    expect(calls.map(({ read }) => read.isRetry)).toEqual([false, true]);
   });
 
   it('in passing twice is the answer', async () => {
@@ -97,12 +97,12 @@ describe('a token that was refused', () => {
 describe('a pause between two tries', () => {
   it('ends with the last of those who wait', async () => {
     answers = [failure('transient', 503, undefined, 4000)];
-    const gone = new AbortController();
-    const { ended } = start({ ...flight(clock, { jobId: 'job' }), gone });
+    const cancellation = new AbortController();
+    const { ended } = start({ ...flight(clock, { jobId: 'job' }), cancellation });
     await settled();
-    gone.abort(new Error('gone'));
+    cancellation.abort(new Error('cancellation'));
     await settled();
-    expect([ended, calls.length, clock.pending]).toEqual([['Error: gone'], 1, 0]);
+    expect([ended, calls.length, clock.pending]).toEqual([['Error: cancellation'], 1, 0]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import type { Exchange, Flight, Found } from '../../src/upstream/exchange.ts';
+import type { Exchange, SharedRead, ReadResult } from '../../src/upstream/exchange.ts';
 import { Throttle } from '../../src/upstream/layers/throttle.ts';
 import type { ThrottleOptions } from '../../src/upstream/throttle-options.ts';
 import { Ending, failure, flight, fromUpstream, jobCopy } from '../support/flights.ts';
@@ -8,15 +8,15 @@ import { ObedientBudget } from '../support/obedient-budget.ts';
 import { until } from '../support/until.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
-interface Call extends PromiseWithResolvers<Found> {
-  readonly read: Flight;
+interface Call extends PromiseWithResolvers<ReadResult> {
+  readonly read: SharedRead;
 }
 
 let clock: VirtualClock;
 let budget: ObedientBudget;
 let calls: Call[];
 let throttle: Throttle;
-let send: Exchange<Flight>;
+let send: Exchange<SharedRead>;
 /** How long each read that was sent had waited. */
 let waits: number[];
 let ready: () => Promise<unknown>;
@@ -34,8 +34,8 @@ function start(options: Partial<ThrottleOptions> = {}): void {
   const own = { ready: () => ready(), onSlot: (ms: number) => waits.push(ms), ...options };
   throttle = new Throttle(budget, { ...usual, ...own }, clock);
   send = throttle.layer((read) => {
-    const call = { ...Promise.withResolvers<Found>(), read };
-    read.gone.signal.addEventListener('abort', () => call.reject(new Error('cancelled')));
+    const call = { ...Promise.withResolvers<ReadResult>(), read };
+    read.cancellation.signal.addEventListener('abort', () => call.reject(new Error('cancelled')));
     calls.push(call);
     return call.promise;
   });
@@ -59,7 +59,7 @@ describe('a read', () => {
     await untilSent(1);
     expect(budget.askedAt).toHaveLength(1);
     expect(budget.written).toBe(0);
-    calls[0]!.read.onWritten?.();
+    calls[0]!.read.onRequestSent?.();
     expect(budget.written).toBe(1);
     answer(calls[0]!);
     await settled();
@@ -105,7 +105,7 @@ describe('a read', () => {
   it('that has been upstream before goes before those of its caller that have not', async () => {
     budget.permits = 0;
     for (const jobId of ['first', 'second']) begin({ jobId });
-    begin({ jobId: 'again', again: true });
+    begin({ jobId: 'again', isRetry: true });
     await untilAsked(1);
     budget.permits = Infinity;
     await clock.advance(500);
@@ -210,7 +210,7 @@ describe('a full queue', () => {
   });
 
   it('gives the place of a refresh to a first read: there is a copy', async () => {
-    const refreshes = [1, 2, 3].map((readAt) => begin({ known: jobCopy('active', readAt) }).ending);
+    const refreshes = [1, 2, 3].map((readAt) => begin({ staleCopy: jobCopy('active', readAt) }).ending);
     const first = begin({ caller: 'one' }).ending;
     await settled();
     expect(refreshes.map(({ is }) => is)).toEqual(['pending', 'pending', 'TooManyRequests']);

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { CallerGone } from '../../src/errors/caller-gone.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import { type Flight, stack } from '../../src/upstream/exchange.ts';
+import { type SharedRead, stack } from '../../src/upstream/exchange.ts';
 import { authorize } from '../../src/upstream/layers/authorize.ts';
 import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
@@ -50,7 +50,7 @@ class Platform {
     return { value: `token ${this.#issuedAt.length - 1}`, lifetimeMs: this.lifetimeMs };
   }
 
-  async call({ jobId }: Flight, token: string): Promise<typeof found> {
+  async call({ jobId }: SharedRead, token: string): Promise<typeof found> {
     const at = this.clock.now();
     const number = Number(token.split(' ')[1]);
     const issuedAt = this.#issuedAt[number] ?? Infinity;
@@ -101,7 +101,7 @@ function read(jobId = `job ${jobs++}`): {
   const shared = flight(clock, { jobId: jobId, patienceMs: PATIENCE_MS });
   const ended: string[] = [];
   const exchange = authorize(tokens, (tried, token) => platform.call(tried, token), clock);
-  stack([failures.failFast, failures.record, retry(clock)], async (tried) => {
+  stack([failures.failFast, failures.recordOutcome, retry(clock)], async (tried) => {
     await tokens.ready();
     return exchange(tried);
   })(shared).then(

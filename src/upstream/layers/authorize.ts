@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../../clock.ts';
-import type { Exchange, Flight, Found, Send } from '../exchange.ts';
+import type { Exchange, SharedRead, ReadResult, Send } from '../exchange.ts';
 import type { TokenCall, TokenRefusal } from '../token.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
@@ -22,11 +22,11 @@ export interface Tokens {
 }
 
 /** Puts the gateway's own token on the call, and has a 401 judged. */
-export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock): Exchange<Flight> {
+export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock): Exchange<SharedRead> {
   return async (read) => {
     const token = await tokens.get(read.refusals ?? []);
     const call: TokenCall = { tokenId: token.id, jobId: read.jobId, sentAt: clock.now() };
-    let found: Found;
+    let found: ReadResult;
     try {
       found = await send(read, token.value);
     } catch (error) {

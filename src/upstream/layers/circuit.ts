@@ -1,7 +1,7 @@
 import { CircuitState, circuitBreaker, ConsecutiveBreaker, Event, handleResultType } from 'cockatiel';
 import type { Budget } from '../../budget/budget.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Exchange, Flight, Found, Layer, UpstreamTrace } from '../exchange.ts';
+import type { Exchange, SharedRead, ReadResult, Layer, CallOutcome } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** So many jobs in a row whose calls fail open the circuit: what all slots of a default setting meet. A job counts once. */
@@ -19,22 +19,22 @@ export interface CircuitObserver {
    * @param status how the last of the failed calls ended
    * @param code why, when that is known
    */
-  circuitOpened(status: UpstreamTrace['status'], code?: string): void;
+  circuitOpened(status: CallOutcome['status'], code?: string): void;
   circuitClosed(): void;
 }
 
-const CANCELLED: UpstreamTrace = { status: 'cancelled' };
+const CANCELLED: CallOutcome = { status: 'cancelled' };
 
 /** A call that brought nothing. Handed to Cockatiel as a result, because of what is thrown it counts failures alone. */
 class Ended {
-  readonly status: UpstreamTrace['status'];
+  readonly status: CallOutcome['status'];
   readonly code: string | undefined;
 
   constructor(
     readonly error: unknown,
     readonly isTrial: boolean,
   ) {
-    const { status, code } = error instanceof UpstreamFailure ? error.call.trace : CANCELLED;
+    const { status, code } = error instanceof UpstreamFailure ? error.call.outcome : CANCELLED;
     this.status = status;
     this.code = code;
   }
@@ -103,7 +103,7 @@ export class Circuit {
   }
 
   /** Refuses a read when it comes: it takes no place in line, and no forecast of the queue stands before the reason. */
-  readonly door: Layer<Flight> = (next) => async (read) => {
+  readonly failFast: Layer<SharedRead> = (next) => async (read) => {
     this.#refuseWhilePaused();
     return next(read);
   };
@@ -115,7 +115,7 @@ export class Circuit {
   }
 
   /** Takes note of how each call ends. */
-  readonly watch: Layer<Flight> = (next) => async (read) => {
+  readonly recordOutcome: Layer<SharedRead> = (next) => async (read) => {
     // The queue lets no second call come while there is a trial; it would be answered late, and not be sent in its moment.
     if (this.state === 'half-open') throw this.#unavailable(FIRST_PAUSE_MS);
     this.#refuseWhilePaused();
@@ -125,7 +125,7 @@ export class Circuit {
   };
 
   /** Throws what is to be counted as neither good nor bad. */
-  async #call(next: Exchange<Flight>, read: Flight): Promise<Found | Ended> {
+  async #call(next: Exchange<SharedRead>, read: SharedRead): Promise<ReadResult | Ended> {
     const isTrial = this.state === 'half-open';
     try {
       const found = await next(read);
@@ -158,7 +158,7 @@ export class Circuit {
 
   /** Before anything else can be sent. One job's Retry-After concerns that job alone (`JobFailures`). */
   #closeGate(jobId: string, error: unknown): void {
-    if (!(error instanceof UpstreamFailure) || error.call.trace.status !== 503) return;
+    if (!(error instanceof UpstreamFailure) || error.call.outcome.status !== 503) return;
     const { retryAfterMs } = error.call;
     if (retryAfterMs === undefined) return;
     const now = this.clock();

@@ -1,18 +1,18 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Exchange, Flight, Found, Trip, UpstreamTrace } from '../exchange.ts';
-import { Party, type Waiter } from '../party.ts';
-import { traced, UpstreamFailure } from '../upstream-failure.ts';
+import type { Exchange, SharedRead, ReadResult, UpstreamRead, CallOutcome } from '../exchange.ts';
+import { Waiters, type Waiter } from '../waiters.ts';
+import { withCallOutcome, UpstreamFailure } from '../upstream-failure.ts';
 
 /** One read under way, and those who wait for it. */
 class SharedFlight {
-  trace: Trip['trace'];
-  readonly #party: Party;
+  trace: UpstreamRead['trace'];
+  readonly #party: Waiters;
   readonly #cancel = new AbortController();
-  #result: Promise<Found> | undefined;
+  #result: Promise<ReadResult> | undefined;
   #isOver = false;
-  #failed: UpstreamTrace | undefined;
+  #failed: CallOutcome | undefined;
   /** A copy may still answer it; a call will be made; the call is on its way. */
   #phase: 'looking' | 'waiting' | 'sent' = 'looking';
 
@@ -21,25 +21,25 @@ class SharedFlight {
     private readonly onEnd: () => void,
     clock: Clock,
   ) {
-    this.#party = new Party(clock);
+    this.#party = new Waiters(clock);
   }
 
   /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
-  start(next: Exchange<Flight>, trip: Trip): void {
+  start(next: Exchange<SharedRead>, trip: UpstreamRead): void {
     this.trace = trip.trace;
-    const flight: Flight = {
+    const flight: SharedRead = {
       ...trip,
-      party: this.#party,
-      gone: this.#cancel,
-      again: false,
-      onWaiting: () => {
+      waiters: this.#party,
+      cancellation: this.#cancel,
+      isRetry: false,
+      onQueued: () => {
         this.#phase = 'waiting';
       },
       onSent: () => {
         this.#phase = 'sent';
-        trip.progress?.sent();
+        trip.progress?.onSent();
       },
-      onFailed: (trace) => {
+      onCallFailed: (trace) => {
         this.#failed = trace;
       },
     };
@@ -50,15 +50,15 @@ class SharedFlight {
   }
 
   /** Whether its answer is one for this trip: a strict one takes only what is called for after it came. */
-  suits({ strict }: Trip): boolean {
-    if (!strict) return true;
+  suits({ mustRevalidate }: UpstreamRead): boolean {
+    if (!mustRevalidate) return true;
     return this.#phase === 'waiting' || (this.strict && this.#phase === 'looking');
   }
 
   /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
-  async wait({ caller, patienceMs, gone: { signal } }: Trip, begin?: () => void): Promise<Found> {
+  async wait({ caller, patienceMs, cancellation: { signal } }: UpstreamRead, begin?: () => void): Promise<ReadResult> {
     const ended = Promise.withResolvers<never>();
-    const waiter: Waiter = { caller: caller.line, patienceMs, refuse: ended.reject };
+    const waiter: Waiter = { caller: caller.queueKey, patienceMs, refuse: ended.reject };
     const gone = (): void => {
       ended.reject(new CallerGone());
     };
@@ -71,7 +71,7 @@ class SharedFlight {
     } catch (error) {
       // Refused another try: a call was made all the same.
       const untraced = error instanceof GatewayError && !(error instanceof UpstreamFailure);
-      throw untraced ? traced(error, this.#failed) : error;
+      throw untraced ? withCallOutcome(error, this.#failed) : error;
     } finally {
       signal.removeEventListener('abort', gone);
       this.#party.remove(waiter);
@@ -93,11 +93,11 @@ class SharedFlight {
  * However many callers ask for one job at one time, one read answers them (single flight). An error is shared with those
  * who waited, and with nobody later.
  */
-export function coalesce(next: Exchange<Flight>, clock: Clock = systemClock): Exchange<Trip> {
+export function coalesce(next: Exchange<SharedRead>, clock: Clock = systemClock): Exchange<UpstreamRead> {
   /** The latest flight of each job: the one with most of its way before it. */
   const flights = new Map<string, SharedFlight>();
   return async (trip) => {
-    if (trip.gone.signal.aborted) throw new CallerGone();
+    if (trip.cancellation.signal.aborted) throw new CallerGone();
     const { jobId } = trip;
     const underWay = flights.get(jobId);
     if (underWay?.suits(trip)) {
@@ -108,7 +108,7 @@ export function coalesce(next: Exchange<Flight>, clock: Clock = systemClock): Ex
     const ended = (): void => {
       if (flights.get(jobId) === flight) flights.delete(jobId);
     };
-    const flight = new SharedFlight(trip.strict, ended, clock);
+    const flight = new SharedFlight(trip.mustRevalidate, ended, clock);
     flights.set(jobId, flight);
     return flight.wait(trip, () => {
       flight.start(next, trip);

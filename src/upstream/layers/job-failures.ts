@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Flight, Found, Layer } from '../exchange.ts';
+import type { SharedRead, ReadResult, Layer } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** Pause after the second failed read of a job, in milliseconds; doubled with each further one. The first has none. */
@@ -44,7 +44,7 @@ export class JobFailures {
   ) {}
 
   /** Refuses the read of a job that is paused, before anything is spent on it. */
-  readonly failFast: Layer<Flight> = (next) => async (read) => {
+  readonly failFast: Layer<SharedRead> = (next) => async (read) => {
     const failure = this.#failureOf(read.jobId);
     const leftMs = (failure?.pausedUntil ?? 0) - this.clock.now();
     if (failure && leftMs > 0) throw withRetryAfter(failure.answer, leftMs);
@@ -52,8 +52,8 @@ export class JobFailures {
   };
 
   /** Records how each read ends. A job that has failed before gets one call a read. */
-  readonly record: Layer<Flight> = (next) => async (read) => {
-    let found: Found;
+  readonly recordOutcome: Layer<SharedRead> = (next) => async (read) => {
+    let found: ReadResult;
     const startedAt = this.clock.now();
     try {
       found = await next({ ...read, hasFailed: this.#failureOf(read.jobId) !== undefined });
@@ -61,15 +61,15 @@ export class JobFailures {
       if (!(error instanceof UpstreamFailure)) throw error;
       if (error.failsJob) throw this.#failed(read.jobId, error, startedAt);
       // A refusal is an answer: upstream does answer for this job.
-      if (error.isAnswer) this.succeeded(read.jobId);
+      if (error.isAnswer) this.recordSuccess(read.jobId);
       throw error;
     }
-    this.succeeded(read.jobId);
+    this.recordSuccess(read.jobId);
     return found;
   };
 
   /** Another replica has met the failure, and pauses the job until the error's Retry-After is over. */
-  adopt(jobId: string, error: GatewayError): void {
+  recordFailureElsewhere(jobId: string, error: GatewayError): void {
     const { retryAfterMs } = error.options;
     if (retryAfterMs === undefined || error.status < 500) return;
     const pauseMs = Math.min(this.longestRetryAfterMs, retryAfterMs);
@@ -85,7 +85,7 @@ export class JobFailures {
   }
 
   /** The job was read, here or at another replica. */
-  succeeded(jobId: string): void {
+  recordSuccess(jobId: string): void {
     this.#lastSuccessAt = this.clock.now();
     this.#failures.delete(jobId);
   }

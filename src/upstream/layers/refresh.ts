@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Copies, Held } from '../copies.ts';
+import type { Copies, HeldCopy } from '../copies.ts';
 import type { JobCopy } from '../copy.ts';
-import type { Exchange, Found, Read, Trip } from '../exchange.ts';
+import type { Exchange, ReadResult, Read, UpstreamRead } from '../exchange.ts';
 import { isFresh, type Lifetimes } from '../freshness.ts';
 import { RefreshUnderWay } from '../refresh-under-way.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
@@ -23,56 +23,56 @@ export interface RefreshOptions {
  * Which copy answers, and when upstream is asked (contract section 3, Freshness): a fresh copy at once; an older one is
  * refreshed, and served all the same when that takes long or fails. What the caller says goes before.
  */
-export function refresh(options: RefreshOptions): (next: Exchange<Trip>) => Exchange {
+export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>) => Exchange {
   const { copies, lifetimes, clock = systemClock } = options;
   return (next) => {
     const refreshes = new Refreshes(options, next);
     return async (read) => {
-      const own = copies.inMemory(read.jobId);
-      if (own && suits(own, read, lifetimes, clock.now())) return hit(own);
+      const own = copies.peekMemory(read.jobId);
+      if (own && satisfies(own, read, lifetimes, clock.now())) return cacheHit(own);
       const held = await copies.find(read.jobId);
-      if (held && suits(held, read, lifetimes, clock.now())) return hit(held);
+      if (held && satisfies(held, read, lifetimes, clock.now())) return cacheHit(held);
       if (held?.copy.kind === 'job' && isTaken(held, read)) {
-        if (read.wants.onlyIfCached) return { ...hit(held), stale: 'stale' };
+        if (read.directives.onlyIfCached) return { ...cacheHit(held), stale: 'stale' };
         // A finished copy is always fresh: this is one of a job that runs.
         return refreshes.answer(read, { ...held, copy: held.copy });
       }
-      if (read.wants.onlyIfCached) throw GatewayError.of('NotCached');
+      if (read.directives.onlyIfCached) throw GatewayError.of('NotCached');
       return goUpstream(next, read, held, options);
     };
   };
 }
 
 /** What is held as the answer, as it is. */
-export function hit({ copy, source }: Held): Found {
+export function cacheHit({ copy, source }: HeldCopy): ReadResult {
   return { copy, source, collapsed: false };
 }
 
 /** Not older than its caller takes it. */
-function isTaken({ copy }: Held, { wants, askedAt }: Asked): boolean {
-  return copy.readAt + wants.maxAgeMs >= askedAt;
+function isTaken({ copy }: HeldCopy, { directives, askedAt }: Asked): boolean {
+  return copy.readAt + directives.maxAgeMs >= askedAt;
 }
 
 /** What of a read says which copies it takes. */
-type Asked = Pick<Read, 'wants' | 'askedAt'>;
+type Asked = Pick<Read, 'directives' | 'askedAt'>;
 
 /**
  * Whether what is held is the answer, without a look upstream.
  * @param now on the clock of `readAt`
  */
-export function suits(held: Held, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
+export function satisfies(held: HeldCopy, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
   return isFresh(held.copy, lifetimes, now) && isTaken(held, asked);
 }
 
 /** No copy will do: there is none, or the caller takes none so old. If this fails it gets the error. */
 async function goUpstream(
-  next: Exchange<Trip>,
+  next: Exchange<UpstreamRead>,
   read: Read,
-  held: Held | undefined,
+  held: HeldCopy | undefined,
   { lifetimes, clock = systemClock }: RefreshOptions,
-): Promise<Found> {
-  const known = held?.copy.kind === 'job' ? held.copy : undefined;
-  const found = await next({ ...read, known, strict: read.wants.maxAgeMs < Infinity });
+): Promise<ReadResult> {
+  const staleCopy = held?.copy.kind === 'job' ? held.copy : undefined;
+  const found = await next({ ...read, staleCopy, mustRevalidate: read.directives.maxAgeMs < Infinity });
   // Another replica has stored one since.
   if (found.source !== 'upstream') return found;
   if (!held) return { ...found, forwarded: 'miss' };
@@ -85,37 +85,37 @@ class Refreshes {
 
   constructor(
     private readonly options: RefreshOptions,
-    private readonly next: Exchange<Trip>,
+    private readonly next: Exchange<UpstreamRead>,
   ) {}
 
   /** The refreshed job, or else the copy. */
-  async answer(read: Read, held: Held & { readonly copy: JobCopy }): Promise<Found> {
+  async answer(read: Read, held: HeldCopy & { readonly copy: JobCopy }): Promise<ReadResult> {
     const underWay = this.#underWay.get(read.jobId);
     const refresh = underWay ?? this.#begin(read, held.copy);
     // Nobody would wait for it so long: it is not even begun.
-    if (!refresh) return { ...hit(held), stale: 'stale' };
+    if (!refresh) return { ...cacheHit(held), stale: 'stale' };
     try {
       const waitMs = Math.min(this.options.waitMs, read.patienceMs);
-      if (refresh.isLateFor(waitMs)) return { ...hit(held), stale: 'stale' };
-      const found = await refresh.within(waitMs, read.gone.signal);
-      if (!found) return { ...hit(held), forwarded: 'stale', stale: 'stale' };
+      if (refresh.isLateFor(waitMs)) return { ...cacheHit(held), stale: 'stale' };
+      const found = await refresh.within(waitMs, read.cancellation.signal);
+      if (!found) return { ...cacheHit(held), forwarded: 'stale', stale: 'stale' };
       if (found.source !== 'upstream') return found;
       return { ...found, forwarded: 'stale', collapsed: found.collapsed || underWay !== undefined };
     } catch (error) {
       if (!isPassing(error)) throw error;
-      const upstream = error instanceof UpstreamFailure ? { upstream: error.call.trace } : {};
-      return { ...hit(held), ...upstream, forwarded: 'stale', stale: 'stale-if-error' };
+      const upstream = error instanceof UpstreamFailure ? { upstream: error.call.outcome } : {};
+      return { ...cacheHit(held), ...upstream, forwarded: 'stale', stale: 'stale-if-error' };
     }
   }
 
-  #begin(read: Read, known: JobCopy): RefreshUnderWay | undefined {
+  #begin(read: Read, staleCopy: JobCopy): RefreshUnderWay | undefined {
     const { jobId } = read;
     const { patienceMs, forecastMs } = this.options;
-    if (forecastMs(known) > patienceMs) return undefined;
-    const wants = { maxAgeMs: Infinity, onlyIfCached: false };
+    if (forecastMs(staleCopy) > patienceMs) return undefined;
+    const directives = { maxAgeMs: Infinity, onlyIfCached: false };
     const refresh = new RefreshUnderWay((progress) => {
-      const gone = new AbortController();
-      const trip = { ...read, wants, known, strict: false, patienceMs, gone, progress };
+      const cancellation = new AbortController();
+      const trip = { ...read, directives, staleCopy, mustRevalidate: false, patienceMs, cancellation, progress };
       return this.next(trip).finally(() => this.#underWay.delete(jobId));
     }, this.options.clock);
     this.#underWay.set(jobId, refresh);

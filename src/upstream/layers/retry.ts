@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Flight, Layer } from '../exchange.ts';
+import type { SharedRead, Layer } from '../exchange.ts';
 import { pause } from '../pause.ts';
 import type { TokenRefusal } from '../token.ts';
 import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
@@ -13,7 +13,7 @@ import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
  * first, so their number is bounded by time. So is that of tries after a refused token, by pauses that grow. A 503 is tried
  * again when the Retry-After of its job is over.
  */
-export function retry(clock: Clock = systemClock): Layer<Flight> {
+export function retry(clock: Clock = systemClock): Layer<SharedRead> {
   return (next) => async (read) => {
     const triesLeft: Record<FailureKind, number> = {
       transient: read.hasFailed ? 0 : 1,
@@ -26,13 +26,13 @@ export function retry(clock: Clock = systemClock): Layer<Flight> {
     let failed: UpstreamFailure | undefined;
     for (;;) {
       try {
-        return await next(failed ? { ...read, again: true, refusals } : read);
+        return await next(failed ? { ...read, isRetry: true, refusals } : read);
       } catch (error) {
         if (!(error instanceof UpstreamFailure))
           throw hasNoSlot(error) ? (reasonToTell(failed) ?? error) : error;
         failed = error;
-        const { kind, trace, refusal, retryAfterMs = 0 } = error.call;
-        read.onFailed(trace);
+        const { kind, outcome, refusal, retryAfterMs = 0 } = error.call;
+        read.onCallFailed(outcome);
         if (refusal) refusals.push(refusal);
         if (triesLeft[kind]-- <= 0) throw error;
         // After a 429 the gate is closed, and the queue waits.

@@ -3,10 +3,10 @@ import type { Budget, Permit } from '../../budget/budget.ts';
 import { type Clock, deadline, sleep, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
-import type { Exchange, Flight, Found, Layer } from '../exchange.ts';
-import { Bell } from '../bell.ts';
+import type { Exchange, SharedRead, ReadResult, Layer } from '../exchange.ts';
+import { Wakeup } from '../wakeup.ts';
 import { Line, type Ticket } from '../line.ts';
-import { tooMany } from '../party.ts';
+import { tooManyRequests } from '../waiters.ts';
 import { PermitQueue } from '../permit-queue.ts';
 import type { ThrottleOptions } from '../throttle-options.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
@@ -18,10 +18,10 @@ const NEWEST_CALL_WEIGHT = 0.2;
 
 /** A read in line. */
 interface Waiting extends Ticket {
-  readonly read: Flight;
-  readonly next: Exchange<Flight>;
+  readonly read: SharedRead;
+  readonly next: Exchange<SharedRead>;
   readonly since: number;
-  readonly resolve: (found: Found | PromiseLike<Found>) => void;
+  readonly resolve: (found: ReadResult | PromiseLike<ReadResult>) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -47,7 +47,7 @@ export class Throttle {
   #meanCallMs = 0;
   /** Resolves when the last asker has had its turn. */
   #turns: Promise<unknown> = Promise.resolve();
-  readonly #entered = new Bell();
+  readonly #entered = new Wakeup();
   readonly #permits: PermitQueue;
   #gettingReady = false;
 
@@ -67,28 +67,28 @@ export class Throttle {
     return this.#line.size;
   }
 
-  readonly layer: Layer<Flight> = (next) => async (read) => {
-    if (read.gone.signal.aborted) throw new CallerGone();
+  readonly layer: Layer<SharedRead> = (next) => async (read) => {
+    if (read.cancellation.signal.aborted) throw new CallerGone();
     const waitMs = this.forecastMs(read);
-    if (waitMs > read.party.patienceMs) throw tooMany(waitMs);
-    if (read.again) read.onWaiting();
-    read.progress?.expected(waitMs);
+    if (waitMs > read.waiters.patienceMs) throw tooManyRequests(waitMs);
+    if (read.isRetry) read.onQueued();
+    read.progress?.onExpectedWait(waitMs);
     return this.#wait(read, next);
   };
 
-  async #wait(read: Flight, next: Exchange<Flight>): Promise<Found> {
-    const { promise, resolve, reject } = Promise.withResolvers<Found>();
+  async #wait(read: SharedRead, next: Exchange<SharedRead>): Promise<ReadResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<ReadResult>();
     const ticket: Waiting = {
       read,
       next,
       since: this.clock.now(),
       resolve,
       reject,
-      again: read.again,
-      refreshes: read.known?.readAt,
-      strict: read.strict,
+      again: read.isRetry,
+      refreshes: read.staleCopy?.readAt,
+      strict: read.mustRevalidate,
       get callers() {
-        return read.party.callers;
+        return read.waiters.callers;
       },
     };
     const gone = (): void => {
@@ -96,23 +96,23 @@ export class Throttle {
       reject(new CallerGone());
     };
     const turnedAway = this.#line.enter(ticket);
-    turnedAway?.reject(tooMany(this.forecastMs(turnedAway.read)));
+    turnedAway?.reject(tooManyRequests(this.forecastMs(turnedAway.read)));
     if (turnedAway === ticket) return promise;
-    read.gone.signal.addEventListener('abort', gone, { once: true });
-    read.party.standInLine({
+    read.cancellation.signal.addEventListener('abort', gone, { once: true });
+    read.waiters.onEnqueued({
       forecastMs: () => this.#turnMs(this.#line.before(ticket)),
       refusal: () => this.refusal(read),
-      onCallers: () => {
+      onCallersChanged: () => {
         this.#line.callersChanged(ticket);
       },
     });
-    this.#entered.ring();
+    this.#entered.notify();
     this.#takeSlots();
     try {
       return await promise;
     } finally {
-      read.gone.signal.removeEventListener('abort', gone);
-      read.party.leaveLine();
+      read.cancellation.signal.removeEventListener('abort', gone);
+      read.waiters.onDequeued();
     }
   }
 
@@ -124,7 +124,7 @@ export class Throttle {
       // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
       this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
     }
-    this.#permits.demandGrew();
+    this.#permits.onDemandGrew();
   }
 
   async #useSlot(): Promise<void> {
@@ -147,7 +147,7 @@ export class Throttle {
     try {
       while (this.clock.now() < until) {
         if (this.#line.size === 0) this.#permits.giveBack();
-        if (this.#line.size === 0) await this.#entered.rung(until - this.clock.now(), this.clock);
+        if (this.#line.size === 0) await this.#entered.wait(until - this.clock.now(), this.clock);
         if (this.#line.size === 0) break;
         await this.#ready();
         if (this.#line.size === 0) continue;
@@ -179,20 +179,20 @@ export class Throttle {
 
   /** Never rejects: what comes of it is the ticket's. */
   async #call({ read, next, since, resolve, reject }: Waiting, permit: Permit): Promise<void> {
-    read.party.leaveLine();
+    read.waiters.onDequeued();
     read.onSent();
     this.options.onSlot?.(this.clock.now() - since);
     const { signal: expired, clear } = deadline(this.clock, this.options.callMs);
     const sentAt = this.clock.now();
     try {
-      const onWritten = (): void => {
+      const onRequestSent = (): void => {
         permit.sent();
       };
-      const signal = AbortSignal.any([read.gone.signal, expired]);
-      resolve(await next({ ...read, onWritten, gone: { signal } }));
+      const signal = AbortSignal.any([read.cancellation.signal, expired]);
+      resolve(await next({ ...read, onRequestSent, cancellation: { signal } }));
     } catch (error) {
       this.#heed(error);
-      reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
+      reject(expired.aborted && !read.cancellation.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
       clear();
       permit.answered();
@@ -204,7 +204,7 @@ export class Throttle {
   #heed(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return;
     const { kind, retryAfterMs } = error.call;
-    if (kind === 'rate-limited') this.budget.refused(retryAfterMs);
+    if (kind === 'rate-limited') this.budget.onRateLimited(retryAfterMs);
     const { closedMs } = this.budget.state();
     if (closedMs > 0) this.#noneBefore(closedMs);
   }
@@ -212,16 +212,16 @@ export class Throttle {
   /** Nothing goes for so many milliseconds. */
   #noneBefore(waitMs: number): void {
     for (const { read } of this.#line) {
-      read.progress?.expected(waitMs);
-      read.party.expect(waitMs);
+      read.progress?.onExpectedWait(waitMs);
+      read.waiters.onExpectedWait(waitMs);
     }
   }
 
   /** When a new read has its turn, in milliseconds from now. */
-  forecastMs({ party, known, strict, again }: Flight): number {
-    if (again) return this.#turnMs(0);
-    if (!known) return this.#turnMs(this.#line.ahead(party.callers));
-    return strict ? this.#turnMs(this.#line.aheadOfStrict(party.callers)) : this.forecastRefreshMs(known);
+  forecastMs({ waiters, staleCopy, mustRevalidate, isRetry }: SharedRead): number {
+    if (isRetry) return this.#turnMs(0);
+    if (!staleCopy) return this.#turnMs(this.#line.ahead(waiters.callers));
+    return mustRevalidate ? this.#turnMs(this.#line.aheadOfStrict(waiters.callers)) : this.forecastRefreshMs(staleCopy);
   }
 
   /** When the refresh of a copy would have its turn, in milliseconds from now. */
@@ -237,8 +237,8 @@ export class Throttle {
   }
 
   /** What a waiter is told whose patience ends in line, here or at another replica. */
-  refusal(read: Flight): GatewayError {
+  refusal(read: SharedRead): GatewayError {
     if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
-    return tooMany(this.forecastMs(read));
+    return tooManyRequests(this.forecastMs(read));
   }
 }

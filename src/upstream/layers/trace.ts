@@ -2,16 +2,16 @@ import { CallerGone } from '../../errors/caller-gone.ts';
 import { codeOf } from '../../errors/cause.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { TracedCall, Tracing } from '../../tracing/tracing.ts';
-import type { Face, Flight, Layer, Send, UpstreamTrace } from '../exchange.ts';
+import type { JobReader, SharedRead, Layer, Send, CallOutcome } from '../exchange.ts';
 import { JOBS_PATH } from '../itwin-api.ts';
 import { type IssuedToken, TokenFailure } from '../token-endpoint.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** A read that is part of no trace is the gateway's own: it begins one. */
-export function tracePolls(tracing: Tracing): (next: Face) => Face {
+export function tracePolls(tracing: Tracing): (next: JobReader) => JobReader {
   return (next) => async (read) => {
     // A look at what is held goes nowhere.
-    if (read.trace || read.wants.onlyIfCached) return next(read);
+    if (read.trace || read.directives.onlyIfCached) return next(read);
     const trace = tracing.poll(read.jobId);
     try {
       const found = await next({ ...read, trace });
@@ -26,7 +26,7 @@ export function tracePolls(tracing: Tracing): (next: Face) => Face {
 }
 
 /** Tells of the wait for a slot, around the queue: it ends when the read is sent, or when there was none for it. */
-export const traceWaits: Layer<Flight> = (next) => async (read) => {
+export const traceWaits: Layer<SharedRead> = (next) => async (read) => {
   const ended = read.trace?.wait();
   if (!ended) return next(read);
   const onSent = (): void => {
@@ -51,7 +51,7 @@ export function traceCalls(apiUrl: string, send: Send): Send {
       endCall(call, found.upstream, found.copy.kind === 'missing' ? '404' : undefined);
       return found;
     } catch (error) {
-      if (error instanceof UpstreamFailure) endCall(call, error.call.trace, failureOf(error));
+      if (error instanceof UpstreamFailure) endCall(call, error.call.outcome, failureOf(error));
       else call.end({ failure: error instanceof CallerGone ? 'cancelled' : nameOf(error) });
       throw error;
     }
@@ -73,15 +73,15 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
   };
 }
 
-function endCall(call: TracedCall, trace: UpstreamTrace | undefined, failure?: string): void {
+function endCall(call: TracedCall, trace: CallOutcome | undefined, failure?: string): void {
   const status = typeof trace?.status === 'number' ? trace.status : undefined;
   call.end({ status, failure, code: trace?.code, correlationId: trace?.correlationId });
 }
 
 /** The status, or why there is none; of a success that was none, what the caller is told. */
-function failureOf({ call: { trace }, body }: UpstreamFailure): string {
-  const isSuccess = typeof trace.status === 'number' && trace.status < 300;
-  return isSuccess ? body.code : String(trace.status);
+function failureOf({ call: { outcome }, body }: UpstreamFailure): string {
+  const isSuccess = typeof outcome.status === 'number' && outcome.status < 300;
+  return isSuccess ? body.code : String(outcome.status);
 }
 
 function nameOf(error: unknown): string {

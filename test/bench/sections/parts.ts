@@ -39,7 +39,7 @@ async function built<T>(file: string): Promise<T> {
 async function addHitPath(bench: Bench): Promise<void> {
   const { parseJob } = await built<typeof import('../../../src/upstream/copy.ts')>('upstream/copy.js');
   const { Copies } = await built<typeof import('../../../src/upstream/copies.ts')>('upstream/copies.js');
-  const { answerJob } = await built<typeof import('../../../src/jobs/job-answer.ts')>('jobs/job-answer.js');
+  const { jobResponse } = await built<typeof import('../../../src/jobs/job-response.ts')>('jobs/job-answer.js');
   const { KnownCallers } =
     await built<typeof import('../../../src/callers/known-callers.ts')>('callers/known-callers.js');
   const { KeyRing } = await built<typeof import('../../../src/callers/key-ring.ts')>('callers/key-ring.js');
@@ -64,10 +64,10 @@ async function addHitPath(bench: Bench): Promise<void> {
       void callers.authenticate(authorization);
     })
     .add('a copy found in memory', () => {
-      copies.inMemory(JOB_ID);
+      copies.peekMemory(JOB_ID);
     })
     .add('the head of an answer', () => {
-      answerJob({ copy, source: 'memory', collapsed: false }, 5000, undefined);
+      jobResponse({ copy, source: 'memory', collapsed: false }, 5000, undefined);
     });
 }
 

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { isJobId } from '../upstream/job-reads.ts';
-import type { Outcome } from '../upstream/leases.ts';
+import type { SharedReadOutcome } from '../upstream/leases.ts';
 
 /** What one replica tells the others of a job's flight. */
-export type FlightNotice = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | Outcome;
+export type SharedReadMessage = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | SharedReadOutcome;
 /** What replicas are told of a job: `forgotten` by the command of that name, for nothing of it to be kept anywhere. */
-export type Notice = FlightNotice | { readonly kind: 'forgotten' };
+export type ReplicaMessage = SharedReadMessage | { readonly kind: 'forgotten' };
 
 /** A longer message is none of ours, in characters: upstream's errors are all that may be of some length. */
 const LONGEST_NOTICE = 64 * 1024;
@@ -32,7 +32,7 @@ const notice = z.discriminatedUnion('kind', [
 ]);
 
 /** A notice as it goes over the wire: `<job id> <JSON>`. */
-export function encodeNotice(jobId: string, said: Notice): string {
+export function encodeMessage(jobId: string, said: ReplicaMessage): string {
   if (said.kind !== 'failed') return `${jobId} ${JSON.stringify(said)}`;
   const { status, body, options } = said.error;
   const { retryAfterMs } = options;
@@ -43,10 +43,10 @@ export function encodeNotice(jobId: string, said: Notice): string {
  * Nothing when it is none of ours.
  * @param longestRetryAfterMs a longer Retry-After is cut to it
  */
-export function decodeNotice(
+export function decodeMessage(
   message: string,
   longestRetryAfterMs: number,
-): { readonly jobId: string; readonly said: Notice } | undefined {
+): { readonly jobId: string; readonly said: ReplicaMessage } | undefined {
   if (message.length > LONGEST_NOTICE) return undefined;
   const space = message.indexOf(' ');
   const parsed = notice.safeParse(parseJson(message.slice(space + 1)));

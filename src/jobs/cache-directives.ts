@@ -1,4 +1,4 @@
-import type { Wants } from '../upstream/exchange.ts';
+import type { CacheDirectives } from '../upstream/exchange.ts';
 
 /** One element of a list: a token, and its value as a token or a quoted string. Others are passed over. */
 const ELEMENT =
@@ -20,17 +20,17 @@ function seconds(text: string | undefined): number | undefined {
 }
 
 /** `Cache-Control` of a request (RFC 9111 section 5.2.1): what is not understood is ignored. */
-export function wantsOf(cacheControl: string | undefined): Wants {
+export function parseCacheDirectives(cacheControl: string | undefined): CacheDirectives {
   if (cacheControl === undefined) return WHATEVER;
   const directives = elementsOf(cacheControl);
   const maxAgeMs = directives.has('no-cache') ? 0 : (seconds(directives.get('max-age')) ?? Infinity);
   return { maxAgeMs, onlyIfCached: directives.has('only-if-cached') };
 }
 
-const WHATEVER: Wants = { maxAgeMs: Infinity, onlyIfCached: false };
+const WHATEVER: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
 
 /** `Prefer: wait=N` (RFC 7240 section 4.3), in milliseconds; nothing when no such preference is understood. */
-export function waitOf(prefer: string | string[] | undefined): number | undefined {
+export function parsePreferWait(prefer: string | string[] | undefined): number | undefined {
   if (prefer === undefined) return undefined;
   return seconds(elementsOf([prefer].flat().join(',')).get('wait'));
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
-import { decodeNotice, encodeNotice } from '../../src/store/notices.ts';
+import { decodeMessage, encodeMessage } from '../../src/store/replica-messages.ts';
 
 const HOUR_MS = 3_600_000;
 const id = randomUUID();
@@ -23,7 +23,7 @@ describe('a notice', () => {
       `${id} {"kind":"free","x":"${'x'.repeat(2 ** 20)}"}`,
       `${id} ${'['.repeat(50_000)}`,
     ];
-    expect(garbage.map((message) => decodeNotice(message, HOUR_MS))).toEqual(garbage.map(() => undefined));
+    expect(garbage.map((message) => decodeMessage(message, HOUR_MS))).toEqual(garbage.map(() => undefined));
   });
 
   it.each([
@@ -32,7 +32,7 @@ describe('a notice', () => {
     [-1, 0],
   ])('of a failure with a Retry-After of %d ms asks for %d ms', (said, taken) => {
     const error = GatewayError.of('ServiceUnavailable', { retryAfterMs: said });
-    const notice = decodeNotice(encodeNotice(id, { kind: 'failed', error }), HOUR_MS);
+    const notice = decodeMessage(encodeMessage(id, { kind: 'failed', error }), HOUR_MS);
     expect(notice?.said).toMatchObject({ kind: 'failed', error: { options: { retryAfterMs: taken } } });
   });
 });

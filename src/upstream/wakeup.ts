@@ -1,15 +1,15 @@
 import { type Clock, systemClock } from '../clock.ts';
 
 /** Wakes one that waits for something to come. */
-export class Bell {
+export class Wakeup {
   #wake = (): void => undefined;
 
-  ring(): void {
+  notify(): void {
     this.#wake();
   }
 
   /** Resolves when it rings, or after so many milliseconds. It keeps no process from ending. */
-  async rung(withinMs: number, clock: Clock = systemClock): Promise<void> {
+  async wait(withinMs: number, clock: Clock = systemClock): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const cancel = clock.after(withinMs, () => {
       resolve(undefined);

@@ -1,13 +1,13 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import type { Authenticator } from '../callers/caller.ts';
 import type { JobReads } from '../upstream/job-reads.ts';
-import { answerJob } from './job-answer.ts';
-import { onReads } from './on-reads.ts';
-import { wantsOf } from './wants.ts';
+import { jobResponse } from './job-response.ts';
+import { addJobReadHook } from './job-read-hook.ts';
+import { parseCacheDirectives } from './cache-directives.ts';
 
-export interface AtHandOptions {
-  readonly authenticator: Pick<Authenticator, 'remembered'>;
-  readonly reads: Pick<JobReads, 'atHand'>;
+export interface MemoryHitOptions {
+  readonly authenticator: Pick<Authenticator, 'cached'>;
+  readonly reads: Pick<JobReads, 'peekFresh'>;
   /** How long an unfinished job is fresh, in milliseconds. */
   readonly activeFreshMs: number;
 }
@@ -17,15 +17,15 @@ export interface AtHandOptions {
  * Whatever needs more than a look (a caller who is not remembered, a copy that is stale, elsewhere or not for this caller, an id that is
  * none) goes on to the controller, which would answer the same.
  */
-export function answerAtHand(
+export function serveMemoryHits(
   fastify: FastifyInstance,
-  { authenticator, reads, activeFreshMs }: AtHandOptions,
+  { authenticator, reads, activeFreshMs }: MemoryHitOptions,
 ): void {
   const look: onRequestHookHandler = (request, reply, done) => {
     const { headers } = request;
     const { id } = request.params as { readonly id: string };
-    const caller = authenticator.remembered(headers.authorization);
-    const found = caller && reads.atHand(id, caller, wantsOf(headers['cache-control']));
+    const caller = authenticator.cached(headers.authorization);
+    const found = caller && reads.peekFresh(id, caller, parseCacheDirectives(headers['cache-control']));
     if (!found) {
       done();
       return;
@@ -33,7 +33,7 @@ export function answerAtHand(
     request.caller = caller;
     request.jobId = id.toLowerCase();
     request.found = found;
-    reply.sendWhole(answerJob(found, activeFreshMs, headers['if-none-match']));
+    reply.sendWhole(jobResponse(found, activeFreshMs, headers['if-none-match']));
   };
-  onReads(fastify, look);
+  addJobReadHook(fastify, look);
 }

@@ -2,7 +2,7 @@ import type { ErrorBody } from './envelope.ts';
 import { alsoAs, type ErrorCode, GatewayError } from './gateway-error.ts';
 
 /** An error as it goes over the wire. */
-export interface ErrorAnswer {
+export interface ErrorResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** The envelope, as JSON. */
@@ -12,7 +12,7 @@ export interface ErrorAnswer {
 }
 
 /** Any thrown thing → the documented envelope (contract section 4). Nothing of an unknown error is shown. */
-export function toAnswer(thrown: unknown): ErrorAnswer {
+export function toErrorResponse(thrown: unknown): ErrorResponse {
   const error = thrown instanceof GatewayError ? thrown : fromFramework(thrown);
   const { retryAfterMs, headers } = error.options;
   return {

@@ -19,23 +19,23 @@ interface Patience {
 }
 
 /** The read's place in line. */
-export interface Place {
+export interface QueuePosition {
   /** In how many milliseconds its turn is to be expected. */
   readonly forecastMs: () => number;
   /** What a waiter is told that does not wait any longer. */
   readonly refusal: () => GatewayError;
   /** Called when a caller is the first of its name to wait, or the last to leave. */
-  readonly onCallers: () => void;
+  readonly onCallersChanged: () => void;
 }
 
 /**
  * Those who wait for one read. Their patience is for slots: it runs while the read stands in line and stops while a call
  * is under way. A waiter whose own ends is refused alone.
  */
-export class Party {
+export class Waiters {
   readonly #waiters = new Map<Waiter, Patience>();
   readonly #callers = new Map<string, number>();
-  #place: Place | undefined;
+  #place: QueuePosition | undefined;
 
   constructor(private readonly clock: Clock = systemClock) {}
 
@@ -59,7 +59,7 @@ export class Party {
     this.#waiters.set(waiter, patience);
     const waits = this.#callers.get(waiter.caller) ?? 0;
     this.#callers.set(waiter.caller, waits + 1);
-    if (waits === 0) this.#place?.onCallers();
+    if (waits === 0) this.#place?.onCallersChanged();
     if (this.#place) this.#run(waiter, patience, this.#place);
   }
 
@@ -73,18 +73,18 @@ export class Party {
       this.#callers.set(waiter.caller, waits - 1);
     } else {
       this.#callers.delete(waiter.caller);
-      this.#place?.onCallers();
+      this.#place?.onCallersChanged();
     }
   }
 
   /** The read stands in line: patience runs. */
-  standInLine(place: Place): void {
+  onEnqueued(place: QueuePosition): void {
     this.#place = place;
     for (const [waiter, patience] of this.#waiters) this.#run(waiter, patience, place);
   }
 
   /** The read has left the line: its call is under way, or it never will be. Patience stops. */
-  leaveLine(): void {
+  onDequeued(): void {
     if (!this.#place) return;
     this.#place = undefined;
     const now = this.clock.now();
@@ -96,17 +96,17 @@ export class Party {
   }
 
   /** The read goes in so many milliseconds at the soonest: those who would not wait so long are refused now. */
-  expect(waitMs: number): void {
+  onExpectedWait(waitMs: number): void {
     const now = this.clock.now();
     for (const [waiter, patience] of this.#waiters) {
-      if (waitMs > leftOf(patience, now)) waiter.refuse(tooMany(waitMs));
+      if (waitMs > leftOf(patience, now)) waiter.refuse(tooManyRequests(waitMs));
     }
   }
 
-  #run(waiter: Waiter, patience: Patience, { forecastMs, refusal }: Place): void {
+  #run(waiter: Waiter, patience: Patience, { forecastMs, refusal }: QueuePosition): void {
     patience.since = this.clock.now();
     const waitMs = forecastMs();
-    if (waitMs > patience.leftMs) waiter.refuse(tooMany(waitMs));
+    if (waitMs > patience.leftMs) waiter.refuse(tooManyRequests(waitMs));
     patience.cancel = this.clock.after(patience.leftMs, () => {
       waiter.refuse(refusal());
     });
@@ -118,6 +118,6 @@ function leftOf({ leftMs, since, cancel }: Patience, now: number): number {
 }
 
 /** What is told who would have to wait longer than it is ready to. */
-export function tooMany(retryAfterMs: number): GatewayError {
+export function tooManyRequests(retryAfterMs: number): GatewayError {
   return GatewayError.of('TooManyRequests', { retryAfterMs });
 }

@@ -1,6 +1,6 @@
 import { BadRequestException, NotFoundException } from '@nestjs/common';
 import { describe, expect, it } from '@jest/globals';
-import { toAnswer } from '../../src/errors/answer.ts';
+import { toErrorResponse } from '../../src/errors/error-response.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 
 describe('an error as it goes over the wire', () => {
@@ -12,7 +12,7 @@ describe('an error as it goes over the wire', () => {
     { statusCode: 503, message: 'not an error' },
     Object.assign(new Error('internal'), { statusCode: 503 }),
   ])('tells nothing of a fault of the gateway itself but that there was one: %s', (thrown) => {
-    expect(toAnswer(thrown)).toEqual({
+    expect(toErrorResponse(thrown)).toEqual({
       status: 500,
       headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
       body: '{"error":{"code":"InternalServerError","message":"An unexpected error happened in the gateway."}}',
@@ -27,7 +27,7 @@ describe('an error as it goes over the wire', () => {
     [Object.assign(new Error(), { statusCode: 431 }), 431, 'RequestTooLarge'],
     [Object.assign(new Error(), { statusCode: 415 }), 400, 'InvalidRequest'],
   ])('takes what the framework throws by its status: %s', (thrown, status, code) => {
-    const answer = toAnswer(thrown);
+    const answer = toErrorResponse(thrown);
     expect(answer.status).toBe(status);
     expect(answer.body).toContain(`"code":"${code}"`);
     expect(answer.body).not.toContain('Cannot GET');
@@ -41,7 +41,7 @@ describe('an error as it goes over the wire', () => {
     [1001, '2'],
     [59_999.5, '60'],
   ])('rounds a wait of %d ms up to whole seconds, at least 1', (retryAfterMs, seconds) => {
-    const answer = toAnswer(GatewayError.of('TooManyRequests', { retryAfterMs }));
+    const answer = toErrorResponse(GatewayError.of('TooManyRequests', { retryAfterMs }));
     expect(answer.headers['retry-after']).toBe(seconds);
   });
 });

@@ -16,7 +16,7 @@ export interface RedisLogin {
 }
 
 /** Where Redis is. */
-export type RedisWay = { readonly login: RedisLogin } & (
+export type RedisTopology = { readonly login: RedisLogin } & (
   | ({ readonly kind: 'server'; readonly database: number } & Address)
   | {
       readonly kind: 'sentinel';
@@ -40,7 +40,7 @@ interface RedisSettings {
 }
 
 /** The one way that is given, or nothing; the settings have been checked to give no more. */
-export function wayToRedis(settings: RedisSettings): RedisWay | undefined {
+export function redisTopology(settings: RedisSettings): RedisTopology | undefined {
   const { REDIS_URL: server, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
   const login = {
     username: settings.REDIS_USERNAME,

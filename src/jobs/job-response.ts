@@ -1,5 +1,5 @@
-import type { WholeAnswer } from '../http/server-hooks.ts';
-import type { Found, FoundJob } from '../upstream/exchange.ts';
+import type { RawResponse } from '../http/server-hooks.ts';
+import type { ReadResult, JobResult } from '../upstream/exchange.ts';
 
 /** A finished job may be kept by its reader for so long, in milliseconds (contract section 3). */
 const FINISHED_GOOD_FOR_MS = 3_600_000;
@@ -8,11 +8,11 @@ const FINISHED_GOOD_FOR_MS = 3_600_000;
  * A job as it goes over the wire: 200, or 304 to a reader that has these bytes already.
  * @param activeFreshMs how long an unfinished job is fresh
  */
-export function answerJob(
-  found: FoundJob,
+export function jobResponse(
+  found: JobResult,
   activeFreshMs: number,
   ifNoneMatch: string | undefined,
-): WholeAnswer {
+): RawResponse {
   const { copy } = found;
   const ageMs = Math.max(0, performance.now() - copy.readAt);
   const ttl = wholeSeconds(copy.finished ? FINISHED_GOOD_FOR_MS : activeFreshMs - ageMs);
@@ -30,7 +30,7 @@ export function answerJob(
  * RFC 9211. A time to live is negative when the copy is stale. All that stands in it is a token or a whole number: there is nothing
  * that would have to be quoted.
  */
-function cacheStatus({ source, forwarded, collapsed, stale }: Found, ttl: number): string {
+function cacheStatus({ source, forwarded, collapsed, stale }: ReadResult, ttl: number): string {
   const how = forwarded ? `fwd=${forwarded}` : 'hit';
   const detail = source === 'upstream' ? '' : `;detail=${stale ?? source}`;
   return `itwin-jobs-gateway;${how}${collapsed ? ';collapsed' : ''};ttl=${ttl}${detail}`;

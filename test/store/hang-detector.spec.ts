@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import { Hangs } from '../../src/store/hangs.ts';
+import { HangDetector } from '../../src/store/hang-detector.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const timeout = new Error('Command timed out');
 let given: string[];
 let clock: VirtualClock;
-let hangs: Hangs;
+let hangs: HangDetector;
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -16,7 +16,7 @@ beforeEach(() => {
     emit: () => given.push('told'),
     disconnect: () => given.push('disconnected'),
   };
-  hangs = new Hangs(redis as unknown as Redis, () => 100, clock);
+  hangs = new HangDetector(redis as unknown as Redis, () => 100, clock);
 });
 
 /** Many commands were under way when the event loop was blocked: all their timers fire in one pass. */

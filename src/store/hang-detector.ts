@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis';
 import { type Clock, systemClock } from '../clock.ts';
-import type { RedisClient } from './redis-way.ts';
+import type { RedisClient } from './redis-topology.ts';
 
 /** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
 const TIMEOUTS_IN_A_ROW = 3;
@@ -14,7 +14,7 @@ const TIMER_GRAIN_MS = 10;
  * Takes a Redis that answers nothing for one that is away, and a cluster that says it is down: from then on commands fail at once,
  * until it is back. Of a cluster that answers nothing, each node is given up by itself: the others serve on.
  */
-export class Hangs {
+export class HangDetector {
   #timeouts = 0;
   #countedAt = -Infinity;
 

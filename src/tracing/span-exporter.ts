@@ -10,7 +10,7 @@ const LARGEST_BATCH = 512;
 const GATHERING_MS = 1000;
 
 /** Hands spans over in batches, one after another, to an OTLP/HTTP collector. @param endpoint its base URL */
-export function handingOver(endpoint: string, log: Logger): BatchSpanProcessor {
+export function spanExporter(endpoint: string, log: Logger): BatchSpanProcessor {
   return new BatchSpanProcessor({
     exporter: new Announced(new OTLPTraceExporter({ url: `${endpoint}/v1/traces` }), log),
     maxQueueSize: MOST_WAITING,
