@@ -136,14 +136,15 @@ describe('those who are known', () => {
 
   it('are known at once by a token that proved good, until it expires', async () => {
     const callers = known();
-    const header = `Bearer ${await token({ exp: now() + 60 })}`;
+    const exp = now() + 60;
+    const header = `Bearer ${await token({ exp })}`;
     const first = callers.authenticate(header);
     expect(first).toBeInstanceOf(Promise);
     const caller = await first;
     expect(callers.authenticate(header)).toBe(caller);
-    jest.useFakeTimers({ now: Date.now() + 64_000, doNotFake: ['performance'] });
+    jest.useFakeTimers({ now: (exp + 4) * 1000, doNotFake: ['performance'] });
     expect(callers.authenticate(header)).toBe(caller);
-    jest.setSystemTime(Date.now() + 2000);
+    jest.setSystemTime((exp + 6) * 1000);
     await expect(callers.authenticate(header)).rejects.toMatchObject({ status: 401 });
   });
 

@@ -47,19 +47,20 @@ describe('the token', () => {
     expect(first.map(({ status }) => status)).toEqual(first.map(() => 200));
     expect(double.tokenRequests).toHaveLength(1);
     const since = double.tokenRequests[0]!.at;
-    const later: Seen[] = [];
-    await until(
-      'the first token has ended',
-      async () => {
-        later.push(await readJob(gateway, jobIds(1)[0]!));
-        return performance.now() > since + 6300;
-      },
-      9000,
-    );
+    const later: (Seen & { readonly begunAt: number })[] = [];
+    await until('the first token has ended', async () => {
+      const begunAt = performance.now();
+      later.push({ begunAt, ...(await readJob(gateway, jobIds(1)[0]!)) });
+      return performance.now() > since + 6300;
+    });
     expect(later.every(({ status }) => status === 200)).toBe(true);
-    expect(Math.max(...later.map(({ tookMs }) => tookMs))).toBeLessThan(850);
     expect(double.tokenRequests).toHaveLength(2);
-    expect(double.tokenRequests[1]!.at - since).toBeGreaterThanOrEqual(4700);
+    const askedAt = double.tokenRequests[1]!.at;
+    expect(askedAt - since).toBeGreaterThanOrEqual(4700);
+    const meanwhile = later.filter(
+      ({ begunAt, tookMs }) => begunAt > askedAt && begunAt + tookMs < askedAt + 900,
+    );
+    expect(meanwhile).not.toEqual([]);
     expect(new Set(double.calls.map(({ token }) => token)).size).toBe(2);
     expect(double.calls.every(({ admitted }) => admitted)).toBe(true);
   });
