@@ -45,7 +45,7 @@ const outsideConfig = {
 const inTests = {
   // A test that meets undefined fails, which is what it is for.
   '@typescript-eslint/no-non-null-assertion': 'off',
-  // Doubles fulfil ports that return promises.
+  // Fakes fulfil ports that return promises.
   '@typescript-eslint/require-await': 'off',
   '@typescript-eslint/no-confusing-void-expression': [
     'error',

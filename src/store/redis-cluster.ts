@@ -41,7 +41,10 @@ function checkSlots(cluster: Cluster): void {
  * Connects to a cluster. What cannot be answered fails at once instead of being tried again (the delays are 0): while a master is
  * away, the keys in its slots are misses. A node that is lost is left to `MOVED`, and to the next look at the slots.
  */
-export function connectCluster({ nodes, login }: RedisTopology & { readonly kind: 'cluster' }): BoundedCluster {
+export function connectCluster({
+  nodes,
+  login,
+}: RedisTopology & { readonly kind: 'cluster' }): BoundedCluster {
   const options = {
     redisOptions: { ...connectionOptions(login), socketTimeout: NODE_TIMEOUT_MS },
     enableOfflineQueue: false,

@@ -49,7 +49,10 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
 }
 
 /** What the log tells of an answer. */
-export function callOutcomeOf({ status, correlationId }: Pick<Reply, 'status' | 'correlationId'>): CallOutcome {
+export function callOutcomeOf({
+  status,
+  correlationId,
+}: Pick<Reply, 'status' | 'correlationId'>): CallOutcome {
   return correlationId === undefined ? { status } : { status, correlationId };
 }
 

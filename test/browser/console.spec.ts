@@ -8,8 +8,8 @@ const openPage = shareChromium();
 
 describe('the board', () => {
   it('shows a job go from active to success, with its times, and then that there is nothing more to come', async () => {
-    const { double, url } = await serve();
-    const { id } = double.addJob({ name: 'A bridge', script: [{ state: 'active' }] });
+    const { upstream, url } = await serve();
+    const { id } = upstream.addJob({ name: 'A bridge', script: [{ state: 'active' }] });
     const { page, complaints } = await openPage();
     await enter(page, url, operator.key);
     await watch(page, `{"job":"${id.toUpperCase()}"}`);
@@ -18,7 +18,7 @@ describe('the board', () => {
     await page.getByText('Live: 1 job watched.').waitFor();
     const times = () => row.locator('time').count();
     expect(await times()).toBe(2);
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     await row.getByText('success', { exact: true }).waitFor();
     expect(await times()).toBe(3);
     await page.getByText('All done: 1 job, nothing more to come.').waitFor();
@@ -40,15 +40,15 @@ describe('the board', () => {
   });
 
   it('goes on after its stream was lost, and knows its jobs when the page is loaded again', async () => {
-    const { double, url, cut } = await serve();
-    const { id } = double.addJob({ name: 'A quarry', script: [{ state: 'active' }] });
+    const { upstream, url, cut } = await serve();
+    const { id } = upstream.addJob({ name: 'A quarry', script: [{ state: 'active' }] });
     const { page } = await openPage();
     await enter(page, url, operator.key);
     await watch(page, id);
     await page.getByText('active', { exact: true }).waitFor();
     cut();
     await page.getByText('what is shown may be old').waitFor();
-    double.setState(id, 'failed');
+    upstream.setState(id, 'failed');
     await page.getByText('failed', { exact: true }).waitFor();
     await page.reload();
     await page.getByRole('row', { name: 'A quarry' }).getByText('failed', { exact: true }).waitFor();
@@ -59,8 +59,8 @@ describe('the board', () => {
 
 describe('the gateway’s state', () => {
   it('shows budget, queue and what reads were answered from, and a closed gate until when', async () => {
-    const { double, gateway, url } = await serve({ PATIENCE: '100ms' });
-    const { id } = double.addJob();
+    const { upstream, gateway, url } = await serve({ PATIENCE: '100ms' });
+    const { id } = upstream.addJob();
     for (let read = 0; read < 3; read++) await readJob(gateway, id);
     const { page, complaints } = await openPage();
     await enter(page, url, operator.key);
@@ -69,8 +69,8 @@ describe('the gateway’s state', () => {
     await page.getByText('calls may go').waitFor();
     expect(await page.locator('figure canvas').count()).toBe(4);
 
-    double.fault({ kind: 'too-many', retryAfter: '90' }, { times: 1 });
-    await readJob(gateway, double.addJob().id);
+    upstream.fault({ kind: 'too-many', retryAfter: '90' }, { times: 1 });
+    await readJob(gateway, upstream.addJob().id);
     const banner = page.getByRole('alert').filter({ hasText: 'Gate closed until' });
     await banner.waitFor();
     const [, hours, minutes, seconds] =
@@ -84,13 +84,13 @@ describe('the gateway’s state', () => {
   });
 
   it('says that the gateway is gone, and goes on when there is one again', async () => {
-    const { double, gateway, url } = await serve();
+    const { upstream, gateway, url } = await serve();
     const { page } = await openPage();
     await enter(page, url, operator.key);
     await page.getByText('Live', { exact: true }).waitFor();
     await gateway.stop();
     await page.getByText('Trying again in').waitFor();
-    await startGateway({ double, callers, env: { PORT: new URL(gateway.url).port } });
+    await startGateway({ upstream, callers, env: { PORT: new URL(gateway.url).port } });
     await page.getByText('Live', { exact: true }).waitFor();
   });
 });
@@ -116,8 +116,8 @@ describe('the key', () => {
   });
 
   it('opens everything to the keyboard alone, and the focus can be seen', async () => {
-    const { double, url } = await serve();
-    const { id } = double.addJob({ name: 'A tower' });
+    const { upstream, url } = await serve();
+    const { id } = upstream.addJob({ name: 'A tower' });
     const { page, complaints } = await openPage();
     await page.goto(`${url}/console`);
     await page.keyboard.type(operator.key);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareChromium } from './chromium.ts';
 
 const openPage = shareChromium();
@@ -32,9 +32,9 @@ const READ = `async ({ url, key, more }) => {
 describe('a page of another origin, in a browser', () => {
   it('reads jobs, their fields and errors when its origin is named, and nothing when it is not', async () => {
     const [origin, stranger] = [await servePage(), await servePage()];
-    const double = await startDouble();
-    const gateway = await startGateway({ double, env: { CORS_ORIGINS: origin } });
-    const { id } = double.addJob();
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream, env: { CORS_ORIGINS: origin } });
+    const { id } = upstream.addJob();
     const { page } = await openPage();
     const read = (path: string, more = {}) =>
       page.evaluate(`(${READ})(${JSON.stringify({ url: gateway.url + path, key: gateway.bearer(), more })})`);

@@ -21,14 +21,14 @@ const NAMES = ['Harbour bridge', 'Quarry east, weekly', 'Town hall roof', 'Dam, 
 type Served = Awaited<ReturnType<typeof serve>>;
 
 /** Readers of some running jobs, and now and then of one that nobody has read. */
-function readSteadily({ double, gateway }: Served, ids: readonly string[]): void {
+function readSteadily({ upstream, gateway }: Served, ids: readonly string[]): void {
   let [running, step] = [true, 0];
   const pollers = Array.from({ length: 14 }, async () => {
     while (running) {
       step++;
       const busy = 1 + Math.sin(step / 60);
       const id =
-        step % 8 === 0 ? double.addJob().id : step % 97 === 0 ? jobIds(1)[0]! : ids[step % ids.length]!;
+        step % 8 === 0 ? upstream.addJob().id : step % 97 === 0 ? jobIds(1)[0]! : ids[step % ids.length]!;
       await readJob(gateway, id);
       await delay(900 / (0.4 + busy));
     }
@@ -42,18 +42,18 @@ function readSteadily({ double, gateway }: Served, ids: readonly string[]): void
 describe('the page', () => {
   it('fits a phone and a desk, in light and in dark, with all that it can show', async () => {
     const served = await serve({ UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '10s', ACTIVE_FRESH: '2s' });
-    const { double } = served;
+    const { upstream } = served;
     const ids = NAMES.map((name, index) => {
       const script = [{ state: 'active', forMs: SHOWN_FOR_MS / 2 + index * 1e6 }, { state: 'success' }];
-      return double.addJob({ name, script }).id;
+      return upstream.addJob({ name, script }).id;
     });
     readSteadily(served, ids);
     const { page, complaints } = await openPage({ viewport: { width: 1240, height: 1000 } });
     await enter(page, served.url, operator.key);
-    await watch(page, [...ids, double.addJob({ name: 'Mast, north', state: 'failed' }).id].join('\n'));
+    await watch(page, [...ids, upstream.addJob({ name: 'Mast, north', state: 'failed' }).id].join('\n'));
     await page.getByRole('row').nth(5).waitFor();
     await delay(SHOWN_FOR_MS * 0.55);
-    double.fault({ kind: 'too-many', retryAfter: UPDATE ? '9' : '1' }, { times: 1 });
+    upstream.fault({ kind: 'too-many', retryAfter: UPDATE ? '9' : '1' }, { times: 1 });
     await delay(SHOWN_FOR_MS * 0.45);
     const picture = await page.screenshot({ fullPage: true });
     if (UPDATE) writeFileSync(PICTURE, picture);

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { type Gateway, type GatewayOptions, testCaller, testOperator } from '../support/gateway.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { cableTo } from './cable.ts';
 
 export const operator = testOperator('operator');
@@ -10,7 +10,7 @@ export const callers = [operator, dashboard];
 
 /** What is behind a console: `url` is where a browser finds it. */
 interface Served {
-  readonly double: ITwinDouble;
+  readonly upstream: FakeUpstream;
   readonly gateway: Gateway;
   readonly url: string;
   /** Breaks off all that runs between the browser and the gateway. */
@@ -18,15 +18,15 @@ interface Served {
 }
 
 export async function serve(env: GatewayOptions['env'] = {}): Promise<Served> {
-  const double = await startDouble({ limits: [{ limit: 500, windowMs: 60_000 }] });
+  const upstream = await startUpstream({ limits: [{ limit: 500, windowMs: 60_000 }] });
   const gateway = await startGateway({
-    double,
+    upstream,
     callers,
     env: { UPSTREAM_LIMITS: '500/1m,5000/1h', ACTIVE_FRESH: '300ms', ...env },
   });
   const cable = await cableTo(gateway.url);
   atEnd(() => cable.stop());
-  return { double, gateway, url: cable.url, cut: () => cable.cut() };
+  return { upstream, gateway, url: cable.url, cut: () => cable.cut() };
 }
 
 export async function enter(page: Page, url: string, key: string): Promise<void> {

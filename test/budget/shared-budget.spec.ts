@@ -207,7 +207,9 @@ describe('a shared budget', () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
     for (let sends = 0; sends < 10; sends++)
-      expect([await one.tryAcquire(1), await other.tryAcquire(1)].map((grant) => waitMsOf(grant))).toEqual([0, 0]);
+      expect([await one.tryAcquire(1), await other.tryAcquire(1)].map((grant) => waitMsOf(grant))).toEqual([
+        0, 0,
+      ]);
     // It knows of the others' sends from their common store.
     await one.sync(0);
     const before = await counted();

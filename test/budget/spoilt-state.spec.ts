@@ -99,7 +99,11 @@ describe('a state in Redis that says it is closed until 2083', () => {
     const { budget, gate } = replica('one', 200);
     await budget.sync(0);
     expect(gate.closedMs()).toBeLessThanOrEqual(200);
-    for (let grant = await budget.tryAcquire(1); grant.permits.length === 0; grant = await budget.tryAcquire(1)) {
+    for (
+      let grant = await budget.tryAcquire(1);
+      grant.permits.length === 0;
+      grant = await budget.tryAcquire(1)
+    ) {
       expect(grant.waitMs).toBeLessThanOrEqual(200);
       await delay(Math.ceil(grant.waitMs));
     }

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parseEnvFile } from '../../src/config/env-file.ts';
-import { startDouble, startGateway, temporaryFolder } from '../support/rig.ts';
+import { startUpstream, startGateway, temporaryFolder } from '../support/rig.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'dist/main.js');
@@ -55,7 +55,7 @@ describe('a start', () => {
     // What the environment says as well is not read from the file.
     writeFileSync(join(cwd, '.env'), [...lines, 'HOST=0.0.0.0#a'].join('\n'));
     const program = { command: [process.execPath, MAIN], cwd, env: {} };
-    const gateway = await startGateway({ double: await startDouble(), program });
+    const gateway = await startGateway({ upstream: await startUpstream(), program });
     expect(gateway.log.filter(({ msg }) => msg === CUT)).toEqual(
       ['ITWIN_SCOPE', 'JWT_AUDIENCE'].map(
         (variable) => expect.objectContaining({ level: 40, variable }) as unknown,

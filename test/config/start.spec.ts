@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it, jest } from '@jest/globals';
 import { Gateway } from '../support/gateway.ts';
 import { readJob } from '../support/reads.ts';
-import { atEnd, startDouble, temporaryFolder } from '../support/rig.ts';
+import { atEnd, startUpstream, temporaryFolder } from '../support/rig.ts';
 
 jest.setTimeout(60_000);
 
@@ -131,17 +131,17 @@ describe('a setting that cannot work', () => {
 
 describe('blanks around a value', () => {
   it('are no part of it, nor is the byte order mark of a file', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
     const folder = temporaryFolder();
-    const { clientId, clientSecret } = double.settings;
+    const { clientId, clientSecret } = upstream.settings;
     const secret = join(folder, 'secret');
     writeFileSync(secret, `\uFEFF${clientSecret} \r\n`);
     const env = {
       HOST: ' 127.0.0.1\r',
       PORT: '0\r',
-      ITWIN_API_URL: `${double.url} `,
-      ITWIN_TOKEN_URL: `\t${double.tokenUrl}\r`,
+      ITWIN_API_URL: `${upstream.url} `,
+      ITWIN_TOKEN_URL: `\t${upstream.tokenUrl}\r`,
       ITWIN_CLIENT_ID: `${clientId}\r\n`,
       ITWIN_CLIENT_SECRET: ' ',
       ITWIN_CLIENT_SECRET_FILE: `${secret}\r`,
@@ -152,22 +152,22 @@ describe('blanks around a value', () => {
       DRAIN_DELAY: '0ms\r',
       LOG_LEVEL: 'info\r',
     };
-    const gateway = await Gateway.start({ double, env });
+    const gateway = await Gateway.start({ upstream, env });
     atEnd(() => gateway.stop());
     expect((await readJob(gateway, id)).status).toBe(200);
   });
 
   it('are none of a .env file and a callers file that begin with a byte order mark and end their lines as Windows does', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
     const folder = temporaryFolder();
-    const { clientId, clientSecret } = double.settings;
+    const { clientId, clientSecret } = upstream.settings;
     writeFileSync(
       join(folder, '.env'),
       `\uFEFFITWIN_CLIENT_ID=${clientId} \r\nITWIN_CLIENT_SECRET="${clientSecret}"\r\nLOG_LEVEL=info\r\n`,
     );
     const gateway = await Gateway.start({
-      double,
+      upstream,
       program: { command: [process.execPath, MAIN], cwd: folder, env: {} },
       without: ['ITWIN_CLIENT_ID', 'ITWIN_CLIENT_SECRET'],
       callersText: (json) => `\uFEFF${json}\r\n`,

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 
 /**
- * `npm run demo`: a double of the iTwin API and the gateway before it, on the in-memory store, a job on its way from active
+ * `npm run demo`: a fake upstream of the iTwin API and the gateway before it, on the in-memory store, a job on its way from active
  * to success, a line to paste and the console's address. Ctrl-C ends everything.
  */
 const GATEWAY = join(import.meta.dirname, '../../dist/main.js');
@@ -18,7 +18,10 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 const key = `demo-${randomBytes(12).toString('base64url')}`;
 const folder = mkdtempSync(join(tmpdir(), 'itwin-jobs-gateway-demo-'));
-const double = await ITwinDouble.start({ limits: [{ limit: 500, windowMs: 60_000 }], latencyMs: [20, 80] });
+const upstream = await FakeUpstream.start({
+  limits: [{ limit: 500, windowMs: 60_000 }],
+  latencyMs: [20, 80],
+});
 const port = await portOrAnother(Number(process.env['PORT'] ?? 3000));
 const gateway = startGateway();
 
@@ -30,20 +33,20 @@ async function end(): Promise<void> {
     gateway.kill('SIGINT');
     await once(gateway, 'exit');
   }
-  await double.stop();
+  await upstream.stop();
   rmSync(folder, { recursive: true, force: true });
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void end());
 gateway.once('exit', () => void end());
 
 const url = await listening(gateway);
-const { id } = double.addJob({
+const { id } = upstream.addJob({
   name: 'A bridge, from 2,000 photographs',
   script: [{ state: 'active', forMs: 12_000 }, { state: 'success' }],
 });
 
 say(`
-The gateway listens on ${url}, with a double of the iTwin API behind it. Paste this in another terminal:
+The gateway listens on ${url}, with a fake upstream of the iTwin API behind it. Paste this in another terminal:
 
   curl -i -H 'Authorization: Bearer ${key}' ${url}/contextcapture/jobs/${id}
 
@@ -62,7 +65,7 @@ async function watch(): Promise<void> {
     });
     const { job } = (await response.json()) as { job: { state: string } };
     const seen = `${response.status}  state ${job.state.padEnd(8)}  age ${response.headers.get('age') ?? '?'} s`;
-    say(`  ${seen}  ${response.headers.get('cache-status') ?? ''}  upstream calls so far: ${double.count}`);
+    say(`  ${seen}  ${response.headers.get('cache-status') ?? ''}  upstream calls so far: ${upstream.count}`);
     finished = job.state === 'success';
     if (!finished) await delay(1000);
   }
@@ -81,10 +84,10 @@ function startGateway(): ChildProcess {
     env: {
       HOST: '127.0.0.1',
       PORT: String(port),
-      ITWIN_API_URL: double.url,
-      ITWIN_TOKEN_URL: double.tokenUrl,
-      ITWIN_CLIENT_ID: double.settings.clientId,
-      ITWIN_CLIENT_SECRET: double.settings.clientSecret,
+      ITWIN_API_URL: upstream.url,
+      ITWIN_TOKEN_URL: upstream.tokenUrl,
+      ITWIN_CLIENT_ID: upstream.settings.clientId,
+      ITWIN_CLIENT_SECRET: upstream.settings.clientSecret,
       CALLERS_FILE: callers,
       LOG_LEVEL: 'info',
     },

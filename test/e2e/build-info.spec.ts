@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from '@jest/globals';
 import { metric } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
   version: string;
@@ -13,7 +13,7 @@ it.each([
   [{ REVISION: '' }, 'unknown'],
   [{}, 'unknown'],
 ])('the build is in the first line of the log and in a metric: %j', async (env, revision) => {
-  const gateway = await startGateway({ double: await startDouble(), env });
+  const gateway = await startGateway({ upstream: await startUpstream(), env });
   expect(gateway.log[0]).toMatchObject({ level: 30, msg: 'starting', version, revision });
   expect(await metric(gateway, 'gateway_build_info', { version, revision })).toBe(1);
   expect(await metric(gateway, 'gateway_build_info')).toBe(1);

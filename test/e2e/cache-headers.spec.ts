@@ -33,9 +33,9 @@ function copyHeaders({ headers }: Pick<Seen, 'headers'>) {
 
 describe('Cache-Status', () => {
   it('tells a miss, a hit in memory and a read that shared a call', async () => {
-    const { double, gateway } = rig;
-    double.set({ latencyMs: 150 });
-    const [finished, active] = [double.addJob().id, double.addJob({ state: 'active' }).id];
+    const { upstream, gateway } = rig;
+    upstream.set({ latencyMs: 150 });
+    const [finished, active] = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id];
     const name = 'itwin-jobs-gateway';
     const together = await Promise.all([readJob(gateway, finished), readJob(gateway, finished)]);
     expect(together.map(cacheStatus)).toEqual(
@@ -53,14 +53,14 @@ describe('Cache-Status', () => {
     const { ttl, ...rest } = cacheStatus(await readJob(gateway, active));
     expect(rest).toEqual({ name, fwd: 'token:miss' });
     expect([59, 60]).toContain(ttl);
-    double.set({ latencyMs: 0 });
+    upstream.set({ latencyMs: 0 });
   });
 });
 
 describe('Age and Cache-Control', () => {
   it('count whole seconds since the copy was read, and for how long it stays good from now', async () => {
-    const { double, gateway } = rig;
-    const [finished, active] = [double.addJob().id, double.addJob({ state: 'active' }).id];
+    const { upstream, gateway } = rig;
+    const [finished, active] = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id];
     const first = await Promise.all([readJob(gateway, finished), readJob(gateway, active)]);
     const readAt = performance.now();
     expect(first.map(({ headers }) => headers['age'])).toEqual(['0', '0']);
@@ -83,9 +83,9 @@ describe('Age and Cache-Control', () => {
 
 describe('the entity tag', () => {
   it('is strong, belongs to the bytes, and is the same on every gateway', async () => {
-    const { double, gateway: one } = rig;
-    const other = await startGateway({ double });
-    const jobs = [double.addJob(), double.addJob(), double.addJob({ state: 'active' })];
+    const { upstream, gateway: one } = rig;
+    const other = await startGateway({ upstream });
+    const jobs = [upstream.addJob(), upstream.addJob(), upstream.addJob({ state: 'active' })];
     const tagsOf = (gateway: Gateway) =>
       Promise.all(jobs.map(async ({ id }) => (await readJob(gateway, id)).headers['etag']));
     const tags = await tagsOf(one);
@@ -95,8 +95,8 @@ describe('the entity tag', () => {
   });
 
   it('answers 304 to whoever has the bytes, by weak comparison, and 200 to everyone else', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const tag = String((await readJob(gateway, id)).headers['etag']);
     const statusFor = async (field: string) =>
       (await readJob(gateway, id, { headers: { 'if-none-match': field } })).status;
@@ -104,12 +104,12 @@ describe('the entity tag', () => {
     const other = ['"other"', 'W/"other"', '"a", "b"', `"x${tag.slice(1)}`, tag.toUpperCase(), ''];
     for (const field of same) expect([field, await statusFor(field)]).toEqual([field, 304]);
     for (const field of other) expect([field, await statusFor(field)]).toEqual([field, 200]);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is not looked for in an If-None-Match that cannot be understood', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const tag = String((await readJob(gateway, id)).headers['etag']);
     const bare = tag.slice(1, -1);
     for (const field of [
@@ -129,8 +129,8 @@ describe('the entity tag', () => {
   });
 
   it('lets a 304 repeat ETag, Age, Cache-Control and Cache-Status, without a body', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const miss = await readJob(gateway, id, { headers: { 'if-none-match': '*' } });
     expect([miss.status, miss.body.length]).toEqual([304, 0]);
     expect(cacheStatus(miss)).toMatchObject({ fwd: 'token:miss' });
@@ -152,13 +152,13 @@ describe('the entity tag', () => {
 
 describe('HEAD', () => {
   it('is GET without the body: status and headers are the same, for hits, misses, 304 and errors', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({
       body: `{"job":{"id":"$id","state":"success","iTwinId":"a","name":"${'ü'.repeat(5000)}"}}`,
     });
     const cold = await ask(gateway, 'HEAD', id);
-    expect([cold.status, cold.body.length, double.count]).toEqual([200, 0, 1]);
-    expect(cold.headers['content-length']).toBe(String(double.bodyOf(id).length));
+    expect([cold.status, cold.body.length, upstream.count]).toEqual([200, 0, 1]);
+    expect(cold.headers['content-length']).toBe(String(upstream.bodyOf(id).length));
     const tag = String(cold.headers['etag']);
     const unknown = randomUUID();
     await ask(gateway, 'GET', unknown);
@@ -177,6 +177,6 @@ describe('HEAD', () => {
       const timeless = { date: '', age: '', 'cache-control': '' };
       expect({ ...head.headers, ...timeless }).toEqual({ ...get.headers, ...timeless });
     }
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
   });
 });

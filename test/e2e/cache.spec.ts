@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
 import { errorOf, readJob, type Seen } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 
@@ -23,8 +23,8 @@ describe('a hit', () => {
   ])(
     'asked for %s is answered alike from the first request of a credential on',
     async (_, status, headers) => {
-      const { double, gateway } = rig;
-      const { id } = double.addJob({ state: 'success' });
+      const { upstream, gateway } = rig;
+      const { id } = upstream.addJob({ state: 'success' });
       const { headers: first } = await readJob(gateway, id);
       if (status === 304) Object.assign(headers, { 'if-none-match': first['etag'] });
       const authorization = unknownHeader();
@@ -56,14 +56,14 @@ describe('the body', () => {
   };
 
   it('arrives byte for byte, read from upstream and from memory, compressed on its way or not', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     for (const [what, body] of Object.entries(BODIES)) {
       for (const fault of [undefined, { kind: 'gzip' as const }]) {
-        const { id } = double.addJob({ body });
-        if (fault) double.fault(fault, { jobId: id });
+        const { id } = upstream.addJob({ body });
+        if (fault) upstream.fault(fault, { jobId: id });
         const seen = [await readJob(gateway, id), await readJob(gateway, id)];
         expect([what, seen.map(({ status }) => status)]).toEqual([what, [200, 200]]);
-        expect([what, seen.map((answer) => answer.body.equals(double.bodyOf(id)))]).toEqual([
+        expect([what, seen.map((answer) => answer.body.equals(upstream.bodyOf(id)))]).toEqual([
           what,
           [true, true],
         ]);
@@ -71,20 +71,20 @@ describe('the body', () => {
         expect(seen[0]!.headers['content-encoding']).toBeUndefined();
       }
     }
-    expect(double.calls[0]!.headers['accept-encoding']).toContain('gzip');
+    expect(upstream.calls[0]!.headers['accept-encoding']).toContain('gzip');
   });
 
   it('need not say what state the job is in, nor in which iTwin', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     for (const body of ['"state":"success"', '"iTwinId":"a"', '"name":""']) {
-      const { id } = double.addJob({ body: `{"job":{"id":"$id",${body}}}` });
+      const { id } = upstream.addJob({ body: `{"job":{"id":"$id",${body}}}` });
       const seen = await readJob(gateway, id);
-      expect([seen.status, seen.body.equals(double.bodyOf(id))]).toEqual([200, true]);
+      expect([seen.status, seen.body.equals(upstream.bodyOf(id))]).toEqual([200, true]);
     }
   });
 
   it('keeps its content type', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const types = [
       'application/json',
       'application/json; charset=utf-8',
@@ -93,7 +93,7 @@ describe('the body', () => {
     for (const contentType of types) {
       const id = randomUUID();
       const body = { job: { id, state: 'success', iTwinId: 'a' } };
-      double.fault({ kind: 'status', status: 200, body, contentType }, { jobId: id });
+      upstream.fault({ kind: 'status', status: 200, body, contentType }, { jobId: id });
       const seen = [await readJob(gateway, id), await readJob(gateway, id)];
       expect(seen.map(({ headers }) => headers['content-type'])).toEqual([contentType, contentType]);
     }
@@ -102,7 +102,7 @@ describe('the body', () => {
 
 describe('freshness', () => {
   it('is for good when the state is success, failed or cancelled in any letter case, and for ACTIVE_FRESH otherwise', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const finished = ['success', 'Success', 'SUCCESS', 'failed', 'FAILED', 'cancelled', 'Cancelled'];
     const others = [
       'unsubmitted',
@@ -117,13 +117,13 @@ describe('freshness', () => {
     const odd = ['null', '7', '["success"]', '{"success":true}', '""'];
     const states = [...[...finished, ...others].map((state) => JSON.stringify(state)), ...odd];
     const fixed = states.map((state) =>
-      double.addJob({ body: `{"job":{"id":"$id","state":${state},"iTwinId":"a"}}` }),
+      upstream.addJob({ body: `{"job":{"id":"$id","state":${state},"iTwinId":"a"}}` }),
     );
     const readAll = () => Promise.all(fixed.map(({ id }) => readJob(gateway, id)));
     const first = await readAll();
     const since = performance.now();
     expect(first.map(({ status }) => status)).toEqual(fixed.map(() => 200));
-    expect(double.count).toBe(fixed.length);
+    expect(upstream.count).toBe(fixed.length);
     await until('the unfinished ones are stale', () => performance.now() > since + 1600);
     const second = await readAll();
     // One whose refresh is known to take longer is a hit as well, but a stale one.
@@ -132,38 +132,38 @@ describe('freshness', () => {
   });
 
   it('ends for an unfinished job after ACTIVE_FRESH: until then reads cost nothing, then one call shows the change', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
     const since = performance.now();
     const first = await readJob(gateway, id);
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     const early = await readJob(gateway, id);
     if (performance.now() < since + 1000) expect(early.body.equals(first.body)).toBe(true);
     await until('the change is seen', async () =>
-      (await readJob(gateway, id)).body.equals(double.bodyOf(id)),
+      (await readJob(gateway, id)).body.equals(upstream.bodyOf(id)),
     );
     const afterMs = performance.now() - since;
     expect(afterMs).toBeGreaterThanOrEqual(1000);
     await Promise.all(Array.from({ length: 20 }, () => readJob(gateway, id)));
-    expect(double.callsFor(id)).toHaveLength(2);
+    expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
   it('remembers an unknown job for NEGATIVE_TTL, and sees it once it is there', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const id = randomUUID();
     const since = performance.now();
     const first = await readJob(gateway, id);
     expect([first.status, errorOf(first).code]).toEqual([404, 'JobNotFound']);
     expect(first.headers['cache-control']).toBe('no-store');
-    double.addJob({ id });
+    upstream.addJob({ id });
     await until('it is found', async () => (await readJob(gateway, id)).status === 200);
     const afterMs = performance.now() - since;
     expect(afterMs).toBeGreaterThanOrEqual(1000);
-    expect(double.callsFor(id)).toHaveLength(2);
+    expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
   it('is none for errors: the next read goes upstream and finds the job', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const failures = [
       { fault: { kind: 'status', status: 500 }, code: 'UpstreamError' },
       { fault: { kind: 'status', status: 403 }, code: 'InsufficientPermissions' },
@@ -174,23 +174,23 @@ describe('freshness', () => {
       { fault: { kind: 'unknown-client' }, code: 'UpstreamAuthenticationFailed' },
     ] as const;
     for (const { fault, code } of failures) {
-      const { id } = double.addJob();
-      double.fault(fault, { jobId: id, times: 1 });
+      const { id } = upstream.addJob();
+      upstream.fault(fault, { jobId: id, times: 1 });
       const failed = await readJob(gateway, id);
       expect(errorOf(failed).code).toBe(code);
       expect(failed.headers['cache-control']).toBe('no-store');
       expect((await readJob(gateway, id)).status).toBe(200);
-      expect(double.callsFor(id)).toHaveLength(2);
+      expect(upstream.callsFor(id)).toHaveLength(2);
     }
   });
 });
 
 describe('MEMORY_CACHE_SIZE', () => {
   it('bounds what is kept: the jobs read last are hits, those before are read again, one too large is never kept', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double, env: { MEMORY_CACHE_SIZE: '1mb' } });
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream, env: { MEMORY_CACHE_SIZE: '1mb' } });
     const sized = (bytes: number) =>
-      double.addJob({
+      upstream.addJob({
         body: `{"job":{"id":"$id","state":"success","iTwinId":"a","log":"${'x'.repeat(bytes)}"}}`,
       });
     const jobs = Array.from({ length: 40 }, () => sized(100_000));

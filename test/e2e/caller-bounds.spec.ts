@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { cacheStatus } from '../support/cache-status.ts';
 import { type Gateway, testCaller } from '../support/gateway.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { AT_ONCE_MS, expectStale, rig, SOON_STALE, withStaleCopy } from '../support/stale-copy.ts';
 import { until } from '../support/until.ts';
@@ -12,20 +12,20 @@ const NO_CACHE = { 'cache-control': 'no-cache' };
 
 describe("a caller's freshness bound", () => {
   it('no-cache reads a fresh copy again, a finished one too', async () => {
-    const { double, gateway } = await rig();
+    const { upstream, gateway } = await rig();
     for (const state of ['success', 'active']) {
-      const { id } = double.addJob({ state });
+      const { id } = upstream.addJob({ state });
       await readJob(gateway, id);
       const seen = await readJob(gateway, id, { headers: NO_CACHE });
       expect(cacheStatus(seen)).toMatchObject({ fwd: 'token:request' });
-      expect(double.callsFor(id)).toHaveLength(2);
+      expect(upstream.callsFor(id)).toHaveLength(2);
       expect(cacheStatus(await readJob(gateway, id))).toMatchObject({ hit: true });
     }
   });
 
   it('max-age reads again what is older, and serves what is not', async () => {
-    const { double, gateway } = await rig({ ACTIVE_FRESH: '1m' });
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = await rig({ ACTIVE_FRESH: '1m' });
+    const { id } = upstream.addJob({ state: 'active' });
     await readJob(gateway, id);
     expect(
       cacheStatus(await readJob(gateway, id, { headers: { 'cache-control': 'max-age=50' } })),
@@ -36,12 +36,12 @@ describe("a caller's freshness bound", () => {
     const seen = await readJob(gateway, id, { headers: { 'cache-control': 'private, max-age="1"' } });
     expect(cacheStatus(seen)).toMatchObject({ fwd: 'token:request' });
     expect(Number(seen.headers['age'])).toBeLessThanOrEqual(seen.tookMs / 1000);
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
   });
 
   it('gets the error, not the copy, when the read fails', async () => {
-    const { double, gateway, id } = await withStaleCopy();
-    double.fault({ kind: 'status', status: 500 });
+    const { upstream, gateway, id } = await withStaleCopy();
+    upstream.fault({ kind: 'status', status: 500 });
     for (const headers of [NO_CACHE, { 'cache-control': 'max-age=0' }]) {
       const seen = await readJob(gateway, id, { headers });
       expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
@@ -49,13 +49,13 @@ describe("a caller's freshness bound", () => {
   });
 
   it('joins a call that has not been sent, and no other', async () => {
-    const { double, gateway } = await rig({ ...SOON_STALE, UPSTREAM_CONCURRENCY: '2' });
-    const { id } = double.addJob({ state: 'active' });
-    double.fault({ kind: 'hold' });
+    const { upstream, gateway } = await rig({ ...SOON_STALE, UPSTREAM_CONCURRENCY: '2' });
+    const { id } = upstream.addJob({ state: 'active' });
+    upstream.fault({ kind: 'hold' });
     const early = readJob(gateway, id);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const later = readJob(gateway, id, { headers: NO_CACHE });
-    await double.arrived(2);
+    await upstream.arrived(2);
     // Both slots are taken: what comes now waits, and is waited for by one who takes nothing older.
     const [other = ''] = jobIds(1);
     const first = readJob(gateway, other);
@@ -64,31 +64,31 @@ describe("a caller's freshness bound", () => {
     // An answer to later requests: by then the read is under way.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(1);
-    double.clearFaults();
+    upstream.clearFaults();
     expect([(await early).status, (await later).status]).toEqual([200, 200]);
     expect([(await first).status, (await joins).status]).toEqual([404, 404]);
-    expect([double.callsFor(id).length, double.callsFor(other).length]).toEqual([2, 1]);
+    expect([upstream.callsFor(id).length, upstream.callsFor(other).length]).toEqual([2, 1]);
   });
 
   it('never shows an earlier state of a job that was seen finished', async () => {
-    const { double, gateway } = await rig();
-    const { id } = double.addJob({ state: 'success' });
+    const { upstream, gateway } = await rig();
+    const { id } = upstream.addJob({ state: 'success' });
     const finished = (await readJob(gateway, id)).body;
-    double.setState(id, 'active');
+    upstream.setState(id, 'active');
     expect((await readJob(gateway, id, { headers: NO_CACHE })).body.equals(finished)).toBe(true);
     expect((await readJob(gateway, id)).body.equals(finished)).toBe(true);
-    double.fault({ kind: 'status', status: 404 });
+    upstream.fault({ kind: 'status', status: 404 });
     expect((await readJob(gateway, id, { headers: NO_CACHE })).status).toBe(404);
     expect((await readJob(gateway, id)).status).toBe(404);
   });
 
   it('in a loop spends no more than its fair part: first reads and older copies of others go before it', async () => {
     const [looping, other] = [testCaller('looping'), testCaller('other')];
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { ...SOON_STALE, UPSTREAM_LIMITS: '40/1s', ACTIVE_FRESH: '1s' };
-    const gateway = await startGateway({ double, callers: [looping, other], env });
-    const watched = Array.from({ length: 5 }, () => double.addJob({ state: 'active' }).id);
-    const spent = Array.from({ length: 130 }, () => double.addJob({ state: 'active' }).id);
+    const gateway = await startGateway({ upstream, callers: [looping, other], env });
+    const watched = Array.from({ length: 5 }, () => upstream.addJob({ state: 'active' }).id);
+    const spent = Array.from({ length: 130 }, () => upstream.addJob({ state: 'active' }).id);
     // Known copies of many jobs: what it asks for is no first read, and never twice the same.
     await Promise.all([...watched, ...spent].map((id) => readJob(gateway, id, { caller: looping })));
     let looks = true;
@@ -103,10 +103,10 @@ describe("a caller's freshness bound", () => {
     const refreshes: number[] = [];
     await until('several refreshes have been made', async () => {
       const [fresh = ''] = jobIds(1);
-      const before = double.count;
+      const before = upstream.count;
       const read = async (id: string, places: number[]): Promise<void> => {
         expect((await readJob(gateway, id, { caller: other })).status).toBe(200);
-        const place = double.calls.slice(before).findIndex(({ jobId }) => jobId === id);
+        const place = upstream.calls.slice(before).findIndex(({ jobId }) => jobId === id);
         if (place >= 0) places.push(place);
       };
       await Promise.all([read(fresh, firsts), ...watched.map((id) => read(id, refreshes))]);
@@ -128,41 +128,41 @@ describe('only-if-cached', () => {
   const only = { headers: { 'cache-control': 'only-if-cached' } };
 
   it('serves a copy, a stale one too, and starts nothing', async () => {
-    const { double, gateway, id } = await withStaleCopy();
+    const { upstream, gateway, id } = await withStaleCopy();
     const seen = await readJob(gateway, id, only);
     expectStale(seen, 'stale');
     expect(seen.tookMs).toBeLessThan(AT_ONCE_MS);
-    const { id: finished } = double.addJob();
+    const { id: finished } = upstream.addJob();
     await readJob(gateway, finished);
     expect(cacheStatus(await readJob(gateway, finished, only))).toMatchObject({ hit: true });
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is answered 504 when there is none, or none so new', async () => {
-    const { double, gateway } = await rig();
-    const { id } = double.addJob();
+    const { upstream, gateway } = await rig();
+    const { id } = upstream.addJob();
     const missing = await readJob(gateway, id, only);
     expect([missing.status, errorOf(missing).code]).toEqual([504, 'NotCached']);
     await readJob(gateway, id);
     const tooOld = await readJob(gateway, id, { headers: { 'cache-control': 'only-if-cached, max-age=0' } });
     expect(tooOld.status).toBe(504);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 });
 
 describe('Prefer: wait', () => {
   it('bounds the wait for a slot, and never makes it longer', async () => {
-    const { double, gateway } = await rig({
+    const { upstream, gateway } = await rig({
       UPSTREAM_CONCURRENCY: '1',
       PATIENCE: '2s',
       UPSTREAM_TIMEOUT: '2m',
     });
-    double.fault({ kind: 'hold' });
-    const busy = readJob(gateway, double.addJob().id);
-    await double.arrived(1);
+    upstream.fault({ kind: 'hold' });
+    const busy = readJob(gateway, upstream.addJob().id);
+    await upstream.arrived(1);
     const ended: string[] = [];
     const took = async (prefer: string): Promise<number> => {
-      const seen = await readJob(gateway, double.addJob().id, { headers: { prefer } });
+      const seen = await readJob(gateway, upstream.addJob().id, { headers: { prefer } });
       expect(seen.status).toBe(429);
       ended.push(prefer);
       return seen.tookMs;
@@ -176,7 +176,7 @@ describe('Prefer: wait', () => {
     expect(ended.slice(0, 2)).toEqual(['wait=0', 'respond-async, wait=1']);
     expect(one).toBeGreaterThanOrEqual(990);
     for (const whole of [lenient, most]) expect(whole).toBeGreaterThanOrEqual(1990);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await busy).status).toBe(200);
   });
 });
@@ -193,10 +193,10 @@ describe('headers that cannot be understood', () => {
     ',,=;',
     'max-age=99999999999999999999',
   ])('are ignored: Cache-Control: %s', async (value) => {
-    const { id } = shared.double.addJob();
+    const { id } = shared.upstream.addJob();
     await readJob(shared.gateway, id);
     const seen = await readJob(shared.gateway, id, { headers: { 'cache-control': value } });
     expect(cacheStatus(seen)).toMatchObject({ hit: true });
-    expect(shared.double.count).toBe(1);
+    expect(shared.upstream.count).toBe(1);
   });
 });

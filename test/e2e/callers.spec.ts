@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { testCaller } from '../support/gateway.ts';
 import { errorOf, readJob, type Seen } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 
 const GRANTED = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
@@ -13,8 +13,8 @@ const rig = shareRig({}, () => ({ callers: [all, limited, nobody] }));
 
 describe('AUTH=keys', () => {
   it('answers 401 before anything else when the credential is missing, malformed or unknown', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const url = `${gateway.url}/contextcapture/jobs/`;
     for (const path of [id, 'no-uuid', randomUUID()]) {
       const none = await fetch(`${url}${path}`);
@@ -46,20 +46,20 @@ describe('AUTH=keys', () => {
       expect(seen.headers['www-authenticate']).toMatch(/^Bearer/);
       expect(seen.headers['cache-control']).toBe('no-store');
     }
-    expect(double.count + double.tokenRequests.length).toBe(0);
+    expect(upstream.count + upstream.tokenRequests.length).toBe(0);
   });
 
   it('takes the scheme in any letter case', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     for (const authorization of [`bearer ${all.key}`, `BEARER  ${all.key}`]) {
       expect((await readJob(gateway, id, { headers: { authorization } })).status).toBe(200);
     }
   });
 
   it('never sends upstream what the caller says of itself', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const headers = {
       cookie: 'session=1',
       'x-api-key': 'mine',
@@ -67,7 +67,7 @@ describe('AUTH=keys', () => {
       accept: 'text/html',
     };
     await readJob(gateway, id, { caller: limited, headers: { ...headers, 'x-forwarded-for': '10.1.2.3' } });
-    const [call] = double.calls;
+    const [call] = upstream.calls;
     expect(call!.headers['authorization']).toBe(`Bearer ${call!.token}`);
     const sent = JSON.stringify(call!.headers);
     for (const own of [limited.key, 'session=1', 'mine', 'a-caller', 'text/html', '10.1.2.3']) {
@@ -84,9 +84,9 @@ describe('a caller limited to iTwins', () => {
   };
 
   it('sees the jobs of its iTwins in any letter case', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     for (const iTwinId of [GRANTED, GRANTED.toUpperCase()]) {
-      const { id } = double.addJob({ iTwinId });
+      const { id } = upstream.addJob({ iTwinId });
       for (let read = 0; read < 2; read++) {
         expect((await readJob(gateway, id, { caller: limited })).status).toBe(200);
       }
@@ -94,12 +94,12 @@ describe('a caller limited to iTwins', () => {
   });
 
   it('cannot tell the jobs of others from those that do not exist, cached or not, whatever it asks', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const unknown = told(await readJob(gateway, randomUUID(), { caller: limited }));
     expect(unknown.status).toBe(404);
     const foreign = [randomUUID(), null, 'none', '', '*'];
     for (const iTwinId of foreign) {
-      const [cold, warm] = [double.addJob({ iTwinId }).id, double.addJob({ iTwinId }).id];
+      const [cold, warm] = [upstream.addJob({ iTwinId }).id, upstream.addJob({ iTwinId }).id];
       expect((await readJob(gateway, warm, { caller: all })).status).toBe(200);
       for (const id of [cold, cold, warm]) {
         for (const headers of [{}, { 'if-none-match': '*' }]) {
@@ -113,26 +113,26 @@ describe('a caller limited to iTwins', () => {
   });
 
   it('is judged by itself when it shares a call with one that may see the job', async () => {
-    const { double, gateway } = rig;
-    double.set({ latencyMs: 200 });
-    const { id } = double.addJob({ iTwinId: randomUUID() });
+    const { upstream, gateway } = rig;
+    upstream.set({ latencyMs: 200 });
+    const { id } = upstream.addJob({ iTwinId: randomUUID() });
     const seen = await Promise.all([all, limited, all].map((caller) => readJob(gateway, id, { caller })));
-    double.set({ latencyMs: 0 });
+    upstream.set({ latencyMs: 0 });
     expect(seen.map(({ status }) => status)).toEqual([200, 404, 200]);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 });
 
 describe('AUTH=off', () => {
   it('lets everyone read everything, and ignores Authorization', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ iTwinId: randomUUID() });
-    const gateway = await startGateway({ double, env: { AUTH: 'off' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ iTwinId: randomUUID() });
+    const gateway = await startGateway({ upstream, env: { AUTH: 'off' } });
     const url = `${gateway.url}/contextcapture/jobs/${id}`;
     expect((await fetch(url)).status).toBe(200);
     for (const authorization of ['Bearer nobody', 'Basic !', 'rubbish']) {
       expect((await fetch(url, { headers: { authorization } })).status).toBe(200);
     }
-    expect(double.calls[0]!.headers['authorization']).toBe(`Bearer ${double.calls[0]!.token}`);
+    expect(upstream.calls[0]!.headers['authorization']).toBe(`Bearer ${upstream.calls[0]!.token}`);
   });
 });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
-import type { FaultSpec } from '../simulator/faults.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
+import type { FaultSpec } from '../fake-upstream/faults.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { readiness } from '../support/readiness.ts';
 import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const OPENED = 'upstream fails steadily: circuit open';
@@ -15,13 +15,16 @@ const DOWN = { kind: 'status', status: 500 } as const;
 const PATIENCE_MS = 60_000;
 
 interface Rig {
-  readonly double: ITwinDouble;
+  readonly upstream: FakeUpstream;
   readonly gateway: Gateway;
 }
 
 async function start(env: Readonly<Record<string, string>> = {}): Promise<Rig> {
-  const double = await startDouble({ unknownJobs: 'make' });
-  return { double, gateway: await startGateway({ double, env: { PATIENCE: `${PATIENCE_MS}ms`, ...env } }) };
+  const upstream = await startUpstream({ unknownJobs: 'make' });
+  return {
+    upstream,
+    gateway: await startGateway({ upstream, env: { PATIENCE: `${PATIENCE_MS}ms`, ...env } }),
+  };
 }
 
 const readNew = (gateway: Gateway): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
@@ -29,26 +32,26 @@ const readMany = (gateway: Gateway, count: number): Promise<Seen>[] =>
   jobIds(count).map((id) => readJob(gateway, id));
 const lines = (gateway: Gateway, msg: string): number =>
   gateway.log.filter((line) => line.msg === msg).length;
-const upstream = async (gateway: Gateway): Promise<string | undefined> =>
+const upstreamHealth = async (gateway: Gateway): Promise<string | undefined> =>
   (await readiness(gateway)).parts['upstream'];
 
 /**
  * Upstream fails from now on, and the circuit has opened; no call is counted yet.
  * @returns when the last of the failed calls arrived
  */
-async function open({ double, gateway }: Rig, fault: FaultSpec = DOWN): Promise<number> {
-  double.fault(fault);
+async function open({ upstream, gateway }: Rig, fault: FaultSpec = DOWN): Promise<number> {
+  upstream.fault(fault);
   for (const seen of await Promise.all(readMany(gateway, 10))) expect([502, 503]).toContain(seen.status);
-  const last = double.calls.at(-1)!.at;
-  double.clear();
+  const last = upstream.calls.at(-1)!.at;
+  upstream.clear();
   return last;
 }
 
 /** Waits until a read goes upstream again. */
-async function untilTried({ double, gateway }: Rig): Promise<void> {
+async function untilTried({ upstream, gateway }: Rig): Promise<void> {
   await until('upstream is tried', async () => {
     await readNew(gateway);
-    return double.count > 0;
+    return upstream.count > 0;
   });
 }
 
@@ -70,11 +73,11 @@ describe('an upstream that fails steadily', () => {
     'by %j is asked no more: reads are answered 503 with Retry-After at once, and what is held is served',
     async (fault) => {
       const rig = await start();
-      const { double, gateway } = rig;
-      const { id } = double.addJob({ state: 'success' });
+      const { upstream, gateway } = rig;
+      const { id } = upstream.addJob({ state: 'success' });
       expect((await readJob(gateway, id)).status).toBe(200);
       await open(rig, fault);
-      expect(await upstream(gateway)).toBe('degraded');
+      expect(await upstreamHealth(gateway)).toBe('degraded');
       const seen = await Promise.all(readMany(gateway, 100));
       // One read is a trial whenever a pause passes meanwhile.
       const refused = seen.filter(({ status }) => status === 503);
@@ -82,56 +85,56 @@ describe('an upstream that fails steadily', () => {
       expect(refused.length).toBeGreaterThanOrEqual(95);
       // At once: long before their patience ends.
       expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
-      expect(double.count).toBeLessThanOrEqual(10);
+      expect(upstream.count).toBeLessThanOrEqual(10);
       expect((await readJob(gateway, id)).status).toBe(200);
       expect(lines(gateway, OPENED)).toBe(1);
     },
   );
 
   it('turns away at once all that stand in line when the circuit opens, without a slot of the quota', async () => {
-    const { double, gateway } = await start({ UPSTREAM_TIMEOUT: '1s' });
-    double.fault({ kind: 'hang' });
+    const { upstream, gateway } = await start({ UPSTREAM_TIMEOUT: '1s' });
+    upstream.fault({ kind: 'hang' });
     const seen = await Promise.all(readMany(gateway, 100));
     const statuses = Object.groupBy(seen, ({ status }) => status);
     expect(Object.keys(statuses)).toEqual(['503', '504']);
     statuses[503]!.forEach(expectRefusal);
     // Ten time out; a few may have taken a slot that was free before the tenth.
-    expect(double.count).toBeLessThanOrEqual(20);
+    expect(upstream.count).toBeLessThanOrEqual(20);
     expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
     const taken = 100_000 - (await metric(gateway, 'gateway_budget_remaining'));
-    expect(taken).toBeLessThanOrEqual(double.count);
+    expect(taken).toBeLessThanOrEqual(upstream.count);
   });
 
   it('is tried again by one read alone; the others wait for its end and are then served', async () => {
     const rig = await start();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     await open(rig);
-    double.clearFaults();
-    double.fault({ kind: 'hold' });
+    upstream.clearFaults();
+    upstream.fault({ kind: 'hold' });
     await untilMayBeTried(gateway);
     const reading = readMany(gateway, 100);
     await until('the others wait', async () => (await metric(gateway, 'gateway_queue_depth')) === 99);
-    expect(double.count).toBe(1);
-    double.clearFaults();
+    expect(upstream.count).toBe(1);
+    upstream.clearFaults();
     expect((await Promise.all(reading)).map(({ status }) => status)).toEqual(reading.map(() => 200));
-    expect(double.count).toBe(100);
-    expect(await upstream(gateway)).toBe('up');
+    expect(upstream.count).toBe(100);
+    expect(await upstreamHealth(gateway)).toBe('up');
     await gateway.logged(({ msg }) => msg === CLOSED);
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
   it('is left alone for longer after a trial that failed, and is back after one that went well', async () => {
     const rig = await start();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const opened = await open(rig);
     await untilTried(rig);
-    const [first] = double.calls;
+    const [first] = upstream.calls;
     expect(first!.at - opened).toBeGreaterThanOrEqual(1000);
-    double.clear();
+    upstream.clear();
     await untilTried(rig);
-    const [second] = double.calls;
+    const [second] = upstream.calls;
     expect(second!.at - first!.at).toBeGreaterThanOrEqual(2000);
-    double.clearFaults();
+    upstream.clearFaults();
     await until('upstream is back', async () => (await readNew(gateway)).status === 200);
     expect((await Promise.all(readMany(gateway, 50))).every(({ status }) => status === 200)).toBe(true);
     await gateway.logged(({ msg }) => msg === CLOSED);
@@ -140,53 +143,53 @@ describe('an upstream that fails steadily', () => {
 
   it('is tried by the next read at once when the caller of the trial goes away', async () => {
     const rig = await start();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     await open(rig);
-    double.clearFaults();
-    double.fault({ kind: 'hang' }, { times: 1 });
+    upstream.clearFaults();
+    upstream.fault({ kind: 'hang' }, { times: 1 });
     await untilMayBeTried(gateway);
     const leaving = new AbortController();
     const gone = readJob(gateway, jobIds(1)[0]!, { signal: leaving.signal });
-    await double.arrived(1);
+    await upstream.arrived(1);
     const next = readNew(gateway);
     await until('the next waits', async () => (await metric(gateway, 'gateway_queue_depth')) === 1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
     expect((await next).status).toBe(200);
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
     await gateway.logged(({ msg }) => msg === CLOSED);
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
   it('holds nobody longer than the own patience while it is tried: who waited is answered 503', async () => {
     const rig = await start();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     await open(rig);
-    double.clearFaults();
-    double.fault({ kind: 'hold' });
+    upstream.clearFaults();
+    upstream.fault({ kind: 'hold' });
     await untilMayBeTried(gateway);
     const trial = readNew(gateway);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const waited = await readJob(gateway, jobIds(1)[0]!, { headers: { prefer: 'wait=1' } });
     expectRefusal(waited);
     expect(waited.tookMs).toBeGreaterThanOrEqual(990);
     expect(waited.tookMs).toBeLessThan(PATIENCE_MS / 2);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await trial).status).toBe(200);
   });
 
   it('is asked nothing before the Retry-After of its 503s is over, and nobody is told to come earlier', async () => {
-    const { double, gateway } = await start();
-    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
+    const { upstream, gateway } = await start();
+    upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
     for (const { status } of await Promise.all(readMany(gateway, 10)))
       expect([429, 502, 503]).toContain(status);
-    double.clear();
+    upstream.clear();
     for (const { status, headers } of await Promise.all(readMany(gateway, 20))) {
       // The gate is closed, and perhaps the circuit open as well.
       expect([429, 503]).toContain(status);
       expect(Number(headers['retry-after'])).toBeGreaterThan(500);
     }
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 });
 
@@ -196,16 +199,16 @@ describe('a job that always fails', () => {
     { kind: 'reset' },
     { kind: 'status', status: 503, headers: { 'retry-after': '2' } },
   ] as const)('by %j opens nothing, alone or among others, and costs a call now and then', async (fault) => {
-    const { double, gateway } = await start();
+    const { upstream, gateway } = await start();
     const [bad = ''] = jobIds(1);
-    double.fault(fault, { jobId: bad });
+    upstream.fault(fault, { jobId: bad });
     expect((await readNew(gateway)).status).toBe(200);
     for (let round = 0; round < 100; round++) {
       const seen = await readJob(gateway, bad, { headers: { prefer: 'wait=0' } });
       expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
     }
     for (let round = 0; round < 20; round++) expect((await readNew(gateway)).status).toBe(200);
-    expect(double.callsFor(bad).length).toBeLessThan(10);
+    expect(upstream.callsFor(bad).length).toBeLessThan(10);
     expect(await metric(gateway, 'gateway_paused_seconds')).toBe(0);
     expect(lines(gateway, OPENED)).toBe(0);
   });
@@ -213,31 +216,31 @@ describe('a job that always fails', () => {
 
 describe('a token endpoint that fails steadily', () => {
   it('is asked by one read at a time, ever less often; the others are answered 503 at once and what is held is served', async () => {
-    const { double, gateway } = await start();
-    const { id } = double.addJob({ state: 'success' });
+    const { upstream, gateway } = await start();
+    const { id } = upstream.addJob({ state: 'success' });
     expect((await readJob(gateway, id)).status).toBe(200);
-    double.set({ tokenFault: DOWN });
-    double.revokeTokens();
-    double.clear();
+    upstream.set({ tokenFault: DOWN });
+    upstream.revokeTokens();
+    upstream.clear();
     expectRefusal(await readNew(gateway));
     await until('it was asked three times', async () => {
       const seen = await Promise.all(readMany(gateway, 20));
       seen.forEach(expectRefusal);
-      return double.tokenRequests.length >= 3;
+      return upstream.tokenRequests.length >= 3;
     });
-    const [first, second, third] = double.tokenRequests.map(({ at }) => at);
+    const [first, second, third] = upstream.tokenRequests.map(({ at }) => at);
     expect(second! - first!).toBeGreaterThanOrEqual(990);
     expect(third! - second!).toBeGreaterThanOrEqual(1990);
     const refused = await Promise.all(readMany(gateway, 50));
     refused.forEach(expectRefusal);
     expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
-    expect(double.tokenRequests.length).toBeLessThanOrEqual(4);
+    expect(upstream.tokenRequests.length).toBeLessThanOrEqual(4);
     // The calls that met the revoked token before a second one did: what has no token says nothing of the API, whose circuit
     // stays closed.
-    expect(double.count).toBeLessThanOrEqual(1 + 10);
+    expect(upstream.count).toBeLessThanOrEqual(1 + 10);
     expect(lines(gateway, OPENED)).toBe(0);
     expect((await readJob(gateway, id)).status).toBe(200);
-    double.set({ tokenFault: null });
+    upstream.set({ tokenFault: null });
     await until('it has a token again', async () => (await readNew(gateway)).status === 200, 9000);
   });
 });

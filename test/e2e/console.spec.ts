@@ -4,7 +4,7 @@ import request from 'supertest';
 import { EventStream } from '../support/event-stream.ts';
 import { callersFile, type Gateway, testCaller, testOperator } from '../support/gateway.ts';
 import { readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 
@@ -76,11 +76,11 @@ describe('the console', () => {
   });
 
   it('tells the state at once and then every second, unbuffered', async () => {
-    const { id } = rig.double.addJob();
+    const { id } = rig.upstream.addJob();
     await readJob(rig.gateway, id);
     await readJob(rig.gateway, id);
-    rig.double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
-    await readJob(rig.gateway, rig.double.addJob().id);
+    rig.upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    await readJob(rig.gateway, rig.upstream.addJob().id);
     const stream = await openStates(rig.gateway);
     expect(stream.headers).toMatchObject({
       'content-type': 'text/event-stream',
@@ -123,7 +123,7 @@ describe('the console', () => {
 
 describe('a stream of the state', () => {
   it('ends when its reader is an operator no more', async () => {
-    const gateway = await startGateway({ double: await startDouble(), callers });
+    const gateway = await startGateway({ upstream: await startUpstream(), callers });
     const stream = await openStates(gateway);
     writeFileSync(gateway.callersPath, callersFile([{ ...operator, operator: false }]));
     await stream.ended;
@@ -132,7 +132,7 @@ describe('a stream of the state', () => {
 
   it('shows the drain and does not hold it up, read or not', async () => {
     const gateway = await startGateway({
-      double: await startDouble(),
+      upstream: await startUpstream(),
       callers,
       env: { DRAIN_DELAY: '1500ms' },
     });
@@ -145,7 +145,7 @@ describe('a stream of the state', () => {
   });
 
   it('is for everyone where nobody is asked for a key, and the page asks for none', async () => {
-    const gateway = await startGateway({ double: await startDouble(), env: { AUTH: 'off' } });
+    const gateway = await startGateway({ upstream: await startUpstream(), env: { AUTH: 'off' } });
     const stream = await EventStream.open(`${gateway.url}/console/events`, '');
     expect(stream.status).toBe(200);
     stream.close();

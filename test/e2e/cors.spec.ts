@@ -1,18 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { Collector } from '../support/collector.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 
 const OWN = 'https://dashboard.example';
 const JOB = '/contextcapture/jobs/3fa85f64-5717-4562-b3fc-2c963f66afa6';
 const CALLERS_PATHS = [JOB, `/contextcapture/jobs/events`, '/openapi.json'];
 const OTHER_PATHS = ['/metrics', '/health/ready', '/console', '/console/events', '/docs', '/nothing', '/'];
 
-async function start(CORS_ORIGINS: string): Promise<{ double: ITwinDouble; gateway: Gateway }> {
-  const double = await startDouble();
-  return { double, gateway: await startGateway({ double, env: { CORS_ORIGINS } }) };
+async function start(CORS_ORIGINS: string): Promise<{ upstream: FakeUpstream; gateway: Gateway }> {
+  const upstream = await startUpstream();
+  return { upstream, gateway: await startGateway({ upstream, env: { CORS_ORIGINS } }) };
 }
 
 function preflight(gateway: Gateway, path: string, origin = OWN) {
@@ -28,12 +28,12 @@ const corsFields = (headers: Record<string, string>): string[] =>
 
 describe('pages of other origins', () => {
   it('read nothing unless a setting says so', async () => {
-    const { double, gateway } = await start('');
+    const { upstream, gateway } = await start('');
     for (const path of CALLERS_PATHS) {
       const asked = await preflight(gateway, path).set('authorization', gateway.bearer()).expect(405);
       expect(corsFields(asked.headers as Record<string, string>)).toEqual([]);
     }
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     const read = await request(gateway.url)
       .get(`/contextcapture/jobs/${id}`)
       .set({ origin: OWN, authorization: gateway.bearer() })
@@ -42,7 +42,7 @@ describe('pages of other origins', () => {
   });
 
   it('of the origins that are named read what callers are answered, errors included, and no others do', async () => {
-    const { double, gateway } = await start(`https://other.example:8443, ${OWN}`);
+    const { upstream, gateway } = await start(`https://other.example:8443, ${OWN}`);
     for (const path of CALLERS_PATHS) {
       const { headers } = await preflight(gateway, path).expect(204);
       expect(headers).toMatchObject({
@@ -55,7 +55,7 @@ describe('pages of other origins', () => {
       });
       expect(headers['access-control-allow-credentials']).toBeUndefined();
     }
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     const read = (origin: string, path = `/contextcapture/jobs/${id}`) =>
       request(gateway.url).get(path).set({ origin, authorization: gateway.bearer() });
     for (const answer of [await read(OWN).expect(200), await read(OWN, JOB).expect(404)]) {
@@ -82,7 +82,7 @@ describe('pages of other origins', () => {
     }
     const stream = await read(
       OWN,
-      `/contextcapture/jobs/events?ids=${double.addJob({ state: 'success' }).id}`,
+      `/contextcapture/jobs/events?ids=${upstream.addJob({ state: 'success' }).id}`,
     );
     expect(stream.headers['access-control-allow-origin']).toBe(OWN);
     for (const path of OTHER_PATHS) {
@@ -97,9 +97,9 @@ describe('pages of other origins', () => {
   });
 
   it('may send the trace that they are part of where there is tracing', async () => {
-    const [double, collector] = [await startDouble(), await Collector.start()];
+    const [upstream, collector] = [await startUpstream(), await Collector.start()];
     const env = { CORS_ORIGINS: OWN, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
-    const gateway = await startGateway({ double, env });
+    const gateway = await startGateway({ upstream, env });
     const { headers } = await preflight(gateway, JOB).expect(204);
     expect(headers['access-control-allow-headers']).toBe(
       'Authorization, X-Correlation-Id, If-None-Match, Cache-Control, Prefer, Last-Event-ID, Content-Type, traceparent, tracestate',

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
-import type { JobOptions } from '../simulator/jobs.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
+import type { JobOptions } from '../fake-upstream/jobs.ts';
 import {
   type AnyAnswer,
   expectError,
@@ -20,21 +20,21 @@ const NOT_AVAILABLE = 'Requested job is not available.';
 const all = testCaller('dashboard');
 const restricted = testCaller('partner', [OWN_ITWIN]);
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let gateway: Gateway;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start();
-  gateway = await Gateway.start({ double, callers: [all, restricted] });
+  upstream = await FakeUpstream.start();
+  gateway = await Gateway.start({ upstream, callers: [all, restricted] });
 });
 
 afterAll(async () => {
   await gateway.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 beforeEach(() => {
-  double.clear();
+  upstream.clear();
 });
 
 const path = (jobId: string): string => `/contextcapture/jobs/${jobId}`;
@@ -45,17 +45,17 @@ function read(jobId: string, caller = all): request.Test {
 
 function expectUnauthorized(answer: AnyAnswer): void {
   expectError(answer, 401, 'Unauthorized');
-  expectNothingSecret(answer, gateway, double);
+  expectNothingSecret(answer, gateway, upstream);
 }
 
 describe('a caller who is not known', () => {
   it('is told that the header is missing, whatever it asks for, and costs no upstream call', async () => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     for (const asked of [id, randomUUID(), 'no-uuid', '%zz']) {
       expectError(await request(gateway.url).get(path(asked)), 401, 'HeaderNotFound', NO_HEADER);
     }
-    expect(double.count).toBe(0);
-    expect(double.tokenRequests).toHaveLength(0);
+    expect(upstream.count).toBe(0);
+    expect(upstream.tokenRequests).toHaveLength(0);
   });
 
   it.each([
@@ -73,16 +73,16 @@ describe('a caller who is not known', () => {
     ['a quoted key', () => `Bearer "${all.key}"`],
     ['characters outside ASCII', () => `Bearer ${all.key}\u00e9`],
     ['a very long key', () => `Bearer ${'a'.repeat(12_000)}`],
-    ['the client credentials of the gateway', () => `Bearer ${double.settings.clientSecret}`],
+    ['the client credentials of the gateway', () => `Bearer ${upstream.settings.clientSecret}`],
   ])('is answered 401 Unauthorized for %s, without an upstream call', async (_, authorization) => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     expectUnauthorized(await request(gateway.url).get(path(id)).set('Authorization', authorization()));
-    expect(double.count).toBe(0);
-    expect(double.tokenRequests).toHaveLength(0);
+    expect(upstream.count).toBe(0);
+    expect(upstream.tokenRequests).toHaveLength(0);
   });
 
   it('is known by its key after the scheme in any letter case', async () => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     for (const scheme of ['Bearer', 'bearer', 'BEARER']) {
       const answer = await request(gateway.url).get(path(id)).set('Authorization', `${scheme} ${all.key}`);
       expect(answer.status).toBe(200);
@@ -96,13 +96,13 @@ describe('an id that is no job', () => {
     const first = await read(id);
     expectError(first, 404, 'JobNotFound', NOT_AVAILABLE);
     expect((await read(id.toUpperCase())).text).toBe(first.text);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('answers an id that is no UUID as an unknown job, byte for byte and header for header, with no upstream call', async () => {
     const id = randomUUID();
     const unknown = told(await read(id));
-    double.clear();
+    upstream.clear();
     const ids = [
       'x',
       'events2',
@@ -129,20 +129,20 @@ describe('an id that is no job', () => {
       'constructor',
     ];
     for (const asked of ids) expect(told(await read(asked))).toEqual(unknown);
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 
   it('takes an id in any letter case, and one whose characters are escaped', async () => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     const escaped = id
       .replaceAll('-', '%2D')
       .replace(/^./, (first) => `%${first.charCodeAt(0).toString(16)}`);
     for (const asked of [id, id.toUpperCase(), escaped]) expect((await read(asked)).status).toBe(200);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('takes an id whose characters are escaped before a query that is escaped badly', async () => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     expect((await read(`${id.replaceAll('-', '%2D')}?x=100%`)).status).toBe(200);
   });
 });
@@ -156,7 +156,7 @@ describe('a job that the caller may not see', () => {
   ] as [string, JobOptions][])(
     '(%s) is told apart from an unknown job by nothing, cached or not, and is there for a caller of all iTwins',
     async (_, options) => {
-      const job = double.addJob(options);
+      const job = upstream.addJob(options);
       const unknownId = randomUUID();
       const unknown = told(await read(unknownId, restricted));
       expect(unknown.text).toContain(NOT_AVAILABLE);
@@ -169,12 +169,12 @@ describe('a job that the caller may not see', () => {
       expect(told(await read(job.id, restricted).set('If-None-Match', '*'))).toEqual(unknown);
       expect(told(await read(unknownId, restricted))).toEqual(unknown);
       expect(told(await read('no-uuid', restricted))).toEqual(unknown);
-      expect(double.callsFor(job.id)).toHaveLength(1);
+      expect(upstream.callsFor(job.id)).toHaveLength(1);
     },
   );
 
   it('is told apart by nothing in the head either', async () => {
-    const other = double.addJob({ iTwinId: OTHER_ITWIN });
+    const other = upstream.addJob({ iTwinId: OTHER_ITWIN });
     const head = async (id: string): Promise<unknown> => {
       const { status, headers, text } = await request(gateway.url)
         .head(path(id))
@@ -187,28 +187,28 @@ describe('a job that the caller may not see', () => {
   });
 
   it('is refused to one and given to another, who ask for it in one flight', async () => {
-    const job = double.addJob({ iTwinId: OTHER_ITWIN });
-    double.fault({ kind: 'slow', ms: 200 }, { jobId: job.id });
+    const job = upstream.addJob({ iTwinId: OTHER_ITWIN });
+    upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.id });
     const [seen, hidden] = await Promise.all([read(job.id), read(job.id, restricted)]);
     expect(seen.status).toBe(200);
     expectError(hidden, 404, 'JobNotFound', NOT_AVAILABLE);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is one of another iTwin: its own iTwin the caller may see, in any letter case', async () => {
-    const job = double.addJob({ iTwinId: OWN_ITWIN.toUpperCase() });
+    const job = upstream.addJob({ iTwinId: OWN_ITWIN.toUpperCase() });
     expect((await read(job.id, restricted)).status).toBe(200);
   });
 });
 
 describe('a caller who goes away before the answer', () => {
   it('is no fault of the gateway: nothing is logged as an error', async () => {
-    const { id } = double.addJob();
-    double.fault({ kind: 'hang' }, { jobId: id });
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'hang' }, { jobId: id });
     const leaving = new AbortController();
     const { signal } = leaving;
     const gone = readJob(gateway, id, { signal }).catch(() => 'gone');
-    await double.arrived(1);
+    await upstream.arrived(1);
     leaving.abort();
     expect(await gone).toBe('gone');
     const line = await gateway.logged(({ jobId }) => jobId === id);

@@ -5,7 +5,7 @@ import request from 'supertest';
 import { expectError } from '../support/error-answer.ts';
 import { callersFile, testCaller, type TestCaller } from '../support/gateway.ts';
 import { jobIds, metric } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
@@ -36,11 +36,11 @@ describe('ids', () => {
   ])('that are %s are answered 400, without a call', async (_, query) => {
     const { target } = expectError(await refusal(query), 400, 'InvalidRequest');
     expect(target).toBe('ids');
-    expect(rig.double.count).toBe(0);
+    expect(rig.upstream.count).toBe(0);
   });
 
   it('may be a hundred, doubled, in any letter case, escaped, and in several parameters: each is told once', async () => {
-    const [first, second] = [rig.double.addJob().id, rig.double.addJob().id];
+    const [first, second] = [rig.upstream.addJob().id, rig.upstream.addJob().id];
     for (const query of [
       `ids=${first},${second},${first.toUpperCase()}`,
       `ids=${first}&ids=${second}&ids=${first}`,
@@ -78,15 +78,15 @@ describe('a request for events', () => {
       if (method !== 'HEAD') expect(JSON.parse(text)).toMatchObject({ error: { code: 'MethodNotAllowed' } });
       expect((await fetch(url, { method })).status).toBe(401);
     }
-    expect(rig.double.count).toBe(0);
+    expect(rig.upstream.count).toBe(0);
   });
 
   it('shows a caller the jobs of its iTwins; others look as unknown ones do', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const [mine, foreign, none] = [
-      double.addJob({ iTwinId: MINE.toUpperCase(), state: 'active' }).id,
-      double.addJob({ iTwinId: randomUUID(), state: 'active' }).id,
-      double.addJob({ iTwinId: null }).id,
+      upstream.addJob({ iTwinId: MINE.toUpperCase(), state: 'active' }).id,
+      upstream.addJob({ iTwinId: randomUUID(), state: 'active' }).id,
+      upstream.addJob({ iTwinId: null }).id,
     ];
     const unknown = randomUUID();
     const open = (caller: TestCaller) => Watcher.open(gateway, [foreign, none, unknown, mine], { caller });
@@ -107,16 +107,16 @@ describe('a request for events', () => {
 
 describe('a stream that is open', () => {
   it('follows its caller: what is granted no more ends, and without its key the stream closes', async () => {
-    const double = await startDouble();
+    const upstream = await startUpstream();
     const [narrowed, removed, kept] = [testCaller('narrowed'), testCaller('removed'), testCaller('kept')];
     const gateway = await startGateway({
-      double,
+      upstream,
       callers: [narrowed, removed, kept],
       env: { ACTIVE_FRESH: '200ms' },
     });
     const [other, mine] = [
-      double.addJob({ state: 'active' }).id,
-      double.addJob({ state: 'active', iTwinId: MINE }).id,
+      upstream.addJob({ state: 'active' }).id,
+      upstream.addJob({ state: 'active', iTwinId: MINE }).id,
     ];
     const open = (caller: TestCaller) => Watcher.open(gateway, [other, mine], { caller });
     const [narrow, gone, stays] = [await open(narrowed), await open(removed), await open(kept)];
@@ -131,18 +131,18 @@ describe('a stream that is open', () => {
       'job-error',
       { error: { code: 'JobNotFound', message: 'Requested job is not available.' }, id: other },
     ]);
-    for (const id of [other, mine]) double.setState(id, 'success');
+    for (const id of [other, mine]) upstream.setState(id, 'success');
     await Promise.all([narrow.closed(), stays.closed()]);
     expect(narrow.events.map(({ event }) => event).slice(3)).toEqual(['job', 'end']);
     expect(stays.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'job', 'end']);
   });
 
   it('is one of as many as CALLER_STREAMS says: one more is refused, until one is closed; others have their own', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ state: 'active' });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ state: 'active' });
     const [greedy, modest] = [testCaller('greedy'), testCaller('modest')];
     const gateway = await startGateway({
-      double,
+      upstream,
       callers: [greedy, modest],
       env: { CALLER_STREAMS: '3' },
     });

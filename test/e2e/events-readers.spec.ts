@@ -4,11 +4,11 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from '@jest/globals';
 import { EventSource } from 'eventsource';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Connections } from '../support/connections.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
@@ -23,29 +23,29 @@ const versionIn = (data: string): number => (JSON.parse(data) as { job: { versio
 
 /** A job of a megabyte, one version of it after another, each of which is read, and seen by those who keep up. */
 async function write(
-  double: ITwinDouble,
+  upstream: FakeUpstream,
   gateway: Gateway,
   id: string,
   { state = 'active', quick }: { state?: string; quick?: Watcher } = {},
 ): Promise<void> {
   for (let version = 1; version <= VERSIONS; version++) {
     const job = { id, state: version === VERSIONS ? state : 'active', version, filler: FILLER };
-    double.addJob({ id, body: JSON.stringify({ job }) });
+    upstream.addJob({ id, body: JSON.stringify({ job }) });
     await readJob(gateway, id, { headers: { 'cache-control': 'no-cache' } });
     await quick?.event(version + 1);
   }
 }
 
-function startJob(double: ITwinDouble): string {
+function startJob(upstream: FakeUpstream): string {
   const [id = ''] = jobIds(1);
-  double.addJob({ id, body: '{"job":{"id":"$id","state":"active","version":0}}' });
+  upstream.addJob({ id, body: '{"job":{"id":"$id","state":"active","version":0}}' });
   return id;
 }
 
 describe('a reader that is slow', () => {
   it('gets the latest state and no backlog, while others get every change, and may come again', async () => {
-    const { double, gateway } = rig;
-    const id = startJob(double);
+    const { upstream, gateway } = rig;
+    const id = startJob(upstream);
     const [quick, slow, leaving] = [
       await Watcher.open(gateway, id),
       await Watcher.open(gateway, id),
@@ -53,7 +53,7 @@ describe('a reader that is slow', () => {
     ];
     await Promise.all([quick, slow, leaving].map((watcher) => watcher.event(1)));
     for (const watcher of [slow, leaving]) watcher.pause();
-    await write(double, gateway, id, { quick });
+    await write(upstream, gateway, id, { quick });
     expect(versionIn((await quick.event(VERSIONS + 1)).data)).toBe(VERSIONS);
     leaving.leave();
     const again = await Watcher.open(gateway, id);
@@ -64,7 +64,7 @@ describe('a reader that is slow', () => {
     await slow.until('the latest', isLatest);
     // What the connection's own buffers had taken, and the latest.
     expect(slow.events.length).toBeLessThan(VERSIONS / 2);
-    double.addJob({ id, body: '{"job":{"id":"$id","state":"success","version":-1}}' });
+    upstream.addJob({ id, body: '{"job":{"id":"$id","state":"success","version":-1}}' });
     await Promise.all([quick, slow, again].map((watcher) => watcher.closed()));
     for (const { events } of [quick, slow, again]) {
       expect(events.slice(-2).map(({ event }) => event)).toEqual(['job', 'end']);
@@ -72,12 +72,12 @@ describe('a reader that is slow', () => {
   });
 
   it('gets the end after the latest state, however late', async () => {
-    const { double, gateway } = rig;
-    const id = startJob(double);
+    const { upstream, gateway } = rig;
+    const id = startJob(upstream);
     const slow = await Watcher.open(gateway, id);
     await slow.event(1);
     slow.pause();
-    await write(double, gateway, id, { state: 'success' });
+    await write(upstream, gateway, id, { state: 'success' });
     slow.resume();
     await slow.closed();
     const [last, end] = slow.events.slice(-2);
@@ -87,14 +87,14 @@ describe('a reader that is slow', () => {
 
 describe('SIGTERM', () => {
   it('closes streams with a retry and no end, those that nobody reads included, and exits 0', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '500ms', ACTIVE_FRESH: '200ms' } });
-    const [id, big] = [double.addJob({ state: 'active' }).id, startJob(double)];
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '500ms', ACTIVE_FRESH: '200ms' } });
+    const [id, big] = [upstream.addJob({ state: 'active' }).id, startJob(upstream)];
     const watchers = await Promise.all(Array.from({ length: 20 }, () => Watcher.open(gateway, id)));
     const dead = await Watcher.open(gateway, big);
     await Promise.all([...watchers, dead].map((watcher) => watcher.event(1)));
     dead.pause();
-    await write(double, gateway, big);
+    await write(upstream, gateway, big);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');
     // While requests are taken, so are these.
@@ -112,9 +112,9 @@ describe('SIGTERM', () => {
 
 describe('a reader that goes', () => {
   it('leaves nothing behind, at whatever moment it does', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({ state: 'active' });
-    double.fault({ kind: 'slow', ms: 20 });
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
+    upstream.fault({ kind: 'slow', ms: 20 });
     const { hostname, port } = new URL(gateway.url);
     const head = `GET /contextcapture/jobs/events?ids=${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${gateway.bearer()}\r\n\r\n`;
     for (let round = 0; round < 50; round++) {
@@ -128,20 +128,20 @@ describe('a reader that goes', () => {
       else socket.destroy();
     }
     await until('nobody watches', async () => (await metric(gateway, 'gateway_watchers')) === 0);
-    const { id: other } = double.addJob({ state: 'active' });
+    const { id: other } = upstream.addJob({ state: 'active' });
     const watcher = await Watcher.open(gateway, other);
     await watcher.event(1);
-    const before = double.callsFor(id).length;
-    await double.arrived(double.count + 3);
-    expect(double.callsFor(id)).toHaveLength(before);
+    const before = upstream.callsFor(id).length;
+    await upstream.arrived(upstream.count + 3);
+    expect(upstream.callsFor(id)).toHaveLength(before);
     watcher.leave();
   });
 });
 
 describe('clients', () => {
   it('curl -N shows each event when it comes, and ends with the stream', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;
     const curl = spawn('curl', ['-sN', '-H', `Authorization: ${gateway.bearer()}`, url]);
     const exited = once(curl, 'exit');
@@ -149,7 +149,7 @@ describe('clients', () => {
     createInterface(curl.stdout).on('line', (line) => lines.push(line));
     const shown = (state: string) => () => lines.some((line) => line.includes(`"state":"${state}"`));
     await until('the first is shown', shown('active'));
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     await until('the change is shown', shown('success'));
     expect(await exited).toEqual([0, null]);
     expect(lines.filter((line) => !line.startsWith('data: {"job"'))).toEqual([
@@ -165,10 +165,10 @@ describe('clients', () => {
   });
 
   it('the npm package eventsource, given a header, comes again when a gateway ends, and no more after the end', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ state: 'active' });
-    const one = await startGateway({ double, env: { ACTIVE_FRESH: '200ms' } });
-    const other = await startGateway({ double, callers: one.callers, env: { ACTIVE_FRESH: '200ms' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ state: 'active' });
+    const one = await startGateway({ upstream, env: { ACTIVE_FRESH: '200ms' } });
+    const other = await startGateway({ upstream, callers: one.callers, env: { ACTIVE_FRESH: '200ms' } });
     const ingress = await Connections.start(one.url);
     atEnd(() => ingress.stop());
     const statuses: number[] = [];
@@ -191,7 +191,7 @@ describe('clients', () => {
     ingress.port = Number(new URL(other.url).port);
     one.signal('SIGTERM');
     await until('it has come again', () => told.length === 2);
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     await until('it is closed', () => source.readyState === EventSource.CLOSED);
     expect([told, statuses]).toEqual([
       ['active', 'active', 'success', 'end'],
@@ -200,14 +200,14 @@ describe('clients', () => {
   });
 
   it('fetch reads it as it comes', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;
     const answer = await fetch(url, { headers: { authorization: gateway.bearer() } });
     let text = '';
     for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
       text += chunk;
-      if (text.includes('"active"')) double.setState(id, 'success');
+      if (text.includes('"active"')) upstream.setState(id, 'success');
     }
     expect(text.match(/^event: .*$/gm)).toEqual(['event: job', 'event: job', 'event: end']);
   });

@@ -1,26 +1,26 @@
 import { describe, expect, it } from '@jest/globals';
 import { readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
-import { startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { Watcher } from '../support/watcher.ts';
 
 describe('watchers at one replica', () => {
   it('are told at once what another has read, without a poll of their own', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     const env = { REDIS_URL: redis.url, ACTIVE_FRESH: '1m' };
-    const one = await startGateway({ double, env });
-    const other = await startGateway({ double, env, callers: one.callers });
+    const one = await startGateway({ upstream, env });
+    const other = await startGateway({ upstream, env, callers: one.callers });
     await Promise.all([one, other].map((gateway) => untilRedisIs('up', gateway)));
-    const { id } = double.addJob({ state: 'active' });
+    const { id } = upstream.addJob({ state: 'active' });
     const watcher = await Watcher.open(other, id);
     expect(await watcher.state(1)).toBe('active');
     for (const [index, state] of ['almost', 'success'].entries()) {
-      double.setState(id, state);
+      upstream.setState(id, state);
       await readJob(one, id, { headers: { 'cache-control': 'no-cache' } });
       expect(await watcher.state(index + 2)).toBe(state);
     }
     await watcher.closed();
     expect(watcher.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'end']);
-    expect(double.count).toBe(3);
+    expect(upstream.count).toBe(3);
   });
 });

@@ -8,14 +8,14 @@ const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '200ms', NEGATIVE_TTL: '2
 
 /** A watcher of jobs in these states. */
 async function watch(...states: string[]) {
-  const ids = states.map((state) => rig.double.addJob({ state }).id);
+  const ids = states.map((state) => rig.upstream.addJob({ state }).id);
   const watcher = await Watcher.open(rig.gateway, ids);
   return { watcher, ids, id: ids[0]! };
 }
 
 /** Every job has been polled so many times from now on. */
 async function polled(times: number): Promise<void> {
-  await rig.double.arrived(rig.double.count + times);
+  await rig.upstream.arrived(rig.upstream.count + times);
 }
 
 const idIn = ({ data }: ServerEvent): string => {
@@ -28,10 +28,10 @@ const kinds = ({ events }: Watcher): string[] => events.map(({ event }) => event
 
 describe('a stream of events', () => {
   it('is unbuffered, and tells first what is known of each job, at once, and of the others as soon as it is known', async () => {
-    const { double, gateway } = rig;
-    const [known, slow] = [double.addJob({ state: 'active' }).id, double.addJob({ state: 'active' }).id];
+    const { upstream, gateway } = rig;
+    const [known, slow] = [upstream.addJob({ state: 'active' }).id, upstream.addJob({ state: 'active' }).id];
     await readJob(gateway, known);
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const watcher = await Watcher.open(gateway, [slow, known], { headers: { 'x-correlation-id': 'mine' } });
     expect(watcher.status).toBe(200);
     expect(watcher.headers).toMatchObject({
@@ -41,7 +41,7 @@ describe('a stream of events', () => {
       'x-correlation-id': 'mine',
     });
     expect(idIn(await watcher.event(1))).toBe(known);
-    double.clearFaults();
+    upstream.clearFaults();
     expect(idIn(await watcher.event(2))).toBe(slow);
     watcher.leave();
   });
@@ -50,7 +50,7 @@ describe('a stream of events', () => {
     const { watcher, id } = await watch('unsubmitted');
     const states = ['unsubmitted', 'active', 'Paused-for-a-Reason', 'active', 'success'];
     for (const [index, state] of states.entries()) {
-      rig.double.setState(id, state);
+      rig.upstream.setState(id, state);
       expect(await watcher.state(index + 1)).toBe(state);
       if (state !== 'success') await polled(3);
     }
@@ -63,11 +63,11 @@ describe('a stream of events', () => {
   it('ends once every job is over, whichever is first', async () => {
     const { watcher, ids } = await watch('active', 'success', 'active');
     await watcher.event(3);
-    rig.double.setState(ids[2]!, 'Cancelled');
+    rig.upstream.setState(ids[2]!, 'Cancelled');
     expect(idIn(await watcher.event(4))).toBe(ids[2]);
     await polled(2);
     expect(watcher.isClosed).toBe(false);
-    rig.double.setState(ids[0]!, 'failed');
+    rig.upstream.setState(ids[0]!, 'failed');
     await watcher.closed();
     expect(watcher.events.map(stateIn).slice(3)).toEqual(['Cancelled', 'failed', '']);
     expect(kinds(watcher).at(-1)).toBe('end');
@@ -95,8 +95,8 @@ describe('a stream of events', () => {
       '{"job":{"id":"$id","state":"success",\n"data: x":"id: 1\\n\\n event: end"\n}}',
     ],
   ])('has the whole body on one line, byte for byte: %s', async (_, template) => {
-    const { id } = rig.double.addJob({ body: template });
-    const body = rig.double.bodyOf(id).toString();
+    const { id } = rig.upstream.addJob({ body: template });
+    const body = rig.upstream.bodyOf(id).toString();
     const watcher = await Watcher.open(rig.gateway, id);
     const { event, data } = await watcher.event(1);
     await watcher.closed();
@@ -108,20 +108,20 @@ describe('a stream of events', () => {
     expect(data).toBe(expected);
   });
 
-  it('has the bytes of the double, and leaves out a byte order mark', async () => {
+  it('has the bytes of the fake upstream, and leaves out a byte order mark', async () => {
     const { watcher, id } = await watch('success');
     const compact = (text: string): string => text.replace(/\n */g, '').replaceAll('": ', '":');
-    expect((await watcher.event(1)).data).toBe(compact(String(rig.double.bodyOf(id))));
-    const marked = rig.double.addJob({ body: '\ufeff{"job":{"id":"$id","state":"success"}}' }).id;
+    expect((await watcher.event(1)).data).toBe(compact(String(rig.upstream.bodyOf(id))));
+    const marked = rig.upstream.addJob({ body: '\ufeff{"job":{"id":"$id","state":"success"}}' }).id;
     expect((await (await Watcher.open(rig.gateway, marked)).event(1)).data).toBe(
       `{"job":{"id":"${marked}","state":"success"}}`,
     );
   });
 
   it('tells of a job that is gone, or was never there, which ends its part', async () => {
-    const { double } = rig;
+    const { upstream } = rig;
     const [unknown = ''] = jobIds(1);
-    const { id } = double.addJob({ state: 'active' });
+    const { id } = upstream.addJob({ state: 'active' });
     const watcher = await Watcher.open(rig.gateway, [unknown, id]);
     await watcher.event(2);
     const [told] = watcher.events.filter(({ event }) => event === 'job-error');
@@ -129,52 +129,52 @@ describe('a stream of events', () => {
       error: { code: 'JobNotFound', message: 'Requested job is not available.' },
       id: unknown,
     });
-    double.fault({ kind: 'status', status: 404 }, { jobId: id });
+    upstream.fault({ kind: 'status', status: 404 }, { jobId: id });
     await watcher.closed();
     expect(kinds(watcher).slice(2)).toEqual(['job-error', 'end']);
     expect([idIn(watcher.events[2]!), errorIn(watcher.events[2]!).code]).toEqual([id, 'JobNotFound']);
   });
 
   it('tells once that a job cannot be had, goes on, and tells of it as soon as it can be had', async () => {
-    const { double } = rig;
-    const { id } = double.addJob({ state: 'active' });
-    double.fault({ kind: 'status', status: 500 }, { jobId: id });
+    const { upstream } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
+    upstream.fault({ kind: 'status', status: 500 }, { jobId: id });
     const watcher = await Watcher.open(rig.gateway, id);
     expect(errorIn(await watcher.event(1)).code).toBe('UpstreamError');
     expect(idIn(watcher.events[0]!)).toBe(id);
     await polled(3);
-    double.clearFaults();
+    upstream.clearFaults();
     expect(await watcher.state(2)).toBe('active');
     expect(kinds(watcher)).toEqual(['job-error', 'job']);
     watcher.leave();
   });
 
   it('says nothing when a job that was seen cannot be had for a while, but does when the gateway may not see it', async () => {
-    const { double } = rig;
+    const { upstream } = rig;
     const { watcher, id } = await watch('active');
     await watcher.event(1);
-    double.fault({ kind: 'status', status: 500 }, { jobId: id });
+    upstream.fault({ kind: 'status', status: 500 }, { jobId: id });
     await polled(3);
-    double.clearFaults();
-    double.fault({ kind: 'status', status: 403 }, { jobId: id });
+    upstream.clearFaults();
+    upstream.fault({ kind: 'status', status: 403 }, { jobId: id });
     expect(errorIn(await watcher.event(2)).code).toBe('InsufficientPermissions');
     await polled(3);
-    double.clearFaults();
+    upstream.clearFaults();
     expect(await watcher.state(3)).toBe('active');
     expect(kinds(watcher)).toEqual(['job', 'job-error', 'job']);
     watcher.leave();
   });
 
   it('tells what others read in between, while its own poll hangs', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const { watcher, id } = await watch('active');
     await watcher.event(1);
-    double.fault({ kind: 'hold' }, { jobId: id, times: 1 });
+    upstream.fault({ kind: 'hold' }, { jobId: id, times: 1 });
     await polled(1);
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     await readJob(gateway, id, { headers: { 'cache-control': 'no-cache' } });
     await watcher.closed();
-    double.clearFaults();
+    upstream.clearFaults();
     expect(watcher.events.map(stateIn)).toEqual(['active', 'success', '']);
   });
 
@@ -194,22 +194,22 @@ describe('a stream of events', () => {
   });
 
   it('is one poll of a job for all who watch it, and none when nobody does', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
     const watchers = await Promise.all(Array.from({ length: 20 }, () => Watcher.open(gateway, id)));
     await Promise.all(watchers.map((watcher) => watcher.event(1)));
-    const [since, count] = [performance.now(), double.count];
+    const [since, count] = [performance.now(), upstream.count];
     await polled(5);
     // 200 ms each, and what a call takes.
     expect(performance.now() - since).toBeGreaterThan(800);
-    expect(double.count - count).toBeLessThanOrEqual(6);
+    expect(upstream.count - count).toBeLessThanOrEqual(6);
     for (const watcher of watchers) watcher.leave();
     const { watcher: other } = await watch('active');
     await other.event(1);
     await polled(3);
-    const before = double.callsFor(id).length;
+    const before = upstream.callsFor(id).length;
     await polled(5);
-    expect(double.callsFor(id)).toHaveLength(before);
+    expect(upstream.callsFor(id)).toHaveLength(before);
     other.leave();
   });
 });

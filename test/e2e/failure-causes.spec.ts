@@ -8,7 +8,7 @@ import { issuerKey, signed } from '../support/issuer.ts';
 import { freePort } from '../support/ports.ts';
 import { RawServer } from '../support/raw-server.ts';
 import { errorOf, jobIds, readJob, type Seen } from '../support/reads.ts';
-import { startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
+import { startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const BROKEN = 'upstream call failed';
@@ -19,21 +19,21 @@ type Env = Readonly<Record<string, string>>;
 
 /** A gateway with tracing; its read of a job that fails, with what the log and the spans say of it. */
 async function failedRead(env: Env) {
-  const [collector, double] = [await Collector.start(), await startDouble()];
+  const [collector, upstream] = [await Collector.start(), await startUpstream()];
   const gateway = await startGateway({
-    double,
+    upstream,
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, UPSTREAM_TIMEOUT: '5s', ...env },
   });
   const [id = ''] = jobIds(1);
   const seen = await readJob(gateway, id);
   const text = seen.body.toString();
-  expectNothingSecret({ ...seen, text }, gateway, double);
+  expectNothingSecret({ ...seen, text }, gateway, upstream);
   const hosts = [env['ITWIN_API_URL'], env['ITWIN_TOKEN_URL']].flatMap((url) =>
     url ? new URL(url).host : [],
   );
   for (const host of [...hosts, 'localhost', '127.0.0.1']) expect(text).not.toContain(host);
   const line = await gateway.logged(({ msg, jobId }) => msg === 'read' && jobId === id);
-  return { collector, double, gateway, id, seen, line };
+  return { collector, upstream, gateway, id, seen, line };
 }
 
 /** Neither a code nor a word of a library is in what a caller sees. */
@@ -107,14 +107,15 @@ describe('a call to an API that', () => {
       const { collector, gateway, id, seen, line } = await failedRead({ ITWIN_API_URL: url, ...env });
       expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
       expectNoCode(seen, code);
-      const upstream = { status: 'connection', code: expect.stringMatching(code) as unknown };
-      expect(line).toMatchObject({ status: 502, outcome: 'error', upstream });
+      const outcome = { status: 'connection', code: expect.stringMatching(code) as unknown };
+      expect(line).toMatchObject({ status: 502, outcome: 'error', upstream: outcome });
       // Of both tries.
       await until('both are told of', () => brokenCalls(gateway, id).length === 2);
-      for (const broken of brokenCalls(gateway, id)) expect(broken).toMatchObject({ level: 40, upstream });
+      for (const broken of brokenCalls(gateway, id))
+        expect(broken).toMatchObject({ level: 40, upstream: outcome });
       expect(await callSpan(collector)).toMatchObject({
-        attributes: { 'error.type': 'connection', 'gateway.error.code': upstream.code },
-        statusMessage: upstream.code,
+        attributes: { 'error.type': 'connection', 'gateway.error.code': outcome.code },
+        statusMessage: outcome.code,
       });
     },
   );
@@ -135,13 +136,13 @@ describe('an answer that', () => {
       const { collector, gateway, id, seen, line } = await failedRead({ ITWIN_API_URL: url });
       expect([seen.status, errorOf(seen).code]).toEqual([502, 'InvalidUpstreamResponse']);
       expectNoCode(seen, code);
-      const upstream = { status: 200, code: expect.stringMatching(code) as unknown };
-      expect(line).toMatchObject({ status: 502, upstream });
-      expect(brokenCalls(gateway, id)).toEqual([expect.objectContaining({ upstream })]);
+      const outcome = { status: 200, code: expect.stringMatching(code) as unknown };
+      expect(line).toMatchObject({ status: 502, upstream: outcome });
+      expect(brokenCalls(gateway, id)).toEqual([expect.objectContaining({ upstream: outcome })]);
       expect((await callSpan(collector)).attributes).toMatchObject({
         'error.type': 'InvalidUpstreamResponse',
         'http.response.status_code': 200,
-        'gateway.error.code': upstream.code,
+        'gateway.error.code': outcome.code,
       });
     },
   );
@@ -149,11 +150,11 @@ describe('an answer that', () => {
 
 describe('a refresh that fails', () => {
   it('is told of by its code though its reader is served a copy', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ script: [{ state: 'active' }] });
-    const gateway = await startGateway({ double, env: { ACTIVE_FRESH: '0ms' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ script: [{ state: 'active' }] });
+    const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '0ms' } });
     expect((await readJob(gateway, id)).status).toBe(200);
-    await double.stop();
+    await upstream.stop();
     expect((await readJob(gateway, id)).status).toBe(200);
     const line = await gateway.logged(({ msg }) => msg === BROKEN);
     expect(line).toMatchObject({ jobId: id, upstream: { status: 'connection', code: 'ECONNREFUSED' } });
@@ -185,7 +186,7 @@ describe('the keys of an issuer', () => {
   it('that cannot be had are told of by the code', async () => {
     const issuer = `http://127.0.0.1:${await freePort()}`;
     const env = { AUTH: 'jwt', JWT_ISSUER: issuer, JWT_AUDIENCE: 'gateway' };
-    const gateway = await startGateway({ double: await startDouble(), env });
+    const gateway = await startGateway({ upstream: await startUpstream(), env });
     const token = await signed({ iss: issuer }, {}, await issuerKey('one'));
     const seen = await readJob(gateway, jobIds(1)[0]!, { caller: { name: 'token', key: token, iTwins: [] } });
     expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
@@ -198,9 +199,9 @@ describe('the keys of an issuer', () => {
 
 describe('the circuit', () => {
   it('says when it opens why the last call failed', async () => {
-    const double = await startDouble();
+    const upstream = await startUpstream();
     const ITWIN_API_URL = `http://127.0.0.1:${await freePort()}`;
-    const gateway = await startGateway({ double, env: { ITWIN_API_URL } });
+    const gateway = await startGateway({ upstream, env: { ITWIN_API_URL } });
     await Promise.all(jobIds(10).map((id) => readJob(gateway, id)));
     const line = await gateway.logged(({ msg }) => msg === 'upstream fails steadily: circuit open');
     expect(line).toMatchObject({ upstream: 'connection', code: 'ECONNREFUSED' });
@@ -209,8 +210,8 @@ describe('the circuit', () => {
 
 describe('a Redis that goes away', () => {
   it('is named by what it did, in the line of the budget as in its own', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
-    const gateway = await startGateway({ double, env: { REDIS_URL: redis.url } });
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await redis.kill();
     const away = 'the shared budget is away: this replica goes on with its part';
     const { reason } = await gateway.logged(({ msg }) => msg === away);

@@ -6,7 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Gateway } from '../support/gateway.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
-import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { lookAt, type RedisServer } from '../support/redis.ts';
 import { monitorCommands } from '../support/monitor.ts';
 import { until } from '../support/until.ts';
@@ -15,22 +15,22 @@ const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 
 /** Two gateways and one Redis, and how the command is run in their environment. */
 async function rig() {
-  const double = await startDouble({ unknownJobs: 'make' });
+  const upstream = await startUpstream({ unknownJobs: 'make' });
   const redis = await startRedis();
   const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url };
-  const gateways = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+  const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
   await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
-  const { clientId: ITWIN_CLIENT_ID, clientSecret: ITWIN_CLIENT_SECRET } = double.settings;
-  const common = { ITWIN_API_URL: double.url, ITWIN_CLIENT_ID, ITWIN_CLIENT_SECRET, AUTH: 'off' };
+  const { clientId: ITWIN_CLIENT_ID, clientSecret: ITWIN_CLIENT_SECRET } = upstream.settings;
+  const common = { ITWIN_API_URL: upstream.url, ITWIN_CLIENT_ID, ITWIN_CLIENT_SECRET, AUTH: 'off' };
   const forget = (args: readonly string[], own: Record<string, string> = {}): ChildProcess =>
     spawn(process.execPath, [FORGET, ...args], {
       cwd: temporaryFolder(),
       env: { ...common, ...env, HOST: '127.0.0.1', ...own },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-  return { double, redis, eyes, gateways, forget };
+  return { upstream, redis, eyes, gateways, forget };
 }
 
 async function ended(command: ChildProcess) {
@@ -51,10 +51,10 @@ async function kept(gateway: Gateway, jobId: string): Promise<number> {
 
 describe('forgetting a job', () => {
   it('removes it from the store and from the memory of every replica, and nothing else', async () => {
-    const { eyes, gateways, forget, double } = await rig();
+    const { eyes, gateways, forget, upstream } = await rig();
     const [id, other] = jobIds(2) as [string, string];
     for (const gateway of gateways) for (const job of [id, other]) await readJob(gateway, job);
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
     const done = await ended(forget([id.toUpperCase()]));
     expect(done).toMatchObject({ status: 0, error: '' });
     expect(done.out).toContain('2 listening replicas');
@@ -66,23 +66,23 @@ describe('forgetting a job', () => {
     ]);
     // Who asks again gets what upstream says now.
     expect((await readJob(gateways[0], id)).status).toBe(200);
-    expect(double.count).toBe(3);
+    expect(upstream.count).toBe(3);
   });
 
   it('waits for a read that is under way, and removes what it has brought', async () => {
-    const { double, redis, gateways, forget } = await rig();
+    const { upstream, redis, gateways, forget } = await rig();
     const id = jobIds(1)[0]!;
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const reads = gateways.map((gateway) => readJob(gateway, id));
-    await double.arrived(1);
+    await upstream.arrived(1);
     const looks = await looksAt(redis, `lease:${id}`);
     const done = ended(forget([id]));
     await until('it has looked several times whether the read has ended', () => looks.length > 3);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await Promise.all(reads)).map(({ status }) => status)).toEqual([200, 200]);
     expect((await done).status).toBe(0);
     expect(await Promise.all(gateways.map((gateway) => kept(gateway, id)))).toEqual([504, 504]);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('says what is wrong: no id, no store, a store that is away', async () => {

@@ -1,25 +1,25 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { type AnyAnswer, expectError, expectNothingSecret } from '../support/error-answer.ts';
 import { Gateway } from '../support/gateway.ts';
 import { answerTo } from '../support/wire.ts';
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let gateway: Gateway;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start();
-  gateway = await Gateway.start({ double });
+  upstream = await FakeUpstream.start();
+  gateway = await Gateway.start({ upstream });
 });
 
 afterAll(async () => {
   await gateway.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 beforeEach(() => {
-  double.clear();
+  upstream.clear();
 });
 
 /** A request with a method or a header that few clients would send. */
@@ -36,7 +36,7 @@ describe('a method other than GET and HEAD', () => {
   it.each([...OTHER_METHODS, 'QUERY'])(
     '%s of a job is answered 405 with Allow, and without an upstream call',
     async (method) => {
-      const { id } = double.addJob();
+      const { id } = upstream.addJob();
       for (const asked of [id, 'no-uuid']) {
         const answer = await ask(
           method,
@@ -44,14 +44,14 @@ describe('a method other than GET and HEAD', () => {
           `Authorization: ${gateway.bearer()}`,
         );
         expectError(answer, 405, 'MethodNotAllowed');
-        expectNothingSecret(answer, gateway, double);
+        expectNothingSecret(answer, gateway, upstream);
       }
-      expect(double.count).toBe(0);
+      expect(upstream.count).toBe(0);
     },
   );
 
   it.each([...OTHER_METHODS, 'QUERY'])('%s of a job is answered 401 first', async (method) => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     expectError(await ask(method, `/contextcapture/jobs/${id}`), 401, 'HeaderNotFound');
     const wrong = await ask(method, `/contextcapture/jobs/${id}`, 'Authorization: Bearer wrong');
     expectError(wrong, 401, 'Unauthorized');
@@ -65,7 +65,7 @@ describe('a method other than GET and HEAD', () => {
   it.each(['application/json', 'multipart/form-data', 'text/plain', '///', ';', 'x'])(
     'is answered 405 whatever its body says it is: %s',
     async (type) => {
-      const { id } = double.addJob();
+      const { id } = upstream.addJob();
       const answer = await request(gateway.url)
         .post(`/contextcapture/jobs/${id}`)
         .set('Authorization', gateway.bearer())
@@ -101,7 +101,7 @@ describe('another path', () => {
         expectError(await ask(method, path), 404, 'NotFound');
         expectError(await ask(method, path, `Authorization: ${gateway.bearer()}`), 404, 'NotFound');
       }
-      expect(double.count).toBe(0);
+      expect(upstream.count).toBe(0);
     },
   );
 

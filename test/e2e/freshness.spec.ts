@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { parseList } from 'structured-headers';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { metric, readJob } from '../support/reads.ts';
@@ -21,20 +21,20 @@ describe('a copy that is no longer fresh', () => {
   const shared = shareRig({}, () => ({ env: SOON_STALE }));
 
   it('is read again: a poll returns what upstream says now, not what it said to the last one', async () => {
-    const { double, gateway, id } = await withStaleCopy();
-    double.setState(id, 'success');
+    const { upstream, gateway, id } = await withStaleCopy();
+    upstream.setState(id, 'success');
     const seen = await readJob(gateway, id);
     expect(states(seen)).toBe('success');
     expect(cacheStatus(seen)).toMatchObject({ fwd: 'token:stale' });
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is served as stale when its refresh takes longer than REFRESH_WAIT, while that goes on', async () => {
-    const { double, gateway, id } = await withStaleCopy({ REFRESH_WAIT: '500ms' });
-    double.fault({ kind: 'hold' });
-    double.setState(id, 'success');
+    const { upstream, gateway, id } = await withStaleCopy({ REFRESH_WAIT: '500ms' });
+    upstream.fault({ kind: 'hold' });
+    upstream.setState(id, 'success');
     const first = readJob(gateway, id);
-    await double.arrived(1);
+    await upstream.arrived(1);
     expectStale(await first, 'stale');
     const seen = await Promise.all([readJob(gateway, id), readJob(gateway, id), readJob(gateway, id)]);
     for (const one of seen) {
@@ -42,14 +42,14 @@ describe('a copy that is no longer fresh', () => {
       expect(cacheStatus(one)).toMatchObject({ fwd: 'token:stale' });
       expect(one.tookMs).toBeGreaterThanOrEqual(490);
     }
-    double.clearFaults();
+    upstream.clearFaults();
     await until('the refresh has come', async () => states(await readJob(gateway, id)) === 'success');
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is served at once when it is known that the refresh will take longer', async () => {
-    const { double, gateway, id } = await withStaleCopy();
-    double.fault({ kind: 'too-many', retryAfter: '1200' }, { times: 1 });
+    const { upstream, gateway, id } = await withStaleCopy();
+    upstream.fault({ kind: 'too-many', retryAfter: '1200' }, { times: 1 });
     expectStale(await readJob(gateway, id), 'stale-if-error');
     for (let polls = 0; polls < 5; polls++) {
       const seen = await readJob(gateway, id);
@@ -57,7 +57,7 @@ describe('a copy that is no longer fresh', () => {
       expect(cacheStatus(seen)).toMatchObject({ hit: true });
       expect(seen.tookMs).toBeLessThan(AT_ONCE_MS);
     }
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
   });
 
@@ -71,41 +71,41 @@ describe('a copy that is no longer fresh', () => {
     { name: '429', fault: { kind: 'too-many', retryAfter: '600' } },
   ] as const)('is served as stale-if-error when the refresh meets $name', async ({ fault }) => {
     const id = await staleCopy(shared);
-    shared.double.fault(fault);
+    shared.upstream.fault(fault);
     const seen = await readJob(shared.gateway, id);
     expectStale(seen, 'stale-if-error');
     expect(cacheStatus(seen)).toMatchObject({ fwd: 'token:stale' });
   });
 
   it('is served as stale-if-error when upstream does not answer, and when there is no token', async () => {
-    const { double, gateway, id } = await withStaleCopy({ UPSTREAM_TIMEOUT: '2s' });
-    double.fault({ kind: 'hang' }, { times: 1 });
+    const { upstream, gateway, id } = await withStaleCopy({ UPSTREAM_TIMEOUT: '2s' });
+    upstream.fault({ kind: 'hang' }, { times: 1 });
     expectStale(await readJob(gateway, id), 'stale-if-error');
-    double.set({ tokenFault: { kind: 'status', status: 503 } });
-    double.revokeTokens();
+    upstream.set({ tokenFault: { kind: 'status', status: 503 } });
+    upstream.revokeTokens();
     expectStale(await readJob(gateway, id), 'stale-if-error');
     expectStale(await readJob(gateway, id), 'stale-if-error');
   });
 
   it('is replaced by the knowledge that the job is gone, and dropped when the gateway may not see it any more', async () => {
-    const { double, gateway, id } = await withStaleCopy({ NEGATIVE_TTL: '2s' });
-    double.fault({ kind: 'status', status: 404 }, { times: 1 });
+    const { upstream, gateway, id } = await withStaleCopy({ NEGATIVE_TTL: '2s' });
+    upstream.fault({ kind: 'status', status: 404 }, { times: 1 });
     const since = performance.now();
     expect((await readJob(gateway, id)).status).toBe(404);
     await until('it is read again', async () => (await readJob(gateway, id)).status === 200);
-    expect(double.calls[1]!.at - since).toBeGreaterThanOrEqual(2000);
+    expect(upstream.calls[1]!.at - since).toBeGreaterThanOrEqual(2000);
     await delay(250);
-    double.fault({ kind: 'status', status: 403 });
+    upstream.fault({ kind: 'status', status: 403 });
     expect((await readJob(gateway, id)).status).toBe(403);
     expect((await readJob(gateway, id, { headers: { 'cache-control': 'only-if-cached' } })).status).toBe(504);
   });
 
   it('is not served any more past ACTIVE_STALE', async () => {
-    const { double, gateway } = await rig({ ...SOON_STALE, ACTIVE_STALE: '1s' });
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, gateway } = await rig({ ...SOON_STALE, ACTIVE_STALE: '1s' });
+    const { id } = upstream.addJob({ state: 'active' });
     const since = performance.now();
     await readJob(gateway, id);
-    double.fault({ kind: 'status', status: 500 });
+    upstream.fault({ kind: 'status', status: 500 });
     await until('the copy is too old', async () => {
       const seen = await readJob(gateway, id);
       if (seen.status === 200 && cacheStatus(seen)['hit'] !== true) expectStale(seen, 'stale-if-error');
@@ -116,13 +116,13 @@ describe('a copy that is no longer fresh', () => {
 });
 
 describe('the RateLimit fields', () => {
-  const read = async (gateway: Gateway, double: ITwinDouble) => readJob(gateway, double.addJob().id);
+  const read = async (gateway: Gateway, upstream: FakeUpstream) => readJob(gateway, upstream.addJob().id);
 
   it('say what the subscription allows and how much is left, on what went upstream', async () => {
-    const { double, gateway } = await rig({ UPSTREAM_LIMITS: '500/1m,5000/1h' });
+    const { upstream, gateway } = await rig({ UPSTREAM_LIMITS: '500/1m,5000/1h' });
     const since = performance.now();
-    await read(gateway, double);
-    const { headers } = await read(gateway, double);
+    await read(gateway, upstream);
+    const { headers } = await read(gateway, upstream);
     const tookSeconds = (performance.now() - since) / 1000;
     expect(headers['ratelimit-policy']).toBe('"1m";q=500;w=60, "1h";q=5000;w=3600');
     const [[name, params]] = parseList(String(headers['ratelimit'])) as [[string, Map<string, number>]];
@@ -132,10 +132,10 @@ describe('the RateLimit fields', () => {
   });
 
   it('stand on a refusal for lack of quota, and on no hit', async () => {
-    const { double, gateway } = await rig({ UPSTREAM_LIMITS: '2/2m', PATIENCE: '10s' });
-    const { id } = double.addJob();
+    const { upstream, gateway } = await rig({ UPSTREAM_LIMITS: '2/2m', PATIENCE: '10s' });
+    const { id } = upstream.addJob();
     await readJob(gateway, id);
-    const refused = await read(gateway, double);
+    const refused = await read(gateway, upstream);
     expect(refused.status).toBe(429);
     expect(refused.headers['ratelimit']).toMatch(/^"2m";r=1;t=\d+$/);
     expect((await readJob(gateway, id)).headers['ratelimit']).toBeUndefined();

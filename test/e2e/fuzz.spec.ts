@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { type AnyAnswer, expectError } from '../support/error-answer.ts';
 import { Gateway } from '../support/gateway.ts';
 import { ACTIVE_JOB, anyRequest, aRead, JOB, KEY } from '../support/random-requests.ts';
@@ -23,19 +23,19 @@ const DOCUMENTED: Readonly<Record<number, readonly string[]>> = {
   431: ['RequestTooLarge'],
 };
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let gateway: Gateway;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start();
-  double.addJob({ id: JOB });
-  double.addJob({ id: ACTIVE_JOB, state: 'active' });
-  gateway = await Gateway.start({ double });
+  upstream = await FakeUpstream.start();
+  upstream.addJob({ id: JOB });
+  upstream.addJob({ id: ACTIVE_JOB, state: 'active' });
+  gateway = await Gateway.start({ upstream });
 });
 
 afterAll(async () => {
   await gateway.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 const ask = (text: string): Promise<AnyAnswer> =>
@@ -57,7 +57,7 @@ function expectDocumented(sent: string, answer: AnyAnswer): void {
 }
 
 function expectJob({ text, headers }: AnyAnswer): void {
-  const bodies = [JOB, ACTIVE_JOB].map((job) => double.bodyOf(job).toString('latin1'));
+  const bodies = [JOB, ACTIVE_JOB].map((job) => upstream.bodyOf(job).toString('latin1'));
   expect(bodies).toContain(text);
   expect(headers['etag']).toMatch(/^"[^"]+"$/);
 }
@@ -84,12 +84,12 @@ async function askTogether(
 }
 
 async function expectStillServing(): Promise<void> {
-  const fresh = double.addJob({ id: randomUUID() });
+  const fresh = upstream.addJob({ id: randomUUID() });
   const answer = await ask(
     `GET /contextcapture/jobs/${fresh.id} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${KEY}\r\n\r\n`,
   );
   expect(answer.status).toBe(200);
-  expect(answer.text).toBe(double.bodyOf(fresh.id).toString('latin1'));
+  expect(answer.text).toBe(upstream.bodyOf(fresh.id).toString('latin1'));
 }
 
 it('answers 1,500 random requests with documented answers, none of them 5xx, and serves on', async () => {

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { testCaller } from '../support/gateway.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 import { answerTo, open } from '../support/wire.ts';
@@ -45,7 +45,7 @@ describe('every answer', () => {
 
 describe('MAX_CONNECTIONS', () => {
   it('bounds those that are open; further ones are closed at once, which is said once, and room is there again', async () => {
-    const gateway = await startGateway({ double: await startDouble(), env: { MAX_CONNECTIONS: '3' } });
+    const gateway = await startGateway({ upstream: await startUpstream(), env: { MAX_CONNECTIONS: '3' } });
     const held = await Promise.all([1, 2, 3].map(() => open(gateway.url)));
     atEnd(async () => held.forEach((socket) => socket.destroy()));
     const alive = 'GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -73,7 +73,7 @@ describe('MAX_CONNECTIONS', () => {
 
 describe('CALLER_QUEUE', () => {
   it('bounds what waits for one caller, whatever room there is: its further reads are answered 429, others wait', async () => {
-    const double = await startDouble();
+    const upstream = await startUpstream();
     const callers = [testCaller('flood'), testCaller('other')];
     const env = {
       UPSTREAM_CONCURRENCY: '1',
@@ -82,11 +82,11 @@ describe('CALLER_QUEUE', () => {
       PATIENCE: '2m',
       UPSTREAM_TIMEOUT: '2m',
     };
-    const gateway = await startGateway({ double, callers, env });
-    double.fault({ kind: 'hold' });
+    const gateway = await startGateway({ upstream, callers, env });
+    upstream.fault({ kind: 'hold' });
     const read = (caller = callers[0]!) => readJob(gateway, jobIds(1)[0]!, { caller });
     const first = read();
-    await double.arrived(1);
+    await upstream.arrived(1);
     const untilWaiting = (count: number): Promise<void> =>
       until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) === count);
     const waiting = [read(), read(), read()];
@@ -98,7 +98,7 @@ describe('CALLER_QUEUE', () => {
     }
     const others = [read(callers[1]), read(callers[1])];
     await untilWaiting(5);
-    double.clearFaults();
+    upstream.clearFaults();
     const seen = await Promise.all([first, ...waiting, ...others]);
     expect(seen.map(({ status }) => status)).toEqual(seen.map(() => 404));
   });

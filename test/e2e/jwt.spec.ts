@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { expectError } from '../support/error-answer.ts';
 import { ForwardProxy } from '../support/forward-proxy.ts';
 import { Gateway, type TestCaller, testCaller } from '../support/gateway.ts';
@@ -20,26 +20,26 @@ const KEYED = testCaller('dashboard');
 const keySha256 = [createHash('sha256').update(KEYED.key).digest('hex')];
 const NAMED = { name: 'dashboard', clientId: 'named', keySha256, iTwins: ['*'] };
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let issuer: Issuer;
 /** `AUTH=jwt`; debug, so that whatever could be written is. */
 let gateway: Gateway;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start({ unknownJobs: 'make' });
+  upstream = await FakeUpstream.start({ unknownJobs: 'make' });
   issuer = await Issuer.start(CLIENTS);
-  gateway = await Gateway.start({ double, env: { ...issuer.env, LOG_LEVEL: 'debug' } });
+  gateway = await Gateway.start({ upstream, env: { ...issuer.env, LOG_LEVEL: 'debug' } });
   writeFileSync(gateway.callersPath, JSON.stringify({ callers: [NAMED] }));
   await gateway.logged(({ msg }) => msg === 'callers file read again');
 });
 beforeEach(() => {
-  double.clear();
+  upstream.clear();
   issuer.instead = undefined;
 });
 afterAll(async () => {
   await gateway.stop();
   await issuer.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 /** Someone whose credential is a token. */
@@ -51,18 +51,18 @@ const codeOf = (seen: Seen): unknown => [seen.status, seen.status === 200 ? 'job
 describe('a token of the issuer', () => {
   it('lets its client read what the callers file says, named by its entry', async () => {
     const token = await issuer.token('named');
-    const { id } = double.addJob({ iTwinId: OTHER });
+    const { id } = upstream.addJob({ iTwinId: OTHER });
     expect((await read(token, id)).status).toBe(200);
-    expect((await read(token, double.addJob({ iTwinId: null }).id)).status).toBe(200);
+    expect((await read(token, upstream.addJob({ iTwinId: null }).id)).status).toBe(200);
     expect(await metric(gateway, 'gateway_job_reads_total', { caller: 'dashboard', status: '200' })).toBe(2);
-    expect(JSON.stringify(double.calls.map(({ headers }) => headers))).not.toContain(token);
+    expect(JSON.stringify(upstream.calls.map(({ headers }) => headers))).not.toContain(token);
   });
 
   it('lets read the iTwins that its claim lists and no others, named by a common name', async () => {
     const token = await issuer.token('limited', 'another itwin-platform');
-    expect((await read(token, double.addJob({ iTwinId: GRANTED }).id)).status).toBe(200);
+    expect((await read(token, upstream.addJob({ iTwinId: GRANTED }).id)).status).toBe(200);
     for (const iTwinId of [OTHER, null]) {
-      expect(codeOf(await read(token, double.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
+      expect(codeOf(await read(token, upstream.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
     }
     expect(await metric(gateway, 'gateway_job_reads_total', { caller: 'jwt' })).toBeGreaterThanOrEqual(3);
   });
@@ -70,20 +70,20 @@ describe('a token of the issuer', () => {
   it('lets read nothing when neither says anything', async () => {
     const token = await issuer.token('unnamed');
     for (const iTwinId of [GRANTED, null]) {
-      expect(codeOf(await read(token, double.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
+      expect(codeOf(await read(token, upstream.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
     }
   });
 
   it('does not wait behind the reads of another client, though no entry names either', async () => {
     const patient = { PATIENCE: '1m', UPSTREAM_CONCURRENCY: '1', UPSTREAM_LIMITS: '20/1s' };
-    const busy = await startGateway({ double, env: { ...issuer.env, ...patient } });
+    const busy = await startGateway({ upstream, env: { ...issuer.env, ...patient } });
     const flood = await issuer.token('limited');
     const floods = Array.from({ length: 60 }, () => read(flood, randomUUID(), busy));
     await until('the flood waits', async () => (await metric(busy, 'gateway_queue_depth')) > 20);
-    const before = double.count;
+    const before = upstream.count;
     const jobId = randomUUID();
     await read(await issuer.token('unnamed'), jobId, busy);
-    expect(double.calls.findIndex((call) => call.jobId === jobId) - before).toBeLessThan(10);
+    expect(upstream.calls.findIndex((call) => call.jobId === jobId) - before).toBeLessThan(10);
     await Promise.all(floods);
   });
 
@@ -105,7 +105,7 @@ describe('a token of the issuer', () => {
 
 describe('a token that is not good', () => {
   it('is answered 401 in the envelope, and nothing reaches upstream', async () => {
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     const made: [string, () => Promise<string>][] = [
       ...refusedTokens(issuer.url, issuer.key),
       ["of the issuer's own, but for another scope", () => issuer.token('named', 'another')],
@@ -116,9 +116,9 @@ describe('a token that is not good', () => {
       expect([what, status]).toEqual([what, 401]);
       expectError({ status, headers, text: body.toString() }, 401, 'Unauthorized');
     }
-    expect(double.count + double.tokenRequests.length).toBe(0);
+    expect(upstream.count + upstream.tokenRequests.length).toBe(0);
     expect((await read(await issuer.token('named'), id)).status).toBe(200);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('naming keys that there are not, makes the issuer be asked every other second at the most', async () => {
@@ -130,7 +130,7 @@ describe('a token that is not good', () => {
     expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([401]));
     const seconds = (performance.now() - since) / 1000;
     expect(issuer.keyRequests - before).toBeLessThanOrEqual(1 + Math.ceil(seconds / 2));
-    expect(double.count).toBeLessThanOrEqual(1);
+    expect(upstream.count).toBeLessThanOrEqual(1);
   });
 });
 
@@ -180,11 +180,11 @@ describe('an issuer that is down', () => {
     issuer.instead = (_, response) => response.writeHead(500).end();
     const seen = await Promise.all([read(token), read(another), read(expired)]);
     expect(seen.map(({ status }) => status)).toEqual([200, 200, 401]);
-    double.clear();
+    upstream.clear();
     const { status, headers, body } = await read(next);
     expectError({ status, headers, text: body.toString() }, 503, 'ServiceUnavailable');
     expect(Number(headers['retry-after'])).toBeLessThanOrEqual(5);
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
     await gateway.logged(({ level, reason }) => level === 50 && /was answered 500/.test(String(reason)));
     issuer.instead = undefined;
     await until('the issuer is asked again', async () => (await read(next)).status === 401);
@@ -194,7 +194,7 @@ describe('an issuer that is down', () => {
 
 describe('an event stream', () => {
   it('ends when its token does', async () => {
-    const { id } = double.addJob({ state: 'active' });
+    const { id } = upstream.addJob({ state: 'active' });
     // Some of it is over: five seconds of leeway are given at the end.
     const endsAt = (Math.floor(Date.now() / 1000) + 2) * 1000;
     const token = await issuer.sign({ client_id: 'named', exp: endsAt / 1000 - 5 });
@@ -211,7 +211,7 @@ describe('an event stream', () => {
   });
 
   it('goes on under what the callers file says then', async () => {
-    const { id } = double.addJob({ state: 'active', iTwinId: OTHER });
+    const { id } = upstream.addJob({ state: 'active', iTwinId: OTHER });
     const watcher = await Watcher.open(gateway, id, { caller: bearerOf(await issuer.token('named')) });
     expect((await watcher.event(1)).event).toBe('job');
     const lines = gateway.log.length;
@@ -228,7 +228,7 @@ describe('an event stream', () => {
 
 describe('AUTH', () => {
   it('keys,jwt takes either, an entry with both of them being one caller', async () => {
-    const both = await startGateway({ double, env: { ...issuer.env, AUTH: 'keys,jwt' } });
+    const both = await startGateway({ upstream, env: { ...issuer.env, AUTH: 'keys,jwt' } });
     writeFileSync(both.callersPath, JSON.stringify({ callers: [NAMED] }));
     await both.logged(({ msg }) => msg === 'callers file read again');
     const token = await issuer.token('named');
@@ -249,9 +249,9 @@ describe('AUTH', () => {
 
   it('jwt takes no keys, needs no callers file, and takes one up that comes', async () => {
     expect((await readJob(gateway, randomUUID(), { caller: KEYED })).status).toBe(401);
-    const alone = await startGateway({ double, env: { ...issuer.env, CALLERS_FILE: '' } });
+    const alone = await startGateway({ upstream, env: { ...issuer.env, CALLERS_FILE: '' } });
     expect(
-      (await read(await issuer.token('limited'), double.addJob({ iTwinId: GRANTED }).id, alone)).status,
+      (await read(await issuer.token('limited'), upstream.addJob({ iTwinId: GRANTED }).id, alone)).status,
     ).toBe(200);
     const token = await issuer.token('named');
     expect((await read(token, randomUUID(), alone)).status).toBe(404);
@@ -267,9 +267,9 @@ describe('AUTH', () => {
     const proxy = await ForwardProxy.start();
     atEnd(() => proxy.stop());
     const env = { JWT_JWKS_URL: `${issuer.url}/jwks`, HTTP_PROXY: `http://127.0.0.1:${proxy.port}` };
-    const through = await startGateway({ double, env: { ...issuer.env, ...env } });
+    const through = await startGateway({ upstream, env: { ...issuer.env, ...env } });
     expect(
-      (await read(await issuer.token('limited'), double.addJob({ iTwinId: GRANTED }).id, through)).status,
+      (await read(await issuer.token('limited'), upstream.addJob({ iTwinId: GRANTED }).id, through)).status,
     ).toBe(200);
     const lines = proxy.seen.map(({ line }) => line).filter((line) => line.includes(issuer.url));
     expect(lines).toEqual([`GET ${issuer.url}/jwks`]);

@@ -1,12 +1,12 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { keyPrefix } from '../../src/store/shared-copies.ts';
-import type { FaultSpec } from '../simulator/faults.ts';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FaultSpec } from '../fake-upstream/faults.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import type { Gateway, LogLine } from '../support/gateway.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 jest.setTimeout(60_000);
@@ -35,8 +35,8 @@ function refusal(status: string, retryAfter: string): FaultSpec {
 }
 
 /** Lets upstream answer so to reads of several jobs until the gate is closed. A 503 has to be said of more than one. */
-async function close(double: ITwinDouble, gateway: Gateway, fault: FaultSpec): Promise<void> {
-  double.fault(fault);
+async function close(upstream: FakeUpstream, gateway: Gateway, fault: FaultSpec): Promise<void> {
+  upstream.fault(fault);
   await until(
     'the gate is closed',
     async () => {
@@ -45,7 +45,7 @@ async function close(double: ITwinDouble, gateway: Gateway, fault: FaultSpec): P
     },
     BOUND_MS,
   );
-  double.clearFaults();
+  upstream.clearFaults();
 }
 
 /** The copy is in its memory: a store that is slow for a moment is a miss. */
@@ -84,14 +84,14 @@ const linesOf = (gateway: Gateway, message: string): LogLine[] =>
 
 describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) => {
   it('closes one gateway for LONGEST_CLOSING at most, and says once what was asked for', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { id: held } = double.addJob({ state: 'success' });
-    const gateway = await startGateway({ double, env: LIMITS });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { id: held } = upstream.addJob({ state: 'success' });
+    const gateway = await startGateway({ upstream, env: LIMITS });
     await hold(gateway, held);
-    await close(double, gateway, refusal(status, retryAfter()));
-    const { count } = double;
+    await close(upstream, gateway, refusal(status, retryAfter()));
+    const { count } = upstream;
     await expectLively([gateway], held);
-    expect(double.count).toBe(count);
+    expect(upstream.count).toBe(count);
     expect(linesOf(gateway, CUT)).toHaveLength(1);
     expect(linesOf(gateway, CUT)[0]).toMatchObject({ closedMs: HOUR_SECONDS * 1000 });
     expect(Number(linesOf(gateway, CUT)[0]!['saidMs'])).toBeGreaterThan(300 * 86_400_000);
@@ -102,25 +102,28 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
   });
 
   it('closes two replicas for LONGEST_CLOSING at most, one that starts again included', async () => {
-    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const eyes = new Redis(redis.url);
     atEnd(async () => eyes.disconnect());
-    const { id: held } = double.addJob({ state: 'success' });
+    const { id: held } = upstream.addJob({ state: 'success' });
     const env = { ...LIMITS, REDIS_URL: redis.url, REPLICAS: '2' };
-    const [one, other] = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    const [one, other] = await Promise.all([
+      startGateway({ upstream, env }),
+      startGateway({ upstream, env }),
+    ]);
     await Promise.all([untilRedisIs('up', one), untilRedisIs('up', other)]);
     await hold(one, held);
     await hold(other, held);
-    await close(double, one, refusal(status, retryAfter()));
+    await close(upstream, one, refusal(status, retryAfter()));
     await until('the other knows', async () => (await metric(other, 'gateway_paused_seconds')) > 0, BOUND_MS);
-    const { count } = double;
+    const { count } = upstream;
     await expectLively([one, other], held);
     await one.stop();
-    const again = await startGateway({ double, env });
+    const again = await startGateway({ upstream, env });
     await until('it knows', async () => (await metric(again, 'gateway_paused_seconds')) > 0, BOUND_MS);
     await hold(again, held);
     await expectLively([other, again], held);
-    expect(double.count).toBe(count);
+    expect(upstream.count).toBe(count);
     for (const key of await eyes.keys('*{budget}*'))
       expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
   });
@@ -131,7 +134,7 @@ describe('the end of a closing that was cut', () => {
   const PACE_MS = 120_000 / 42;
 
   it('lets one read of all replicas try, and the others evenly after it', async () => {
-    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const env = {
       UPSTREAM_LIMITS: '60/2m',
       PATIENCE: '1m',
@@ -139,9 +142,12 @@ describe('the end of a closing that was cut', () => {
       REDIS_URL: redis.url,
       REPLICAS: '2',
     };
-    const [one, other] = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    const [one, other] = await Promise.all([
+      startGateway({ upstream, env }),
+      startGateway({ upstream, env }),
+    ]);
     await Promise.all([untilRedisIs('up', one), untilRedisIs('up', other)]);
-    double.fault({ kind: 'too-many', retryAfter: epochSeconds }, { times: 1 });
+    upstream.fault({ kind: 'too-many', retryAfter: epochSeconds }, { times: 1 });
     const first = readJob(one, jobIds(1)[0]!);
     await until('both know', async () => {
       const closed = [one, other].map((gateway) => metric(gateway, 'gateway_paused_seconds'));
@@ -150,7 +156,7 @@ describe('the end of a closing that was cut', () => {
     const others = [one, other].map((gateway) => readJob(gateway, jobIds(1)[0]!));
     const seen = await Promise.all([first, ...others]);
     expect(seen.map(({ status }) => status)).toEqual([200, 200, 200]);
-    const [refused = 0, trial = 0, ...later] = double.calls.map(({ at }) => at);
+    const [refused = 0, trial = 0, ...later] = upstream.calls.map(({ at }) => at);
     expect(trial - refused).toBeGreaterThanOrEqual(2000);
     // 42 in 2 min are one in 2.9 s: were there no credit for the trial, it would come as much later.
     expect(trial - refused).toBeLessThan(2000 + PACE_MS);
@@ -176,10 +182,10 @@ const states: [string, (now: number) => Record<string, string | number>][] = [
 
 describe('a state in Redis that an older gateway wrote, and that', () => {
   it.each(states)('%s closes nobody for longer than LONGEST_CLOSING', async (_, fields) => {
-    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const eyes = new Redis(redis.url);
     atEnd(async () => eyes.disconnect());
-    const prefix = `${keyPrefix(double.url, double.settings.clientId)}{budget}:`;
+    const prefix = `${keyPrefix(upstream.url, upstream.settings.clientId)}{budget}:`;
     const now = Date.now();
     const perWindow = ['1m', '1h'].flatMap((name) => [
       [`credit:${name}`, 0],
@@ -194,7 +200,7 @@ describe('a state in Redis that an older gateway wrote, and that', () => {
     for (const name of ['state', 'sends', 'replicas']) await eyes.pexpire(prefix + name, 1.79e12);
 
     const env = { ...LIMITS, PATIENCE: '5s', REDIS_URL: redis.url, REPLICAS: '2' };
-    const gateways = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
     await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
     for (const gateway of gateways) {
       const seen = await readJob(gateway, jobIds(1)[0]!);

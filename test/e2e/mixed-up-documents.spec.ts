@@ -1,18 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const noCache = { headers: { 'cache-control': 'no-cache' } };
 
 /** The next answer for a job is a 200 with another job's finished document. */
-function mixUp(double: ITwinDouble, jobId: string): void {
-  const other = double.addJob({ state: 'success' });
-  double.fault(
-    { kind: 'status', status: 200, body: double.bodyOf(other.id).toString() },
+function mixUp(upstream: FakeUpstream, jobId: string): void {
+  const other = upstream.addJob({ state: 'success' });
+  upstream.fault(
+    { kind: 'status', status: 200, body: upstream.bodyOf(other.id).toString() },
     { jobId, times: 1 },
   );
 }
@@ -21,68 +21,71 @@ describe("a 200 that carries another job's document", () => {
   it.each(['memory', 'Redis'])(
     'is answered 502 and kept nowhere, over a restart: the next is the right one (%s)',
     async (store) => {
-      const double = await startDouble();
+      const upstream = await startUpstream();
       const env = store === 'Redis' ? { REDIS_URL: (await startRedis()).url } : {};
-      const { id } = double.addJob({ state: 'success' });
-      mixUp(double, id);
-      const gateway = await startGateway({ double, env });
+      const { id } = upstream.addJob({ state: 'success' });
+      mixUp(upstream, id);
+      const gateway = await startGateway({ upstream, env });
       const wrong = await readJob(gateway, id);
       expect([wrong.status, errorOf(wrong).code]).toEqual([502, 'InvalidUpstreamResponse']);
       await gateway.stop();
-      const next = await startGateway({ double, env });
+      const next = await startGateway({ upstream, env });
       const right = await readJob(next, id);
-      expect([right.status, right.body.equals(double.bodyOf(id))]).toEqual([200, true]);
-      expect(double.callsFor(id)).toHaveLength(2);
+      expect([right.status, right.body.equals(upstream.bodyOf(id))]).toEqual([200, true]);
+      expect(upstream.callsFor(id)).toHaveLength(2);
     },
   );
 
   it('does not take the place of a copy, and leaves it to be served', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ state: 'active' });
-    const gateway = await startGateway({ double, env: { ACTIVE_FRESH: '0ms' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ state: 'active' });
+    const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '0ms' } });
     await readJob(gateway, id);
-    mixUp(double, id);
+    mixUp(upstream, id);
     const seen = await readJob(gateway, id);
-    expect([seen.status, seen.body.equals(double.bodyOf(id))]).toEqual([200, true]);
+    expect([seen.status, seen.body.equals(upstream.bodyOf(id))]).toEqual([200, true]);
   });
 });
 
 describe('a document under the wrong id in Redis, from an older gateway', () => {
   it('is a miss, counted, and replaced by the right one even when that is not finished', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     const eyes = new Redis(redis.url);
     atEnd(async () => eyes.disconnect());
     const env = { REDIS_URL: redis.url };
-    const [other, job] = [double.addJob({ state: 'success' }), double.addJob({ state: 'active' })];
-    const writer = await startGateway({ double, env });
+    const [other, job] = [upstream.addJob({ state: 'success' }), upstream.addJob({ state: 'active' })];
+    const writer = await startGateway({ upstream, env });
     await untilRedisIs('up', writer);
     await readJob(writer, other.id);
     const [key = ''] = await eyes.keys(`*job:${other.id}`);
     await eyes.copy(key, key.replace(other.id, job.id));
     const seen = await readJob(writer, job.id);
-    expect([seen.status, seen.body.equals(double.bodyOf(job.id))]).toEqual([200, true]);
+    expect([seen.status, seen.body.equals(upstream.bodyOf(job.id))]).toEqual([200, true]);
     expect(await metric(writer, 'gateway_store_errors_total', { operation: 'decode' })).toBeGreaterThan(0);
     await until('the right one is stored', async () =>
-      String(await eyes.get(key.replace(other.id, job.id))).endsWith(double.bodyOf(job.id).toString()),
+      String(await eyes.get(key.replace(other.id, job.id))).endsWith(upstream.bodyOf(job.id).toString()),
     );
   });
 });
 
 describe('no-cache', () => {
   it('replaces a finished document by a later one of the same job, on every replica', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     const env = { REDIS_URL: redis.url };
     const [id = ''] = jobIds(1);
-    double.addJob({ id, body: '{"job":{"id":"$id","state":"success","name":"wrong"}}' });
-    const [first, second] = await Promise.all([startGateway({ double, env }), startGateway({ double, env })]);
+    upstream.addJob({ id, body: '{"job":{"id":"$id","state":"success","name":"wrong"}}' });
+    const [first, second] = await Promise.all([
+      startGateway({ upstream, env }),
+      startGateway({ upstream, env }),
+    ]);
     await Promise.all([untilRedisIs('up', first), untilRedisIs('up', second)]);
     await Promise.all([readJob(first, id), readJob(second, id)]);
-    double.addJob({ id, body: '{"job":{"id":"$id","state":"failed","name":"right"}}' });
+    upstream.addJob({ id, body: '{"job":{"id":"$id","state":"failed","name":"right"}}' });
     const isRight = async (gateway: typeof first): Promise<boolean> =>
-      (await readJob(gateway, id)).body.equals(double.bodyOf(id));
+      (await readJob(gateway, id)).body.equals(upstream.bodyOf(id));
     expect(await isRight(second)).toBe(false);
     const healed = await readJob(first, id, noCache);
-    expect(healed.body.equals(double.bodyOf(id))).toBe(true);
+    expect(healed.body.equals(upstream.bodyOf(id))).toBe(true);
     await until('the other replica has it', () => isRight(second));
     expect(await isRight(first)).toBe(true);
   });

@@ -83,7 +83,7 @@ const readOf = (id: string, headers: Record<string, string> = {}) => get(JOB.rep
 
 describe('what is answered is what is described', () => {
   it.each(['success', 'active', 'TerminatingOnFailure'])('a job that is %s', async (state) => {
-    const { id } = rig.double.addJob({ state });
+    const { id } = rig.upstream.addJob({ state });
     for (let read = 0; read < 2; read++) await expectDescribed(JOB, await readOf(id).expect(200));
     const { headers } = await readOf(id);
     await expectDescribed(JOB, await readOf(id, { 'if-none-match': headers['etag']! }).expect(304));
@@ -101,12 +101,12 @@ describe('what is answered is what is described', () => {
     [{ kind: 'status', status: 400 }, 400],
     [{ kind: 'hang' }, 504],
   ] as const)('a read of which upstream says %j', async (fault, status) => {
-    rig.double.fault(fault);
-    await expectDescribed(JOB, await readOf(rig.double.addJob().id).expect(status));
+    rig.upstream.fault(fault);
+    await expectDescribed(JOB, await readOf(rig.upstream.addJob().id).expect(status));
   });
 
   it('a read that finds nothing, is not let in, or takes copies alone', async () => {
-    const { id } = rig.double.addJob();
+    const { id } = rig.upstream.addJob();
     await expectDescribed(JOB, await readOf('none').expect(404));
     await expectDescribed(JOB, await readOf(id, { 'cache-control': 'only-if-cached' }).expect(504));
     await expectDescribed(JOB, await readOf(id, { authorization: 'Bearer wrong' }).expect(401));
@@ -114,7 +114,7 @@ describe('what is answered is what is described', () => {
   });
 
   it('other methods, and requests that are too large', async () => {
-    const { id } = rig.double.addJob();
+    const { id } = rig.upstream.addJob();
     const path = JOB.replace('{id}', id);
     const posted = await request(rig.gateway.url).post(path).set('authorization', rig.gateway.bearer());
     await expectDescribed(JOB, posted);
@@ -135,7 +135,7 @@ describe('what is answered is what is described', () => {
 
   it('streams, as far as they are no streams', async () => {
     const events = '/contextcapture/jobs/events';
-    const { id } = rig.double.addJob({ state: 'success' });
+    const { id } = rig.upstream.addJob({ state: 'success' });
     await expectDescribed(events, await get(`${events}?ids=${id}`).expect(200));
     await expectDescribed(events, await get(events, { 'last-event-id': 'end' }).expect(204));
     await expectDescribed(events, await get(`${events}?ids=x`).expect(400));
@@ -154,9 +154,9 @@ describe('what is answered is what is described', () => {
 
 describe('what is refused for lack of quota', () => {
   it('is as it is described, until upstream may be asked again', async () => {
-    rig.double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    rig.upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     for (let read = 0; read < 2; read++)
-      await expectDescribed(JOB, await readOf(rig.double.addJob().id).expect(429));
+      await expectDescribed(JOB, await readOf(rig.upstream.addJob().id).expect(429));
   });
 });
 

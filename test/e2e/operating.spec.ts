@@ -10,13 +10,13 @@ import request from 'supertest';
 import { Gateway, testCaller } from '../support/gateway.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { sendRaw } from '../support/raw.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 describe('health', () => {
   it('says live and ready without a call upstream, and what the parts are like', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream });
     const live = await request(gateway.url).get('/health/live').expect(200);
     expect(live.body).toEqual({ status: 'ok', info: {}, error: {}, details: {} });
     const ready = await request(gateway.url).get('/health/ready').expect(200);
@@ -31,14 +31,14 @@ describe('health', () => {
         gate: { status: 'up', closedSeconds: 0 },
       },
     });
-    expect(double.count + double.tokenRequests.length).toBe(0);
+    expect(upstream.count + upstream.tokenRequests.length).toBe(0);
   });
 
   it('stays ready, degraded, while the gate is closed and no token is to be had', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    const gateway = await startGateway({ double, env: { PATIENCE: '20s' } });
-    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '20s' } });
+    upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     await readJob(gateway, id);
     const document = await request(gateway.url).get('/health/ready').expect(200);
     expect(document.body).toMatchObject({ status: 'degraded', details: { gate: { status: 'degraded' } } });
@@ -49,8 +49,8 @@ describe('health', () => {
       expect(seconds).toBeLessThanOrEqual(600);
     }
 
-    const refusing = await startDouble({ tokenFault: { kind: 'status', status: 500 } });
-    const tokenless = await startGateway({ double: refusing });
+    const refusing = await startUpstream({ tokenFault: { kind: 'status', status: 500 } });
+    const tokenless = await startGateway({ upstream: refusing });
     await readJob(tokenless, id);
     const without = await request(tokenless.url).get('/health/ready').expect(200);
     expect(without.body).toMatchObject({ details: { token: { status: 'degraded', state: 'failing' } } });
@@ -59,8 +59,8 @@ describe('health', () => {
 
 describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
   it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
     gateway.signal(signal);
     await gateway.logged((line) => line.msg === 'draining');
@@ -75,16 +75,16 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
     // A connection that is kept would be cut later: the caller is told to open another, elsewhere.
     expect(served.headers['connection']).toBe('close');
 
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const underWay = readJob(gateway, slow);
-    await double.arrived(2);
+    await upstream.arrived(2);
     const isRefused = () =>
       readJob(gateway, during).then(
         () => false,
         () => true,
       );
     await until('no new connection is taken', isRefused);
-    double.clearFaults();
+    upstream.clearFaults();
     const [answer, status] = await Promise.all([underWay, gateway.exited]);
     expect(answer.status).toBe(200);
     expect(status).toBe(0);
@@ -93,17 +93,17 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
 
 describe('SIGTERM', () => {
   it('ends with status 0 however early it comes', async () => {
-    const double = await startDouble();
+    const upstream = await startUpstream();
     // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.
     const folder = mkdtempSync(join(tmpdir(), 'early-'));
     const secret = join(folder, 'secret');
     execFileSync('mkfifo', [secret]);
     const env = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: secret };
-    const starting = Promise.allSettled([Gateway.start({ double, env })]);
+    const starting = Promise.allSettled([Gateway.start({ upstream, env })]);
     const gateway = Gateway.latest;
     const writer = await open(secret, 'w');
     gateway?.signal('SIGTERM');
-    await writer.writeFile(double.settings.clientSecret);
+    await writer.writeFile(upstream.settings.clientSecret);
     await writer.close();
     expect(await gateway?.exited).toBe(0);
     await starting;
@@ -118,9 +118,9 @@ describe('SIGTERM', () => {
     silent.listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
-    const double = await startDouble();
+    const upstream = await startUpstream();
     const starting = Gateway.start({
-      double,
+      upstream,
       // Longer than the start waits for Redis.
       env: { REDIS_URL: `redis://127.0.0.1:${port}`, DRAIN_DELAY: '2s' },
     });
@@ -136,29 +136,29 @@ describe('SIGTERM', () => {
   });
 
   it('loses no read that waits in the queue', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m', UPSTREAM_TIMEOUT: '2m' };
-    const gateway = await startGateway({ double, env });
-    double.fault({ kind: 'hold' });
+    const gateway = await startGateway({ upstream, env });
+    upstream.fault({ kind: 'hold' });
     const reads = jobIds(60).map((id) => readJob(gateway, id));
     // A connection that nobody has taken yet is not one of those.
-    const waiting = async () => (await metric(gateway, 'gateway_queue_depth')) + double.count;
+    const waiting = async () => (await metric(gateway, 'gateway_queue_depth')) + upstream.count;
     await until('all have been taken', async () => (await waiting()) === 60);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');
-    double.clearFaults();
+    upstream.clearFaults();
     const seen = await Promise.all(reads);
     expect(seen.every(({ status }) => status === 200)).toBe(true);
     expect(await gateway.exited).toBe(0);
-    expect(double.count).toBe(60);
+    expect(upstream.count).toBe(60);
   });
 });
 
 describe('metrics and logs', () => {
   it('count each read once by outcome, status and caller, and log those that went upstream or failed', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob({ state: 'success' });
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob({ state: 'success' });
+    const gateway = await startGateway({ upstream });
     await readJob(gateway, id, { headers: { 'x-correlation-id': 'first-one' } });
     await readJob(gateway, id, { headers: { 'x-correlation-id': 'a-hit' } });
     await readJob(gateway, jobIds(1)[0] ?? '', { headers: { 'x-correlation-id': 'unknown' } });
@@ -196,20 +196,20 @@ describe('metrics and logs', () => {
 
   it("tell of upstream's 429, and its correlation id, when no other try follows", async () => {
     const [busy, other] = [testCaller('busy'), testCaller('other')];
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: 500 });
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: 500 });
     const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '6s' };
-    const gateway = await startGateway({ double, callers: [busy, other], env });
+    const gateway = await startGateway({ upstream, callers: [busy, other], env });
     const [retried = '', held = '', refused = ''] = jobIds(3);
-    double.fault({ kind: 'too-many', retryAfter: '2' }, { jobId: retried, times: 1 });
-    double.fault({ kind: 'hold' }, { jobId: held });
+    upstream.fault({ kind: 'too-many', retryAfter: '2' }, { jobId: retried, times: 1 });
+    upstream.fault({ kind: 'hold' }, { jobId: held });
     const reads = [readJob(gateway, retried, { headers: { 'x-correlation-id': 'retried' } })];
-    await double.arrived(1);
+    await upstream.arrived(1);
     // Has the slot after it until the patience of the first, in line again, has ended.
     reads.push(readJob(gateway, held, { caller: other }));
     expect((await reads[0])?.status).toBe(429);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await reads[1])?.status).toBe(200);
-    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     await readJob(gateway, refused, { headers: { 'x-correlation-id': 'refused' } });
     for (const correlationId of ['retried', 'refused']) {
       expect(await gateway.logged((entry) => entry['correlationId'] === correlationId)).toMatchObject({
@@ -221,13 +221,13 @@ describe('metrics and logs', () => {
   });
 
   it('echo a usable correlation id on every answer, send it upstream, and make one otherwise', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    const gateway = await startGateway({ upstream });
     const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
     const given = await readJob(gateway, id, { headers: { 'x-correlation-id': 'any printable ~ text' } });
     expect(given.headers['x-correlation-id']).toBe('any printable ~ text');
-    expect(double.calls[0]?.correlationId).toBe('any printable ~ text');
+    expect(upstream.calls[0]?.correlationId).toBe('any printable ~ text');
     for (const unusable of ['x'.repeat(129), 'é']) {
       const { headers } = await readJob(gateway, id, { headers: { 'x-correlation-id': unusable } });
       expect(headers['x-correlation-id']).toMatch(uuid);
@@ -241,13 +241,13 @@ describe('metrics and logs', () => {
   });
 
   it('count a call that is cancelled because nobody waits for it any more', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    double.fault({ kind: 'hang' });
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'hang' });
+    const gateway = await startGateway({ upstream });
     const leaving = new AbortController();
     const gone = readJob(gateway, id, { signal: leaving.signal });
-    await double.arrived(1);
+    await upstream.arrived(1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');

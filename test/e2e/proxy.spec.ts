@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { ForwardProxy } from '../support/forward-proxy.ts';
 import { errorOf, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 
 async function startProxy(): Promise<ForwardProxy> {
   const proxy = await ForwardProxy.start();
@@ -17,10 +17,10 @@ async function startProxy(): Promise<ForwardProxy> {
   return proxy;
 }
 
-/** The double behind TLS. @returns the port */
-async function serveTls(double: ITwinDouble, { key, cert }: Certificates): Promise<number> {
+/** The fake upstream behind TLS. @returns the port */
+async function serveTls(upstream: FakeUpstream, { key, cert }: Certificates): Promise<number> {
   const server = createServer({ key, cert }, (socket) => {
-    const onwards = connect(Number(new URL(double.url).port), '127.0.0.1');
+    const onwards = connect(Number(new URL(upstream.url).port), '127.0.0.1');
     for (const end of [socket, onwards]) end.on('error', () => end.destroy());
     socket.pipe(onwards).pipe(socket);
     socket.on('close', () => onwards.destroy());
@@ -33,62 +33,62 @@ async function serveTls(double: ITwinDouble, { key, cert }: Certificates): Promi
 
 describe('a forward proxy', () => {
   it('is gone through for http when HTTP_PROXY says so, with its credentials, and NO_PROXY excepts from it', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
     const proxy = await startProxy();
     const HTTP_PROXY = `http://user:proxy-password@127.0.0.1:${proxy.port}`;
     const [through, direct] = await Promise.all([
-      startGateway({ double, env: { HTTP_PROXY } }),
-      startGateway({ double, env: { http_proxy: HTTP_PROXY, NO_PROXY: '127.0.0.1,localhost' } }),
+      startGateway({ upstream, env: { HTTP_PROXY } }),
+      startGateway({ upstream, env: { http_proxy: HTTP_PROXY, NO_PROXY: '127.0.0.1,localhost' } }),
     ]);
     expect((await readJob(direct, id)).status).toBe(200);
     expect(proxy.seen).toHaveLength(0);
 
     const seen = await readJob(through, id);
-    expect(seen.body.equals(double.bodyOf(id))).toBe(true);
+    expect(seen.body.equals(upstream.bodyOf(id))).toBe(true);
     const authorization = `Basic ${Buffer.from('user:proxy-password').toString('base64')}`;
     expect(proxy.seen).toEqual([
-      { line: `POST ${double.tokenUrl}`, authorization },
-      { line: `GET ${double.url}/contextcapture/jobs/${id}`, authorization },
+      { line: `POST ${upstream.tokenUrl}`, authorization },
+      { line: `GET ${upstream.url}/contextcapture/jobs/${id}`, authorization },
     ]);
-    expect(double.calls.every(({ headers }) => headers['proxy-authorization'] === undefined)).toBe(true);
+    expect(upstream.calls.every(({ headers }) => headers['proxy-authorization'] === undefined)).toBe(true);
 
     await proxy.stop();
-    const failed = await readJob(through, double.addJob().id);
+    const failed = await readJob(through, upstream.addJob().id);
     expect([failed.status, errorOf(failed).code]).toEqual([502, 'UpstreamError']);
     expect(failed.body.toString() + through.output + direct.output).not.toContain('proxy-password');
   });
 
   it('is gone through in a tunnel for https, whose certificate is checked, by NODE_EXTRA_CA_CERTS too', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
     const folder = mkdtempSync(join(tmpdir(), 'certificates-'));
     atEnd(async () => rmSync(folder, { recursive: true }));
     const certificates = makeCertificates(folder);
-    const port = await serveTls(double, certificates);
+    const port = await serveTls(upstream, certificates);
     const proxy = await startProxy();
     const url = `https://localhost:${port}`;
     const env = { ITWIN_API_URL: url, ITWIN_TOKEN_URL: `${url}/connect/token` };
     const HTTPS_PROXY = `http://127.0.0.1:${proxy.port}`;
     const trusted = { ...env, NODE_EXTRA_CA_CERTS: certificates.authority };
     const [tunnelled, direct, distrustful] = await Promise.all([
-      startGateway({ double, env: { ...trusted, HTTPS_PROXY } }),
-      startGateway({ double, env: trusted }),
-      startGateway({ double, env }),
+      startGateway({ upstream, env: { ...trusted, HTTPS_PROXY } }),
+      startGateway({ upstream, env: trusted }),
+      startGateway({ upstream, env }),
     ]);
-    expect((await readJob(direct, id)).body.equals(double.bodyOf(id))).toBe(true);
+    expect((await readJob(direct, id)).body.equals(upstream.bodyOf(id))).toBe(true);
     expect(proxy.seen).toHaveLength(0);
 
-    for (const jobId of [id, double.addJob().id]) {
-      expect((await readJob(tunnelled, jobId)).body.equals(double.bodyOf(jobId))).toBe(true);
+    for (const jobId of [id, upstream.addJob().id]) {
+      expect((await readJob(tunnelled, jobId)).body.equals(upstream.bodyOf(jobId))).toBe(true);
     }
     // One tunnel, kept; nothing of what goes through it is seen.
     expect(proxy.seen.map(({ line }) => line)).toEqual([`CONNECT localhost:${port}`]);
 
-    const calls = double.count + double.tokenRequests.length;
+    const calls = upstream.count + upstream.tokenRequests.length;
     const failed = await readJob(distrustful, id);
     expect([failed.status, errorOf(failed).code]).toEqual([503, 'ServiceUnavailable']);
     expect(failed.body.toString()).not.toMatch(/localhost|certificate/);
-    expect(double.count + double.tokenRequests.length).toBe(calls);
+    expect(upstream.count + upstream.tokenRequests.length).toBe(calls);
   });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { expectError } from '../support/error-answer.ts';
 import { Gateway } from '../support/gateway.ts';
 import { atEnd, startGateway } from '../support/rig.ts';
@@ -13,25 +13,25 @@ const connectRequest = `CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`;
 /** Ten megabytes: more than any request may be. */
 const LARGE = 10_000_000;
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let gateway: Gateway;
 let job: string;
 let key: string;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start();
-  gateway = await Gateway.start({ double });
+  upstream = await FakeUpstream.start();
+  gateway = await Gateway.start({ upstream });
   key = `Authorization: ${gateway.bearer()}\r\n`;
 });
 
 afterAll(async () => {
   await gateway.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 beforeEach(() => {
-  double.clear();
-  job = `/contextcapture/jobs/${double.addJob().id}`;
+  upstream.clear();
+  job = `/contextcapture/jobs/${upstream.addJob().id}`;
 });
 
 const send = (bytes: string | Buffer) => answerTo(gateway.url, bytes);
@@ -71,7 +71,7 @@ describe('bytes that are no HTTP request', () => {
     const answer = await send(bytes());
     expectError(answer, 400, 'InvalidRequest');
     expect(answer.headers['connection']).toBe('close');
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 
   it('(two Hosts) are refused what could be answered from memory as well', async () => {
@@ -115,7 +115,7 @@ describe('a request that is too large', () => {
   ])('is answered %s RequestTooLarge: %s', async (_, __, status, bytes) => {
     const answer = await send(bytes());
     expectError(answer, status, 'RequestTooLarge');
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 
   it('is told so to a client that sends all of it before it listens', async () => {
@@ -166,7 +166,7 @@ describe('an unusual request', () => {
   ])('is served as any other: %s', async (_, bytes) => {
     const answer = await send(bytes());
     expect(answer.status).toBe(200);
-    expect(answer.text).toBe(double.bodyOf(job.slice(-36)).toString());
+    expect(answer.text).toBe(upstream.bodyOf(job.slice(-36)).toString());
   });
 
   it('CONNECT is answered 405 MethodNotAllowed', async () => {
@@ -178,7 +178,7 @@ describe('an unusual request', () => {
     ['CONNECT behind a read under way', () => `GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n${connectRequest}`],
     ['no HTTP', () => 'hello\r\n\r\n'],
   ])('does no harm when its connection is reset: %s', async (_, bytes) => {
-    double.fault({ kind: 'slow', ms: 50 }, { jobId: job.slice(-36) });
+    upstream.fault({ kind: 'slow', ms: 50 }, { jobId: job.slice(-36) });
     for (let attempt = 0; attempt < 20; attempt++) {
       const socket = await open(gateway.url);
       socket.write(bytes(), () => socket.resetAndDestroy());
@@ -198,7 +198,7 @@ describe('an unusual request', () => {
       const path = `/contextcapture/jobs/${id}`;
       expectError(await send(`GET ${path} HTTP/1.1\r\n${HOST}\r\n`), 401, 'HeaderNotFound');
       expectError(await send(`GET ${path} HTTP/1.1\r\n${HOST}${key}\r\n`), 404, 'JobNotFound');
-      expect(double.count).toBe(0);
+      expect(upstream.count).toBe(0);
     },
   );
 });
@@ -207,10 +207,10 @@ describe('requests sent one behind the other', () => {
   const get = (path: string, headers = key): string => `GET ${path} HTTP/1.1\r\n${HOST}${headers}\r\n`;
 
   it('are each answered, in their order', async () => {
-    double.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
+    upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
     const { answers } = await converse(gateway.url, get(job) + get('/nothing') + get(job, '') + get(job), 4);
     expect(statuses(answers)).toEqual([200, 404, 401, 200]);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('are answered up to the one that is none, which is then answered 400', async () => {
@@ -224,7 +224,7 @@ describe('requests sent one behind the other', () => {
     ['CONNECT', connectRequest, 405],
     ['too large', `GET / HTTP/1.1\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
   ])('are answered in their order while a read is under way and the next is %s', async (_, next, status) => {
-    double.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
+    upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
     const { answers } = await converse(gateway.url, get(job) + next, 2);
     expect(statuses(answers)).toEqual([200, status]);
   });
@@ -232,17 +232,17 @@ describe('requests sent one behind the other', () => {
 
 describe('bytes that go on and on behind one that is no HTTP', () => {
   it('are heard once while a read before them is under way', async () => {
-    double.fault({ kind: 'hold' }, { jobId: job.slice(-36) });
+    upstream.fault({ kind: 'hold' }, { jobId: job.slice(-36) });
     const socket = await open(gateway.url);
     let text = '';
     socket.setNoDelay().on('data', (chunk) => (text += String(chunk)));
     socket.write(`GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n`);
-    await double.arrived(1);
+    await upstream.arrived(1);
     for (let chunk = 0; chunk < 30; chunk++) {
       socket.write('hello\r\n\r\n');
       await delay(5);
     }
-    double.clearFaults();
+    upstream.clearFaults();
     await once(socket, 'close');
     expect(text.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
     expect(gateway.output).not.toContain('MaxListenersExceededWarning');
@@ -258,14 +258,14 @@ describe('a connection over which no whole request comes', () => {
       expectError(answers[0]!, 408, 'RequestTimeout');
       expect(tookMs).toBeGreaterThanOrEqual(9_900);
     }
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 
   it.each([
     ['nothing', ''],
     ['half a request', `GET / HTTP/1.1\r\n${HOST}`],
   ])('does not keep the gateway from ending: it has sent %s', async (_, bytes) => {
-    const ending = await startGateway({ double, env: { PATIENCE: '2s', UPSTREAM_TIMEOUT: '2s' } });
+    const ending = await startGateway({ upstream, env: { PATIENCE: '2s', UPSTREAM_TIMEOUT: '2s' } });
     const socket = await open(ending.url);
     atEnd(async () => socket.destroy());
     socket.write(bytes);

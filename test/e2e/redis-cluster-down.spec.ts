@@ -2,28 +2,28 @@ import { describe, expect, it } from '@jest/globals';
 import { clusterRig, readNew, untilStored, untilTold } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
 describe('with a cluster that is down', () => {
   it('reads go on when all nodes are gone, which an idle gateway notices, and jobs are stored again after', async () => {
-    const { double, cluster, gateway } = await clusterRig();
+    const { upstream, cluster, gateway } = await clusterRig();
     await Promise.all(cluster.nodes.map(({ server }) => server.kill()));
     await untilRedisIs('degraded', gateway);
-    await readNew(double, gateway);
+    await readNew(upstream, gateway);
     await untilTold(gateway, ['away']);
     await Promise.all(cluster.nodes.map(({ server }) => server.start()));
     for (const { eyes } of cluster.masters) {
-      await untilStored('at every master', { double, gateway }, (id) => holds(eyes, id));
+      await untilStored('at every master', { upstream, gateway }, (id) => holds(eyes, id));
     }
     await untilTold(gateway, ['away', 'back']);
   });
 
   it('starts and reads while all nodes hang, says so once, and ends without waiting for them', async () => {
-    const [double, cluster] = [await startDouble(), await RedisCluster.start()];
+    const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
-    const gateway = await startGateway({ double, env: cluster.env });
-    for (let read = 0; read < 3; read++) await readNew(double, gateway);
+    const gateway = await startGateway({ upstream, env: cluster.env });
+    for (let read = 0; read < 3; read++) await readNew(upstream, gateway);
     await untilRedisIs('degraded', gateway);
     await untilTold(gateway, ['away']);
     for (const { server } of cluster.nodes) server.signal('SIGCONT');

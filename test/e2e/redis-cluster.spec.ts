@@ -8,41 +8,41 @@ import { until } from '../support/until.ts';
 
 describe('with a cluster that loses nodes', () => {
   it('reads go on when a master is lost, and its jobs are stored again at its replica', async () => {
-    const { double, cluster, gateway } = await clusterRig();
+    const { upstream, cluster, gateway } = await clusterRig();
     const [first] = cluster.masters;
-    await untilStored('at the first master', { double, gateway }, (id) => holds(first!.eyes, id));
+    await untilStored('at the first master', { upstream, gateway }, (id) => holds(first!.eyes, id));
     await first!.server.kill();
-    await untilStored('at its replica', { double, gateway }, (id) => holds(cluster.replica.eyes, id));
+    await untilStored('at its replica', { upstream, gateway }, (id) => holds(cluster.replica.eyes, id));
     await untilRedisIs('up', gateway);
   });
 
   it('reads go on when slots are lost, which is said, and jobs are stored again when they are back', async () => {
-    const { double, cluster, gateway } = await clusterRig();
+    const { upstream, cluster, gateway } = await clusterRig();
     const [first, second] = cluster.masters;
     await second!.server.kill();
     await until('it is said to be degraded', async () => {
-      await readNew(double, gateway);
+      await readNew(upstream, gateway);
       return told(gateway).length > 0;
     });
     await untilRedisIs('degraded', gateway);
-    const late = await startGateway({ double, env: cluster.env });
+    const late = await startGateway({ upstream, env: cluster.env });
     await untilTold(late, ['away']);
     await second!.server.start();
-    await untilStored('at the second master', { double, gateway }, (id) => holds(second!.eyes, id));
-    await untilStored('at the first master', { double, gateway }, (id) => holds(first!.eyes, id));
+    await untilStored('at the second master', { upstream, gateway }, (id) => holds(second!.eyes, id));
+    await untilStored('at the first master', { upstream, gateway }, (id) => holds(first!.eyes, id));
     for (const each of [gateway, late]) await untilTold(each, ['away', 'back']);
   });
 
   it('reads go on when one node hangs: its slots are given up, the other nodes are not', async () => {
-    const { double, cluster, gateway } = await clusterRig();
+    const { upstream, cluster, gateway } = await clusterRig();
     const [first, second, third] = cluster.masters;
     // The other nodes would say before long that the cluster is down.
     for (const { eyes } of cluster.nodes) await eyes.config('SET', 'cluster-node-timeout', 600_000);
     second!.server.signal('SIGSTOP');
-    for (let read = 0; read < 30; read++) await readNew(double, gateway);
-    await untilStored('at another master', { double, gateway }, (id) => clusterHolds([first!, third!], id));
+    for (let read = 0; read < 30; read++) await readNew(upstream, gateway);
+    await untilStored('at another master', { upstream, gateway }, (id) => clusterHolds([first!, third!], id));
     await untilRedisIs('up', gateway);
     second!.server.signal('SIGCONT');
-    await untilStored('at the second master', { double, gateway }, (id) => holds(second!.eyes, id));
+    await untilStored('at the second master', { upstream, gateway }, (id) => holds(second!.eyes, id));
   });
 });

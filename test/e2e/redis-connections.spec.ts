@@ -5,7 +5,7 @@ import { untilRedisIs } from '../support/readiness.ts';
 import { readJob } from '../support/reads.ts';
 import { clusterHolds, RedisCluster } from '../support/redis-cluster.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
-import { startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, holds, SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
 
@@ -59,24 +59,24 @@ describe.each([
   ['a cluster', cluster, 'REDIS_PASSWORD'],
 ] as const)('by TLS and as a user with the rights that are needed, at %s', (_, start, secret) => {
   it('a finished job that one gateway has read is served by another without a call upstream', async () => {
-    const [double, redis] = [await startDouble(), await start()];
-    const one = await startGateway({ double, env: redis.env });
+    const [upstream, redis] = [await startUpstream(), await start()];
+    const one = await startGateway({ upstream, env: redis.env });
     await untilRedisIs('up', one);
     const ids: string[] = [];
     // What is late is not waited for: a busy machine may miss one.
     await until('a dozen are stored', async () => {
-      const { id } = double.addJob();
+      const { id } = upstream.addJob();
       await readJob(one, id);
       if (await redis.holds(id)) ids.push(id);
       return ids.length === 12;
     });
-    const count = double.count;
-    const other = await startGateway({ double, env: redis.env });
+    const count = upstream.count;
+    const other = await startGateway({ upstream, env: redis.env });
     await untilRedisIs('up', other);
     const seen = await Promise.all(ids.map((id) => readJob(other, id)));
     const shared = seen.filter((answer) => cacheStatus(answer)['detail'] === 'token:redis').length;
     expect(shared).toBeGreaterThanOrEqual(6);
-    expect(double.count).toBe(count + ids.length - shared);
+    expect(upstream.count).toBe(count + ids.length - shared);
     for (const { log, output } of [one, other]) {
       expect(log.filter(({ msg, reason }) => gone.test(msg ?? '') && reason !== 'timeout')).toEqual([]);
       expect(output).not.toMatch(/ioredis|\bWARN/);
@@ -85,18 +85,18 @@ describe.each([
   });
 
   it('reads go on with a wrong password, which is said once, with its reason and without the password', async () => {
-    const [double, redis] = [await startDouble(), await start()];
+    const [upstream, redis] = [await startUpstream(), await start()];
     const given = redis.env[secret] ?? '';
     const wrong = secret === 'REDIS_URL' ? given.replace(/:[^:@]+@/, `:${WRONG}@`) : WRONG;
     let gateway!: Gateway;
     await until('the refusal came in time', async () => {
-      gateway = await startGateway({ double, env: { ...redis.env, [secret]: wrong } });
+      gateway = await startGateway({ upstream, env: { ...redis.env, [secret]: wrong } });
       await untilRedisIs('degraded', gateway);
       const { level, reason } = await gateway.logged(({ msg }) => gone.test(msg ?? ''));
       expect([level, reason === 'timeout' || reason === 'WRONGPASS']).toEqual([40, true]);
       return reason === 'WRONGPASS';
     });
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     expect((await readJob(gateway, id)).status).toBe(200);
     const since = performance.now();
     await until('it has been tried several times', () => performance.now() > since + 1000);

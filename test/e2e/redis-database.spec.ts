@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { untilRedisIs } from '../support/readiness.ts';
 import { readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 jest.setTimeout(60_000);
@@ -28,11 +28,11 @@ async function connections(eyes: Redis): Promise<number> {
 
 describe('the database of REDIS_URL', () => {
   it('is used, and no other', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     const eyes = look(redis.port);
-    const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/3` } });
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/3` } });
     await untilRedisIs('up', gateway);
-    await readJob(gateway, double.addJob().id);
+    await readJob(gateway, upstream.addJob().id);
     await until('it is stored', async () => (await databasesIn(eyes)).length > 0);
     expect(await databasesIn(eyes)).toEqual(['3']);
   });
@@ -48,15 +48,15 @@ describe('the database of REDIS_URL', () => {
   ])(
     '%s is a fault that is said once, and none other is used in its place',
     async (_, database, prepare, word) => {
-      const [double, redis] = [await startDouble(), await startRedis()];
+      const [upstream, redis] = [await startUpstream(), await startRedis()];
       const eyes = look(redis.port);
       await prepare(eyes);
-      const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/${database}` } });
+      const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/${database}` } });
       const before = await connections(eyes);
-      expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
       await untilRedisIs('degraded', gateway);
       await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
-      expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
       expect(gateway.log.filter(({ msg }) => /^redis is/.test(msg ?? ''))).toEqual([
         expect.objectContaining({
           msg: away,
@@ -71,13 +71,13 @@ describe('the database of REDIS_URL', () => {
   );
 
   it('is named also when the server that refuses it comes only later', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     await redis.kill();
-    const gateway = await startGateway({ double, env: { REDIS_URL: `${redis.url}/99` } });
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/99` } });
     await gateway.logged(({ msg, reason }) => msg === away && reason === 'ECONNREFUSED');
     await redis.start();
     await gateway.logged(({ reason }) => reason === 'REDIS_URL: database 99 is refused (ERR)');
-    expect((await readJob(gateway, double.addJob().id)).status).toBe(200);
+    expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
     expect(await databasesIn(look(redis.port))).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import { readNew, untilStored, untilTold } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
 import { inMemory, lookAt, type RedisServer } from '../support/redis.ts';
-import { atEnd, startDouble, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
 function look(server: RedisServer): Redis {
@@ -21,19 +21,19 @@ const isMaster = async (eyes: Redis): Promise<boolean> => /role:master/.test(awa
 
 describe('with one address that is moved to another server', () => {
   it('a master that has become a replica is left for the new one, although it keeps its connections', async () => {
-    const [double, first, second] = [
-      await startDouble(),
+    const [upstream, first, second] = [
+      await startUpstream(),
       await startRedis(inFolder),
       await startRedis(inFolder),
     ];
     const moving = await Connections.start(first.url);
     atEnd(() => moving.stop());
-    const gateway = await startGateway({ double, env: { REDIS_URL: moving.url.replace('http', 'redis') } });
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: moving.url.replace('http', 'redis') } });
     const [before, after] = [look(first), look(second)];
-    await untilStored('at the first master', { double, gateway }, (id) => holds(before, id));
+    await untilStored('at the first master', { upstream, gateway }, (id) => holds(before, id));
     moving.port = second.port;
     await before.replicaof('127.0.0.1', second.port);
-    await untilStored('at the new master', { double, gateway }, (id) => holds(after, id));
+    await untilStored('at the new master', { upstream, gateway }, (id) => holds(after, id));
     // The client and its listener, each at one server and then at the other.
     expect(moving.count).toBeGreaterThanOrEqual(4);
   });
@@ -41,18 +41,18 @@ describe('with one address that is moved to another server', () => {
 
 describe('with Sentinel', () => {
   async function rig() {
-    const [double, set] = [await startDouble(), await SentinelSet.start()];
-    const gateway = await startGateway({ double, env: set.env });
+    const [upstream, set] = [await startUpstream(), await SentinelSet.start()];
+    const gateway = await startGateway({ upstream, env: set.env });
     await untilRedisIs('up', gateway);
-    return { double, set, gateway };
+    return { upstream, set, gateway };
   }
 
   it('reads go on when the master is lost, and jobs are stored again at the new one', async () => {
-    const { double, set, gateway } = await rig();
+    const { upstream, set, gateway } = await rig();
     const [before, after] = [set.secured.look(set.master), set.secured.look(set.replica)];
-    await untilStored('at the first master', { double, gateway }, (id) => holds(before, id));
+    await untilStored('at the first master', { upstream, gateway }, (id) => holds(before, id));
     await set.master.kill();
-    await untilStored('at the new master', { double, gateway }, async (id) => {
+    await untilStored('at the new master', { upstream, gateway }, async (id) => {
       return (await isMaster(after)) && (await holds(after, id));
     });
     await untilRedisIs('up', gateway);
@@ -60,20 +60,20 @@ describe('with Sentinel', () => {
   });
 
   it('reads go on when the master hangs, and jobs are stored again at the new one', async () => {
-    const { double, set, gateway } = await rig();
+    const { upstream, set, gateway } = await rig();
     const after = set.secured.look(set.replica);
     set.master.signal('SIGSTOP');
-    await untilStored('at the new master', { double, gateway }, async (id) => {
+    await untilStored('at the new master', { upstream, gateway }, async (id) => {
       return (await isMaster(after)) && (await holds(after, id));
     });
     await untilTold(gateway, ['away', 'back']);
   });
 
   it('starts and reads while no sentinel answers, and finds the master when one does', async () => {
-    const [double, set] = [await startDouble(), await SentinelSet.start()];
+    const [upstream, set] = [await startUpstream(), await SentinelSet.start()];
     for (const sentinel of set.sentinels) sentinel.signal('SIGSTOP');
-    const gateway = await startGateway({ double, env: set.env });
-    await readNew(double, gateway);
+    const gateway = await startGateway({ upstream, env: set.env });
+    await readNew(upstream, gateway);
     await untilRedisIs('degraded', gateway);
     set.sentinels[2]!.signal('SIGCONT');
     await untilRedisIs('up', gateway);

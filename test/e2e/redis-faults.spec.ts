@@ -5,7 +5,7 @@ import type { Gateway } from '../support/gateway.ts';
 import { readiness, untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob, type Seen } from '../support/reads.ts';
 import { lookAt, type RedisServer } from '../support/redis.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 function look(server: RedisServer): Redis {
@@ -44,13 +44,13 @@ function expectAll(seen: readonly Seen[]): void {
 }
 
 async function rig(start: { redis: 'running' | 'killed' | 'stopped' } = { redis: 'running' }) {
-  const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+  const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
   if (start.redis === 'killed') await redis.kill();
   if (start.redis === 'stopped') redis.signal('SIGSTOP');
-  const gateway = await startGateway({ double, env: { REDIS_URL: redis.url } });
+  const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
   if (start.redis === 'running') await untilRedisIs('up', gateway);
   const readNew = (): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
-  return { double, redis, gateway, readNew };
+  return { upstream, redis, gateway, readNew };
 }
 
 /** Sooner or later a job that is read is in Redis. */
@@ -81,8 +81,8 @@ describe('without Redis', () => {
   });
 
   it('reads on when Redis dies, as often as it does, with one line when it goes and one when it is back', async () => {
-    const { double, redis, gateway, readNew } = await rig();
-    const { id } = double.addJob();
+    const { upstream, redis, gateway, readNew } = await rig();
+    const { id } = upstream.addJob();
     await readJob(gateway, id);
     for (const times of [1, 2]) {
       await expectSharedAgain(redis, gateway);
@@ -144,35 +144,35 @@ describe('with a Redis that hangs', () => {
 
 describe('with a Redis that refuses', () => {
   it('reads on without the right password, and never writes it down', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     await look(redis).config('SET', 'requirepass', 'the-right-one');
     const url = redis.url.replace('//', '//:the-wrong-one@');
-    const gateway = await startGateway({ double, env: { REDIS_URL: url } });
-    expectAll([await readJob(gateway, double.addJob().id)]);
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: url } });
+    expectAll([await readJob(gateway, upstream.addJob().id)]);
     await untilRedisIs('degraded', gateway);
     await untilTold(gateway, { away: 1, back: 0 });
     expect(gateway.output).not.toContain('the-wrong-one');
   });
 
   it('reads on when nothing can be stored, counts that, and stores again what was flushed away', async () => {
-    const { double, redis, gateway, readNew } = await rig();
+    const { upstream, redis, gateway, readNew } = await rig();
     const eyes = look(redis);
     await eyes.config('SET', 'maxmemory', '1');
     expectAll([await readNew(), await readNew()]);
     await until('both are counted', async () => (await errors(gateway, 'set')) >= 2);
     await eyes.config('SET', 'maxmemory', '0');
 
-    const { id } = double.addJob();
+    const { id } = upstream.addJob();
     await readJob(gateway, id);
     await eyes.flushall();
-    const replica = await startGateway({ double, env: { REDIS_URL: redis.url } });
+    const replica = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await untilRedisIs('up', replica);
     expect(cacheStatus(await readJob(replica, id))).toMatchObject({ fwd: 'token:miss' });
     await until('it is stored', async () => (await eyes.keys(`*job:${id}`)).length === 1);
-    expect(double.callsFor(id)).toHaveLength(2);
+    expect(upstream.callsFor(id)).toHaveLength(2);
     await until('a read fails at nothing', async () => {
       const before = await errors(replica);
-      expect((await readJob(replica, double.addJob().id)).status).toBe(200);
+      expect((await readJob(replica, upstream.addJob().id)).status).toBe(200);
       return (await errors(replica)) === before;
     });
   });

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { lookAt } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
@@ -46,16 +46,16 @@ const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
 
 describe('garbage under the keys of jobs', () => {
   it('is a miss and a counted fault each, and is replaced by what is right', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
     const eyes = lookAt({ port: redis.port });
     atEnd(async () => eyes.disconnect());
     const env = { REDIS_URL: redis.url };
     const all = { ...COUNTED, ...OF_ANOTHER_TYPE };
     const spoils = Object.values(all);
-    const jobs = spoils.map(() => double.addJob());
+    const jobs = spoils.map(() => upstream.addJob());
     const [writer, reader] = await Promise.all([
-      startGateway({ double, env }),
-      startGateway({ double, env }),
+      startGateway({ upstream, env }),
+      startGateway({ upstream, env }),
     ]);
     await Promise.all([untilRedisIs('up', writer), untilRedisIs('up', reader)]);
     await Promise.all(jobs.map(({ id }) => readJob(writer, id)));
@@ -64,12 +64,12 @@ describe('garbage under the keys of jobs', () => {
     const good = await Promise.all(keys.map(async (key) => (await eyes.getBuffer(key))!));
     await Promise.all(spoils.map((spoil, index) => spoil(eyes, keys[index]!, good[index]!)));
 
-    double.clear();
+    upstream.clear();
     const seen = await Promise.all(jobs.map(({ id }) => readJob(reader, id)));
     expect(seen.map(({ status }) => status)).toEqual(jobs.map(() => 200));
-    expect(seen.every(({ body }, index) => body.equals(double.bodyOf(jobs[index]!.id)))).toBe(true);
+    expect(seen.every(({ body }, index) => body.equals(upstream.bodyOf(jobs[index]!.id)))).toBe(true);
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(jobs.map(() => 'token:miss'));
-    expect(double.count).toBe(jobs.length);
+    expect(upstream.count).toBe(jobs.length);
     // A busy machine may have faults of its own.
     const faults = (operation: string) => metric(reader, 'gateway_store_errors_total', { operation });
     expect(await faults('decode')).toBe(Object.keys(COUNTED).length);

@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { HostileRedis, type Hostility, type Moment } from '../support/hostile-redis.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 jest.setTimeout(180_000);
@@ -79,10 +79,10 @@ describe('whatever a server answers in place of Redis', () => {
       at('to each command', 'once it is ready'),
     ],
   ])('%s, the process lives on and reads are answered', async (where, env, hostilities) => {
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const hostile = await HostileRedis.start(hostilities);
     atEnd(() => hostile.stop());
-    const gateway = await startGateway({ double, env: env(hostile.port) });
+    const gateway = await startGateway({ upstream, env: env(hostile.port) });
     const faults: string[] = [];
     const allIsSaid = async (): Promise<boolean> => {
       const { last } = hostile;

@@ -6,35 +6,38 @@ import { monitorCommands } from '../support/monitor.ts';
 import { redisDetails, untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { lookAt, type RedisServer } from '../support/redis.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const JOBS = 8;
 
 /** Two replicas with one Redis, which takes unfinished copies for fresh for as long as a test lasts. */
 async function rig() {
-  const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+  const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
   const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url, ACTIVE_FRESH: '5m' };
-  const replicas = [await startGateway({ double, env }), await startGateway({ double, env })] as const;
+  const replicas = [await startGateway({ upstream, env }), await startGateway({ upstream, env })] as const;
   await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
-  return { double, redis, eyes, replicas, one: replicas[0], other: replicas[1] };
+  return { upstream, redis, eyes, replicas, one: replicas[0], other: replicas[1] };
 }
 
 type Rig = Awaited<ReturnType<typeof rig>>;
 
 /** Jobs that both replicas hold as active in memory. */
-async function heldAsActive({ double, replicas }: Rig): Promise<string[]> {
+async function heldAsActive({ upstream, replicas }: Rig): Promise<string[]> {
   const ids = jobIds(JOBS);
-  for (const id of ids) double.addJob({ id, state: 'active' });
+  for (const id of ids) upstream.addJob({ id, state: 'active' });
   for (const gateway of replicas) await Promise.all(ids.map((id) => readJob(gateway, id)));
   return ids;
 }
 
 /** The job ends, one replica is seen to say so, and the other is asked at once. */
-async function seenAtOther({ double, one, other }: Rig, id: string): Promise<[first: string, then: string]> {
-  double.setState(id, 'success');
+async function seenAtOther(
+  { upstream, one, other }: Rig,
+  id: string,
+): Promise<[first: string, then: string]> {
+  upstream.setState(id, 'success');
   const first = await readJob(one, id, { headers: { 'cache-control': 'no-cache' } });
   return [stateIn(first.body), stateIn((await readJob(other, id)).body)];
 }
@@ -86,10 +89,10 @@ describe('a job that one replica was seen to call finished', () => {
 
   it.each(WAYS)('is never unfinished at another while pub/sub is %s', async (_, reason, takeAway) => {
     const started = await rig();
-    const { redis, eyes, double, one, other, replicas } = started;
+    const { redis, eyes, upstream, one, other, replicas } = started;
     const ids = await heldAsActive(started);
     const [missed, asked] = jobIds(2) as [string, string];
-    double.addJob({ id: missed, state: 'active' });
+    upstream.addJob({ id: missed, state: 'active' });
     await readJob(other, missed);
 
     const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
@@ -107,16 +110,16 @@ describe('a job that one replica was seen to call finished', () => {
       );
     }
     // A read that follows another replica's looks for itself, long before that one's lease would end.
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const first = readJob(one, asked);
-    await double.arrived(1 + double.count);
+    await upstream.arrived(1 + upstream.count);
     const second = readJob(other, asked);
     await until('both have claimed it, one of them several times', () => claims() >= 4);
-    double.clearFaults();
+    upstream.clearFaults();
     expect(cacheStatus((await Promise.all([second, first]))[0])).toMatchObject({ collapsed: true });
 
     // Its end is announced while nobody listens, and nobody reads it until messages arrive again.
-    double.setState(missed, 'success');
+    upstream.setState(missed, 'success');
     await readJob(one, missed, { headers: { 'cache-control': 'no-cache' } });
     await giveBack();
     for (const gateway of replicas) {

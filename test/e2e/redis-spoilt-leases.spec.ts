@@ -4,28 +4,28 @@ import { monitorCommands } from '../support/monitor.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { lookAt, type RedisServer } from '../support/redis.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
 /** No read claims its job's lease more often, however long it waits: what goes out at once, then four a second. */
 const PROMPT_CLAIMS = 5;
 const CLAIMS_A_SECOND = 5;
 
 async function rig() {
-  const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+  const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
   const eyes = lookAt({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url, PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' };
-  const gateway = await startGateway({ double, env });
+  const gateway = await startGateway({ upstream, env });
   await untilRedisIs('up', gateway);
   // A lease as the gateway makes it tells how its key is called.
   const [known, id] = jobIds(2) as [string, string];
-  double.fault({ kind: 'hold' }, { times: 1 });
+  upstream.fault({ kind: 'hold' }, { times: 1 });
   const reading = readJob(gateway, known);
-  await double.arrived(1);
+  await upstream.arrived(1);
   const [example] = (await eyes.keys(`*lease:${known}`)) as [string];
-  double.clearFaults();
+  upstream.clearFaults();
   await reading;
-  return { double, redis, eyes, gateway, id, key: example.replace(known, id) };
+  return { upstream, redis, eyes, gateway, id, key: example.replace(known, id) };
 }
 
 /** Counts the claims to a lease as they come in. */
@@ -56,13 +56,13 @@ const spoilt: [string, (eyes: Redis, key: string) => Promise<unknown>][] = [
 
 describe('a lease in Redis that no gateway holds', () => {
   it.each(spoilt)('is replaced when it is %s, at once, counted and logged once', async (_, spoil) => {
-    const { double, eyes, gateway, id, key } = await rig();
+    const { upstream, eyes, gateway, id, key } = await rig();
     await spoil(eyes, key);
     const { status, tookMs } = await readJob(gateway, id);
     expect(status).toBe(200);
     // One that is believed is waited for, for 2 s.
     expect(tookMs).toBeLessThan(2000);
-    expect(double.callsFor(id)).toHaveLength(1);
+    expect(upstream.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
     await gateway.logged(({ msg }) => msg?.includes('not from a gateway') === true);
     const lines = gateway.log.filter(({ msg }) => msg?.includes('not from a gateway'));
@@ -84,12 +84,12 @@ describe('a lease in Redis that no gateway holds', () => {
   );
 
   it('is taken over when it says "sent" for longer than calls can take, and the read is answered', async () => {
-    const { double, redis, eyes, gateway, id, key } = await rig();
+    const { upstream, redis, eyes, gateway, id, key } = await rig();
     const claims = await claimsOf(redis, key);
     await keep(eyes, key, () => `somebody ${Date.now()} sent`);
     const { status, tookMs } = await readJob(gateway, id);
     expect(status).toBe(200);
-    expect(double.callsFor(id)).toHaveLength(1);
+    expect(upstream.callsFor(id)).toHaveLength(1);
     // Two calls of a second each and a moment, then its own.
     expect(tookMs).toBeGreaterThan(2500);
     expect(tookMs).toBeLessThan(15_000);

@@ -8,7 +8,7 @@ import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { inMemory, lookAt } from '../support/redis.ts';
 import { asRedis62, RedisService } from '../support/redis-service.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 /** Where test/setup/prepare.mjs puts it on Debian 12; elsewhere it is on the PATH or not at all. */
@@ -38,9 +38,9 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
   test('replicas share copies and words, and find the new master after theirs has become a replica', async () => {
     const [first, second] = [await startRedis(inMemory, command), await startRedis(inMemory, command)];
     const service = await RedisService.start(first.port, reword);
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { REDIS_URL: service.url };
-    const [one, other] = [await startGateway({ double, env }), await startGateway({ double, env })];
+    const [one, other] = [await startGateway({ upstream, env }), await startGateway({ upstream, env })];
     const [id] = jobIds(1) as [string];
     for (const gateway of [one, other]) {
       await untilRedisIs('up', gateway);

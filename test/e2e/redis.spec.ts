@@ -1,42 +1,45 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { cacheStatus } from '../support/cache-status.ts';
 import { Gateway } from '../support/gateway.ts';
 import { lookAt, RedisServer } from '../support/redis.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 const HOUR_MS = 3_600_000;
 
 /** Two replicas with one Redis, shared by the tests; the test's own eyes on it. */
-const rig = {} as { double: ITwinDouble; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
+const rig = {} as { upstream: FakeUpstream; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
 let env: Record<string, string>;
 const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', ACTIVE_STALE: '2s', NEGATIVE_TTL: '2s' };
 
 beforeAll(async () => {
-  rig.double = await ITwinDouble.start();
+  rig.upstream = await FakeUpstream.start();
   rig.redis = await RedisServer.start();
   rig.eyes = lookAt({ port: rig.redis.port });
   env = { REDIS_URL: rig.redis.url, ...LIVES };
-  const { double } = rig;
-  [rig.one, rig.other] = await Promise.all([Gateway.start({ double, env }), Gateway.start({ double, env })]);
+  const { upstream } = rig;
+  [rig.one, rig.other] = await Promise.all([
+    Gateway.start({ upstream, env }),
+    Gateway.start({ upstream, env }),
+  ]);
   await Promise.all([untilRedisIs('up', rig.one), untilRedisIs('up', rig.other)]);
 });
 
 beforeEach(async () => {
   await rig.eyes.flushall();
-  rig.double.clear();
+  rig.upstream.clear();
 });
 
 afterAll(async () => {
   await Promise.all([rig.one.stop(), rig.other.stop()]);
   rig.eyes.disconnect();
   await rig.redis.kill();
-  await rig.double.stop();
+  await rig.upstream.stop();
 });
 
 /** The only key of a job. */
@@ -61,14 +64,14 @@ async function contentOf(eyes: Redis, key: string): Promise<string> {
 
 describe('the shared store', () => {
   it('serves a finished job after a restart without an upstream call, its age counting on', async () => {
-    const { double, one: before } = rig;
-    const { id } = double.addJob();
+    const { upstream, one: before } = rig;
+    const { id } = upstream.addJob();
     const sentAt = performance.now();
     const first = await readJob(before, id);
     const answeredAt = performance.now();
     expect(await before.stop()).toBe(0);
 
-    const after = await Gateway.start({ double, env });
+    const after = await Gateway.start({ upstream, env });
     await until('a second has passed', () => performance.now() > answeredAt + 1100);
     const youngest = Math.floor((performance.now() - answeredAt) / 1000);
     const second = await readJob(after, id);
@@ -88,23 +91,23 @@ describe('the shared store', () => {
     expect(age).toBeGreaterThanOrEqual(youngest);
     expect(age).toBeLessThanOrEqual(oldest);
     expect(second.headers['cache-control']).toBe(`private, max-age=${age + 3600}`);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('serves a job read by one replica from another, which then has a copy of its own', async () => {
-    const { double, one, other } = rig;
-    const { id } = double.addJob();
+    const { upstream, one, other } = rig;
+    const { id } = upstream.addJob();
     await readJob(one, id);
     await keyOf(id);
     const seen = [await readJob(other, id.toUpperCase()), await readJob(other, id)];
     expect(seen.map((answer) => cacheStatus(answer)['detail'])).toEqual(['token:redis', 'token:memory']);
-    expect(seen.every(({ body }) => body.equals(double.bodyOf(id)))).toBe(true);
-    expect(double.count).toBe(1);
+    expect(seen.every(({ body }) => body.equals(upstream.bodyOf(id)))).toBe(true);
+    expect(upstream.count).toBe(1);
   });
 
   it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL, and not longer', async () => {
-    const { double, one, other, eyes } = rig;
-    const { id } = double.addJob({ state: 'active' });
+    const { upstream, one, other, eyes } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
     const unknown = randomUUID();
     await Promise.all([readJob(one, id), readJob(one, unknown)]);
     for (const jobId of [id, unknown]) expect(await eyes.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
@@ -112,23 +115,27 @@ describe('the shared store', () => {
     const [active, missing] = [await readJob(other, id), await readJob(other, unknown)];
     expect(cacheStatus(active)).toMatchObject({ hit: true, detail: 'token:redis' });
     expect([missing.status, errorOf(missing).code]).toEqual([404, 'JobNotFound']);
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
 
-    double.setState(id, 'success');
-    double.addJob({ id: unknown });
+    upstream.setState(id, 'success');
+    upstream.addJob({ id: unknown });
     for (const jobId of [id, unknown]) {
       await until('it is read again', async () => {
         await readJob(other, jobId);
-        return double.callsFor(jobId).length === 2;
+        return upstream.callsFor(jobId).length === 2;
       });
     }
-    expect((await readJob(other, id)).body.equals(double.bodyOf(id))).toBe(true);
+    expect((await readJob(other, id)).body.equals(upstream.bodyOf(id))).toBe(true);
     expect((await readJob(other, unknown)).status).toBe(200);
   });
 
   it('keeps nothing without an end: a finished job for TERMINAL_TTL', async () => {
-    const { double, one, eyes } = rig;
-    const ids = [double.addJob({ state: 'Failed' }).id, double.addJob({ state: 'active' }).id, randomUUID()];
+    const { upstream, one, eyes } = rig;
+    const ids = [
+      upstream.addJob({ state: 'Failed' }).id,
+      upstream.addJob({ state: 'active' }).id,
+      randomUUID(),
+    ];
     for (const id of ids) await readJob(one, id);
     const lives = await Promise.all(ids.map(async (id) => eyes.pttl(await keyOf(id))));
     const longest = [2 * HOUR_MS, 2000, 2000];
@@ -141,50 +148,50 @@ describe('the shared store', () => {
   });
 
   it('holds no token, key or secret', async () => {
-    const { double, one, eyes } = rig;
-    const ids = [double.addJob().id, double.addJob({ state: 'active' }).id, randomUUID()];
+    const { upstream, one, eyes } = rig;
+    const ids = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id, randomUUID()];
     await Promise.all(ids.map((id) => readJob(one, id)));
     for (const id of ids) await keyOf(id);
     const keys = await eyes.keys('*');
     const values = await Promise.all(keys.map((key) => contentOf(eyes, key)));
     const all = [...keys, ...values].join();
     expect(all).toContain('"state": "active"');
-    const secrets = [double.settings.clientSecret, double.calls[0]!.token, one.callers[0]!.key];
+    const secrets = [upstream.settings.clientSecret, upstream.calls[0]!.token, one.callers[0]!.key];
     expect(secrets.map((secret) => secret.length > 8 && all.includes(secret))).toEqual([false, false, false]);
   });
 
   it('keeps two deployments apart: another API or another client does not see what the first has stored', async () => {
-    const { double, one, eyes } = rig;
-    const { id } = double.addJob();
-    const elsewhere = await startDouble();
+    const { upstream, one, eyes } = rig;
+    const { id } = upstream.addJob();
+    const elsewhere = await startUpstream();
     elsewhere.addJob({ id, name: 'of another API' });
     const first = await readJob(one, id);
-    double.set({ clientId: 'another-client' });
-    atEnd(async () => double.set({ clientId: 'demo-client' }));
+    upstream.set({ clientId: 'another-client' });
+    atEnd(async () => upstream.set({ clientId: 'demo-client' }));
     const [otherApi, otherClient] = await Promise.all([
-      startGateway({ double: elsewhere, env }),
-      startGateway({ double, env }),
+      startGateway({ upstream: elsewhere, env }),
+      startGateway({ upstream, env }),
     ]);
     await Promise.all([untilRedisIs('up', otherApi), untilRedisIs('up', otherClient)]);
     const seen = [first, await readJob(otherApi, id), await readJob(otherClient, id)];
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(seen.map(() => 'token:miss'));
     expect((await readJob(otherApi, id)).body.equals(elsewhere.bodyOf(id))).toBe(true);
-    expect([double.count, elsewhere.count]).toEqual([2, 1]);
+    expect([upstream.count, elsewhere.count]).toEqual([2, 1]);
     await until('each has stored it', async () => (await eyes.keys('*:job:*')).length === 3);
     const prefixes = (await eyes.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
     expect(new Set(prefixes).size).toBe(3);
   });
 
   it('is not put back to an earlier state by an answer that comes late', async () => {
-    const { double, one: slow, other: quick } = rig;
-    const { id } = double.addJob({ state: 'active' });
-    const third = await startGateway({ double, env });
+    const { upstream, one: slow, other: quick } = rig;
+    const { id } = upstream.addJob({ state: 'active' });
+    const third = await startGateway({ upstream, env });
     await untilRedisIs('up', third);
-    double.fault({ kind: 'slow', ms: 700 }, { times: 1 });
+    upstream.fault({ kind: 'slow', ms: 700 }, { times: 1 });
     const late = readJob(slow, id);
-    await double.arrived(1);
-    double.setState(id, 'success');
-    const finished = double.bodyOf(id);
+    await upstream.arrived(1);
+    upstream.setState(id, 'success');
+    const finished = upstream.bodyOf(id);
     await until('somebody has seen it finished', async () =>
       (await readJob(quick, id)).body.equals(finished),
     );

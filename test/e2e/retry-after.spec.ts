@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** The date is made by the double as it answers, and rounded up to a whole second. */
+/** The date is made by the fake upstream as it answers, and rounded up to a whole second. */
 const forms = [
   { name: '2 (seconds)', fault: { kind: 'too-many', retryAfter: '2' } },
   { name: 'the HTTP-date of it', fault: { kind: 'too-many', dateInMs: 2000 } },
@@ -11,21 +11,21 @@ const forms = [
 
 describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
   it('sends nothing early, loses nothing and keeps to the limit', async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: [20, 20] });
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
-      double,
+      upstream,
       env: { UPSTREAM_LIMITS: '40/2s', UPSTREAM_CONCURRENCY: '5', PATIENCE: '60s' },
     });
-    double.fault(fault, { times: 1 });
+    upstream.fault(fault, { times: 1 });
     const seen = await Promise.all(jobIds(50).map((id) => readJob(gateway, id)));
     expect(seen.map(({ status }) => status)).toEqual(Array(50).fill(200));
-    expect(double.count).toBe(51);
+    expect(upstream.count).toBe(51);
 
-    const times = double.calls.map(({ at }) => at);
+    const times = upstream.calls.map(({ at }) => at);
     // What was on the wire with the refused call is not the gateway's to take back: 4 others at most.
     const early = times.filter((at) => at < times[0]! + 2000);
     expect(early.length).toBeLessThanOrEqual(5);
-    expect(double.mostInWindow(2000)).toBeLessThanOrEqual(40);
+    expect(upstream.mostInWindow(2000)).toBeLessThanOrEqual(40);
   });
 });
 
@@ -42,19 +42,19 @@ function expectRefused(refused: Seen): void {
 
 describe('a closed gate', () => {
   it('answers 429 at once to a read whose patience ends before it opens, never earlier than upstream allows', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: patient });
-    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: patient });
+    upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     for (const id of jobIds(2)) expectRefused(await readJob(gateway, id));
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('is closed by three jobs that are answered 503 with Retry-After as well, and serves what is known meanwhile', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { id } = double.addJob({ state: 'success' });
-    const gateway = await startGateway({ double, env: patient });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { id } = upstream.addJob({ state: 'success' });
+    const gateway = await startGateway({ upstream, env: patient });
     await readJob(gateway, id);
-    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } }, { times: 3 });
+    upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } }, { times: 3 });
     for (const cold of jobIds(3)) {
       const failed = await readJob(gateway, cold);
       expect([failed.status, errorOf(failed).code]).toEqual([502, 'UpstreamError']);
@@ -62,47 +62,47 @@ describe('a closed gate', () => {
     }
     for (const cold of jobIds(2)) expectRefused(await readJob(gateway, cold));
     expect((await readJob(gateway, id)).status).toBe(200);
-    expect(double.count).toBe(4);
+    expect(upstream.count).toBe(4);
   });
 
   it.each([429, 503])(
     'is closed by the heads of %is, whatever becomes of the rest of them',
     async (status) => {
-      const double = await startDouble({ unknownJobs: 'make' });
-      const gateway = await startGateway({ double, env: patient });
-      double.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
+      const upstream = await startUpstream({ unknownJobs: 'make' });
+      const gateway = await startGateway({ upstream, env: patient });
+      upstream.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
       const jobs = jobIds(status === 429 ? 1 : 3);
       for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
       expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
-      expect(double.count).toBe(jobs.length);
+      expect(upstream.count).toBe(jobs.length);
     },
   );
 
   it('stays closed when the caller whose call was refused leaves', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '15m', UPSTREAM_TIMEOUT: '5m' } });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '15m', UPSTREAM_TIMEOUT: '5m' } });
     const headers = { 'retry-after': '600' };
-    double.fault({ kind: 'status', status: 429, body: 'no', headers, hangs: true });
+    upstream.fault({ kind: 'status', status: 429, body: 'no', headers, hangs: true });
     const leaving = new AbortController();
     const gone = readJob(gateway, jobIds(1)[0] ?? '', { signal: leaving.signal });
-    await double.arrived(1);
+    await upstream.arrived(1);
     const closedSeconds = (): Promise<number> => metric(gateway, 'gateway_paused_seconds');
     await until('the gate is closed', async () => (await closedSeconds()) > 0);
     leaving.abort();
     await expect(gone).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');
     expect(await closedSeconds()).toBeGreaterThan(300);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('waits a growing while of its own when a 429 says nothing', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '30s' } });
-    double.fault({ kind: 'too-many' }, { times: 2 });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '30s' } });
+    upstream.fault({ kind: 'too-many' }, { times: 2 });
     expect((await readJob(gateway, jobIds(1)[0] ?? '')).status).toBe(200);
-    const [first = 0, second = 0, third = 0] = double.calls.map(({ at }) => at);
+    const [first = 0, second = 0, third = 0] = upstream.calls.map(({ at }) => at);
     expect(second - first).toBeGreaterThanOrEqual(500);
     expect(third - second).toBeGreaterThanOrEqual(1000);
-    expect(double.count).toBe(3);
+    expect(upstream.count).toBe(3);
   });
 });

@@ -1,9 +1,9 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { jobIds, readJob } from '../support/reads.ts';
-import { startDouble, startGateway, temporaryFolder } from '../support/rig.ts';
+import { startUpstream, startGateway, temporaryFolder } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 /** A Secret as the kubelet mounts it: the file is reached through a link to a folder, and that link is swapped. */
@@ -30,20 +30,20 @@ class MountedSecret {
 }
 
 /** A gateway that has its secret from a file, and reads that go on all the while. */
-async function rig(double: ITwinDouble) {
-  const secret = new MountedSecret(double.settings.clientSecret);
+async function rig(upstream: FakeUpstream) {
+  const secret = new MountedSecret(upstream.settings.clientSecret);
   const env = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: secret.path };
-  const gateway = await startGateway({ double, env });
+  const gateway = await startGateway({ upstream, env });
   const read = async () => (await readJob(gateway, jobIds(1)[0]!)).status;
   return { gateway, secret, read };
 }
 
-const tokenStatuses = (double: ITwinDouble) => double.tokenRequests.map(({ status }) => status);
+const tokenStatuses = (upstream: FakeUpstream) => upstream.tokenRequests.map(({ status }) => status);
 
 describe('a client secret that is rotated', () => {
   it('is taken up from its file without a restart and without a failed read', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { gateway, secret, read } = await rig(double);
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { gateway, secret, read } = await rig(upstream);
     const statuses = [await read()];
     const readOn = async (what: string, holds: () => boolean) =>
       until(what, async () => {
@@ -51,37 +51,37 @@ describe('a client secret that is rotated', () => {
         return holds();
       });
     // The platform knows the new one only: what has been issued for the old one is still good.
-    double.set({ clientSecret: 'the-second-secret' });
+    upstream.set({ clientSecret: 'the-second-secret' });
     secret.put('the-second-secret');
-    await readOn('a token has been asked for with the second', () => double.tokenRequests.length === 2);
+    await readOn('a token has been asked for with the second', () => upstream.tokenRequests.length === 2);
     // At the next the tokens of the former are gone at the same moment: no look at the file comes in time.
-    double.set({ clientSecret: 'the-third-secret' });
+    upstream.set({ clientSecret: 'the-third-secret' });
     secret.put('the-third-secret');
-    double.revokeTokens();
-    await readOn('a token has been asked for with the third', () => double.tokenRequests.length >= 3);
+    upstream.revokeTokens();
+    await readOn('a token has been asked for with the third', () => upstream.tokenRequests.length >= 3);
     await readOn('reads go on', () => statuses.length > 20);
     expect(new Set(statuses)).toEqual(new Set([200]));
-    expect(new Set(tokenStatuses(double))).toEqual(new Set([200]));
+    expect(new Set(tokenStatuses(upstream))).toEqual(new Set([200]));
     expect(gateway.output).toContain('the client secret is another one');
     expect(gateway.output).not.toMatch(/demo-secret|the-second-secret/);
   });
 
   it('ends the pause that the former one has brought about', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { secret, read } = await rig(double);
-    double.set({ clientSecret: 'another-secret' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { secret, read } = await rig(upstream);
+    upstream.set({ clientSecret: 'another-secret' });
     await until('the pause is longer than a second or two', async () => {
       expect(await read()).toBe(502);
-      return double.tokenRequests.length === 3;
+      return upstream.tokenRequests.length === 3;
     });
     secret.put('another-secret');
     await until('reads go well', async () => (await read()) === 200);
-    expect(tokenStatuses(double)).toEqual([401, 401, 401, 200]);
+    expect(tokenStatuses(upstream)).toEqual([401, 401, 401, 200]);
   });
 
   it('that is refused leaves the token in use, and is said in the log', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { gateway, secret, read } = await rig(double);
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { gateway, secret, read } = await rig(upstream);
     expect(await read()).toBe(200);
     secret.put('a-wrong-secret');
     await gateway.logged(
@@ -92,10 +92,10 @@ describe('a client secret that is rotated', () => {
   });
 
   it('whose file is away or empty for a moment is the one before', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const { secret, read } = await rig(double);
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const { secret, read } = await rig(upstream);
     secret.put('');
-    double.revokeTokens();
+    upstream.revokeTokens();
     expect(await read()).toBe(200);
   });
 });

@@ -9,44 +9,44 @@ const statuses = (seen: readonly Seen[]): number[] => seen.map(({ status }) => s
 
 /** A token is held that upstream takes and has known for a while, and nothing is counted yet. */
 async function settled(): Promise<void> {
-  const { double } = rig;
-  double.set({ latencyMs: 0, tokenLagMs: 0 });
+  const { upstream } = rig;
+  upstream.set({ latencyMs: 0, tokenLagMs: 0 });
   await until('a read succeeds', async () => (await readNew()).status === 200, 30_000);
   const since = performance.now();
   await until('the token is not new any more', () => performance.now() > since + 1000);
-  double.clear();
+  upstream.clear();
 }
 
 describe('a token that upstream does not take any more', () => {
   it('costs one new token and at most one more call each, for ten reads of ten jobs that meet it together', async () => {
     await settled();
-    const { double, gateway } = rig;
-    double.set({ latencyMs: 100 });
-    double.revokeTokens();
+    const { upstream, gateway } = rig;
+    upstream.set({ latencyMs: 100 });
+    upstream.revokeTokens();
     const seen = await Promise.all(jobIds(10).map((id) => readJob(gateway, id)));
     expect(statuses(seen)).toEqual(Array(10).fill(200));
-    expect(double.tokenRequests).toHaveLength(1);
-    expect(double.calls.filter(({ status }) => status === 200)).toHaveLength(10);
+    expect(upstream.tokenRequests).toHaveLength(1);
+    expect(upstream.calls.filter(({ status }) => status === 200)).toHaveLength(10);
     // Fewer meet the refused token when they come one after the other.
-    expect(double.count).toBeLessThanOrEqual(20);
+    expect(upstream.count).toBeLessThanOrEqual(20);
   });
 
   it('costs no more than one call for each slot when many more reads wait', async () => {
     await settled();
-    const { double, gateway } = rig;
-    double.revokeTokens();
+    const { upstream, gateway } = rig;
+    upstream.revokeTokens();
     const seen = await Promise.all(jobIds(100).map((id) => readJob(gateway, id)));
     expect(statuses(seen)).toEqual(Array(100).fill(200));
-    expect(double.tokenRequests).toHaveLength(1);
-    expect(double.count).toBeLessThanOrEqual(110);
+    expect(upstream.tokenRequests).toHaveLength(1);
+    expect(upstream.count).toBeLessThanOrEqual(110);
   });
 
   it('costs a lone read one new token and one more call', async () => {
     await settled();
-    const { double } = rig;
-    double.revokeTokens();
+    const { upstream } = rig;
+    upstream.revokeTokens();
     expect((await readNew()).status).toBe(200);
-    expect([double.count, double.tokenRequests.length]).toEqual([2, 1]);
+    expect([upstream.count, upstream.tokenRequests.length]).toEqual([2, 1]);
   });
 });
 
@@ -55,31 +55,31 @@ describe('a 401 of upstream', () => {
     'is answered by one new token and one replay when it is %s once',
     async (kind) => {
       await settled();
-      const { double } = rig;
-      double.fault({ kind }, { times: 1 });
+      const { upstream } = rig;
+      upstream.fault({ kind }, { times: 1 });
       expect((await readNew()).status).toBe(200);
-      expect(double.count).toBe(2);
-      expect(double.tokenRequests.length).toBeLessThanOrEqual(1);
+      expect(upstream.count).toBe(2);
+      expect(upstream.tokenRequests.length).toBeLessThanOrEqual(1);
     },
   );
 
   it('is never replayed, nor costs a token, when it says UnknownClient', async () => {
     await settled();
-    const { double } = rig;
-    double.fault({ kind: 'unknown-client' }, { times: 1 });
+    const { upstream } = rig;
+    upstream.fault({ kind: 'unknown-client' }, { times: 1 });
     const seen = await readNew();
     expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamAuthenticationFailed']);
     expect(seen.headers['www-authenticate']).toBeUndefined();
-    expect([double.count, double.tokenRequests.length]).toEqual([1, 0]);
+    expect([upstream.count, upstream.tokenRequests.length]).toEqual([1, 0]);
     expect((await readNew()).status).toBe(200);
-    expect(double.tokenRequests).toHaveLength(0);
+    expect(upstream.tokenRequests).toHaveLength(0);
   });
 
   it('for one job, with a token that others are read with, is that job’s own 502, and costs no other read', async () => {
     await settled();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const [bad = ''] = jobIds(1);
-    double.fault({ kind: 'unauthorized' }, { jobId: bad });
+    upstream.fault({ kind: 'unauthorized' }, { jobId: bad });
     const others: Seen[] = [];
     let isJudged = false;
     void readJob(gateway, bad).then(() => (isJudged = true));
@@ -93,36 +93,36 @@ describe('a 401 of upstream', () => {
       others.push(other);
     }
     expect(new Set(statuses(others))).toEqual(new Set([200]));
-    expect(double.tokenRequests.length).toBeLessThanOrEqual(1);
+    expect(upstream.tokenRequests.length).toBeLessThanOrEqual(1);
     // After the first two reads of it, pauses of 1, 2, 4 … seconds.
-    const callsBefore = double.callsFor(bad).length;
+    const callsBefore = upstream.callsFor(bad).length;
     await Promise.all(Array.from({ length: 10 }, () => readJob(gateway, bad)));
-    expect(double.callsFor(bad).length).toBeLessThanOrEqual(callsBefore + 1);
+    expect(upstream.callsFor(bad).length).toBeLessThanOrEqual(callsBefore + 1);
   });
 });
 
 describe('a token that upstream does not know yet', () => {
   it.each([50, 200, 1000])('for %i ms fails no read, and is not replaced', async (tokenLagMs) => {
     await settled();
-    const { double, gateway } = rig;
-    double.set({ tokenLagMs });
-    double.revokeTokens();
+    const { upstream, gateway } = rig;
+    upstream.set({ tokenLagMs });
+    upstream.revokeTokens();
     const seen = await Promise.all(jobIds(30).map((id) => readJob(gateway, id)));
     expect(statuses(seen)).toEqual(Array(30).fill(200));
-    expect(double.tokenRequests).toHaveLength(1);
+    expect(upstream.tokenRequests).toHaveLength(1);
   });
 });
 
 describe('what nobody is told', () => {
   it('is a token or a secret: not by error bodies that upstream fills with them, not by metrics or health', async () => {
     await settled();
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     await readNew();
-    const secrets = [double.calls[0]!.token, double.settings.clientSecret, gateway.callers[0]!.key];
+    const secrets = [upstream.calls[0]!.token, upstream.settings.clientSecret, gateway.callers[0]!.key];
     const [token] = secrets;
     for (const status of [400, 403, 404, 409, 422, 429, 500]) {
       const body = { error: { code: 'Quoting', message: `Bearer ${token}`, target: token, details: [] } };
-      double.fault({ kind: 'status', status, body, headers: { 'x-echo': token! } }, { times: 1 });
+      upstream.fault({ kind: 'status', status, body, headers: { 'x-echo': token! } }, { times: 1 });
       const seen = await readJob(gateway, jobIds(1)[0]!);
       const told = JSON.stringify(seen.headers) + seen.body.toString();
       expect([status, secrets.some((secret) => told.includes(secret))]).toEqual([status, false]);
@@ -137,20 +137,20 @@ describe('what nobody is told', () => {
 describe('credentials whose every token is refused', () => {
   it('cost one call and at most one token a pause; reads are refused at once, which is logged once; they recover', async () => {
     await settled();
-    const { double, gateway } = rig;
-    double.fault({ kind: 'unauthorized' });
+    const { upstream, gateway } = rig;
+    upstream.fault({ kind: 'unauthorized' });
     const first = await Promise.all(jobIds(20).map((id) => readJob(gateway, id)));
     expect(new Set(statuses(first))).toEqual(new Set([502]));
     const line = await gateway.logged(({ msg }) => msg === 'upstream refuses every token');
     expect(line['level']).toBe(50);
-    double.clear();
+    upstream.clear();
     const refused = await Promise.all(jobIds(100).map((id) => readJob(gateway, id)));
     expect(new Set(refused.map((seen) => `${seen.status} ${errorOf(seen).code}`))).toEqual(
       new Set(['502 UpstreamAuthenticationFailed']),
     );
-    expect(double.count).toBeLessThanOrEqual(1);
-    expect(double.tokenRequests.length).toBeLessThanOrEqual(1);
-    double.clearFaults();
+    expect(upstream.count).toBeLessThanOrEqual(1);
+    expect(upstream.tokenRequests.length).toBeLessThanOrEqual(1);
+    upstream.clearFaults();
     await until('it recovers', async () => (await readNew()).status === 200, 40_000);
     await gateway.logged(({ msg }) => msg === 'upstream accepts a token again');
     expect(gateway.log.filter(({ msg }) => msg === 'upstream refuses every token')).toHaveLength(1);

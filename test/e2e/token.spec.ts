@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 
@@ -11,7 +11,7 @@ const ODD_SECRET = `a:b/c+d =e&f%g%20"h'\\i~j*k!l(m)n<o>pü€🔑`;
 
 describe('the client of the token endpoint', () => {
   it('authenticates by HTTP Basic or in the body, whatever characters its id and secret are of', async () => {
-    const double = await startDouble({
+    const upstream = await startUpstream({
       clientId: 'id:with/odd +chars',
       clientSecret: ODD_SECRET,
       unknownJobs: 'make',
@@ -22,31 +22,35 @@ describe('the client of the token endpoint', () => {
     writeFileSync(file, `${ODD_SECRET}\n`);
     const fromFile = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: file, ITWIN_CLIENT_AUTH: 'body' };
     const [basic, body] = await Promise.all([
-      startGateway({ double }),
-      startGateway({ double, env: fromFile }),
+      startGateway({ upstream }),
+      startGateway({ upstream, env: fromFile }),
     ]);
     for (const [gateway, auth] of [
       [basic, 'basic'],
       [body, 'body'],
     ] as const) {
       expect((await readJob(gateway, jobIds(1)[0]!)).status).toBe(200);
-      expect(double.tokenRequests.at(-1)).toMatchObject({ auth, status: 200 });
+      expect(upstream.tokenRequests.at(-1)).toMatchObject({ auth, status: 200 });
       for (const form of [encodeURIComponent(ODD_SECRET), Buffer.from(ODD_SECRET).toString('base64')]) {
         expect(gateway.output).not.toContain(form);
       }
     }
-    expect(double.tokenRequests).toHaveLength(2);
+    expect(upstream.tokenRequests).toHaveLength(2);
   });
 });
 
 describe('the token', () => {
   it('is asked for once by many, and replaced in the background before it ends: only the first reads wait', async () => {
-    const double = await startDouble({ unknownJobs: 'make', tokenLifetimeSeconds: 6, tokenLatencyMs: 900 });
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream({
+      unknownJobs: 'make',
+      tokenLifetimeSeconds: 6,
+      tokenLatencyMs: 900,
+    });
+    const gateway = await startGateway({ upstream });
     const first = await Promise.all(jobIds(30).map((id) => readJob(gateway, id)));
     expect(first.map(({ status }) => status)).toEqual(first.map(() => 200));
-    expect(double.tokenRequests).toHaveLength(1);
-    const since = double.tokenRequests[0]!.at;
+    expect(upstream.tokenRequests).toHaveLength(1);
+    const since = upstream.tokenRequests[0]!.at;
     const later: (Seen & { readonly begunAt: number })[] = [];
     await until('the first token has ended', async () => {
       const begunAt = performance.now();
@@ -54,24 +58,24 @@ describe('the token', () => {
       return performance.now() > since + 6300;
     });
     expect(later.every(({ status }) => status === 200)).toBe(true);
-    expect(double.tokenRequests).toHaveLength(2);
-    const askedAt = double.tokenRequests[1]!.at;
+    expect(upstream.tokenRequests).toHaveLength(2);
+    const askedAt = upstream.tokenRequests[1]!.at;
     expect(askedAt - since).toBeGreaterThanOrEqual(4700);
     const meanwhile = later.filter(
       ({ begunAt, tookMs }) => begunAt > askedAt && begunAt + tookMs < askedAt + 900,
     );
     expect(meanwhile).not.toEqual([]);
-    expect(new Set(double.calls.map(({ token }) => token)).size).toBe(2);
-    expect(double.calls.every(({ admitted }) => admitted)).toBe(true);
+    expect(new Set(upstream.calls.map(({ token }) => token)).size).toBe(2);
+    expect(upstream.calls.every(({ admitted }) => admitted)).toBe(true);
   });
 
   it('is used to its end while another cannot be had, which is asked for a few times only; then it recovers by itself', async () => {
-    const double = await startDouble({ unknownJobs: 'make', tokenLifetimeSeconds: 3 });
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream({ unknownJobs: 'make', tokenLifetimeSeconds: 3 });
+    const gateway = await startGateway({ upstream });
     const read = (): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
     expect((await read()).status).toBe(200);
-    const since = double.tokenRequests[0]!.at;
-    double.set({ tokenFault: { kind: 'status', status: 500 } });
+    const since = upstream.tokenRequests[0]!.at;
+    upstream.set({ tokenFault: { kind: 'status', status: 500 } });
     const good: Seen[] = [];
     let failed: Seen | undefined;
     await until('the token has ended', async () => {
@@ -83,8 +87,8 @@ describe('the token', () => {
     expect(performance.now() - since).toBeGreaterThanOrEqual(2900);
     expect(good.length).toBeGreaterThan(20);
     expect([failed!.status, errorOf(failed!).code]).toEqual([503, 'ServiceUnavailable']);
-    expect(double.tokenRequests.length).toBeLessThanOrEqual(4);
-    double.set({ tokenFault: null });
+    expect(upstream.tokenRequests.length).toBeLessThanOrEqual(4);
+    upstream.set({ tokenFault: null });
     await until('it has a token again', async () => (await read()).status === 200);
   });
 });
@@ -104,12 +108,12 @@ describe('a token endpoint that fails', () => {
   ] as const)(
     'by %s is asked again after a while only, and recovers by itself',
     async (_, fault, [status, code]) => {
-      const { double, gateway } = rig;
+      const { upstream, gateway } = rig;
       const read = (id: string): Promise<Seen> => readJob(gateway, id);
       expect((await read(jobIds(1)[0]!)).status).toBe(200);
-      double.clear();
-      double.set({ tokenFault: fault });
-      double.revokeTokens();
+      upstream.clear();
+      upstream.set({ tokenFault: fault });
+      upstream.revokeTokens();
       const seen = [await read(jobIds(1)[0]!)];
       seen.push(...(await Promise.all(jobIds(40).map(read))));
       expect(seen.map((answer) => [answer.status, errorOf(answer).code])).toEqual(
@@ -118,12 +122,12 @@ describe('a token endpoint that fails', () => {
       if (status === 503) {
         expect(seen.every(({ headers }) => /^[1-9]\d*$/.test(String(headers['retry-after'])))).toBe(true);
       }
-      expect(seen.map(({ body }) => body.toString()).join()).not.toContain(double.settings.clientSecret);
+      expect(seen.map(({ body }) => body.toString()).join()).not.toContain(upstream.settings.clientSecret);
       // The first, and perhaps a second when a while has passed.
-      expect(double.tokenRequests.length).toBeLessThanOrEqual(2);
+      expect(upstream.tokenRequests.length).toBeLessThanOrEqual(2);
       // Those that met the revoked token before a second one did; none without a good one.
-      expect(double.count).toBeLessThanOrEqual(1 + 10);
-      double.set({ tokenFault: null });
+      expect(upstream.count).toBeLessThanOrEqual(1 + 10);
+      upstream.set({ tokenFault: null });
       await until('it has a token again', async () => (await read(jobIds(1)[0]!)).status === 200);
       expect(await metric(gateway, 'gateway_token_refreshes_total', { result: 'ok' })).toBeGreaterThanOrEqual(
         2,

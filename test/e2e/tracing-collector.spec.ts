@@ -4,19 +4,19 @@ import { describe, expect, it } from '@jest/globals';
 import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/ports.ts';
 import { jobIds, readJob } from '../support/reads.ts';
-import { startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { hex, READ, traced } from '../support/traced.ts';
 import { until } from '../support/until.ts';
 
 describe('without a collector in the settings', () => {
   it('nothing of OpenTelemetry is loaded, told, logged or sent', async () => {
-    const [double, redis] = [await startDouble(), await startRedis()];
-    const { id } = double.addJob();
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
+    const { id } = upstream.addJob();
     const preload = join(import.meta.dirname, '../support/tell-modules.mjs');
     const env = { NODE_OPTIONS: `--import ${preload}`, REDIS_URL: redis.url };
     const traceparent = `00-${hex(16)}-${hex(8)}-01`;
     const packages = async (more: Record<string, string>): Promise<string[]> => {
-      const gateway = await startGateway({ double, env: { ...env, ...more } });
+      const gateway = await startGateway({ upstream, env: { ...env, ...more } });
       await readJob(gateway, id, { headers: { traceparent } });
       const line = await gateway.logged(({ msg }) => msg === 'read');
       expect('traceId' in line).toBe('OTEL_EXPORTER_OTLP_ENDPOINT' in more);
@@ -29,7 +29,7 @@ describe('without a collector in the settings', () => {
     expect(without.filter((pair) => pair.startsWith('@opentelemetry/'))).toEqual([
       '@opentelemetry/api by prom-client',
     ]);
-    expect(double.calls[0]?.headers['traceparent']).toBeUndefined();
+    expect(upstream.calls[0]?.headers['traceparent']).toBeUndefined();
     // The probe sees it when it is there.
     const collector = await Collector.start();
     await redis.kill();
@@ -79,9 +79,9 @@ describe('a collector', () => {
   });
 
   it('that does not answer is asked one batch at a time, fills no memory and holds no end up', async () => {
-    const { collector, double, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
+    const { collector, upstream, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
     collector.manner = 'hangs';
-    const { id } = double.addJob({ state: 'success' });
+    const { id } = upstream.addJob({ state: 'success' });
     for (let round = 0; round < 100; round++) {
       const seen = await Promise.all(Array.from({ length: 100 }, () => readJob(gateway, id)));
       expect(seen.every(({ status }) => status === 200)).toBe(true);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Collector, type Span } from '../support/collector.ts';
 import { Gateway } from '../support/gateway.ts';
 import { jobIds, readJob } from '../support/reads.ts';
@@ -7,14 +7,14 @@ import { CLIENT, ERROR, hex, READ, SERVER, TOKEN, traced, TraceOf } from '../sup
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
 
-/** A double, a collector and a gateway that the tests share, each with jobs and traces of its own. */
+/** A fake upstream, a collector and a gateway that the tests share, each with jobs and traces of its own. */
 const rig = {} as Awaited<ReturnType<typeof traced>>;
 
 beforeAll(async () => {
-  rig.double = await ITwinDouble.start({ unknownJobs: 'make' });
+  rig.upstream = await FakeUpstream.start({ unknownJobs: 'make' });
   rig.collector = await Collector.open();
   rig.gateway = await Gateway.start({
-    double: rig.double,
+    upstream: rig.upstream,
     env: {
       OTEL_EXPORTER_OTLP_ENDPOINT: rig.collector.url,
       OTEL_RESOURCE_ATTRIBUTES: 'k8s.pod.name=one',
@@ -23,13 +23,13 @@ beforeAll(async () => {
   });
 });
 beforeEach(() => {
-  rig.double.clear();
-  rig.double.clearFaults();
+  rig.upstream.clear();
+  rig.upstream.clearFaults();
 });
 afterAll(async () => {
   await rig.gateway.stop();
   await rig.collector.stop();
-  await rig.double.stop();
+  await rig.upstream.stop();
 });
 
 /** Reads a job in a trace of its own, and waits for its spans. */
@@ -53,8 +53,8 @@ async function rootOf(jobId: string): Promise<Span> {
 
 describe('a read in a trace', () => {
   it('is a span with its outcome; its wait and its call are its children, a token request stands alone', async () => {
-    const { collector, double, gateway } = rig;
-    const { id } = double.addJob();
+    const { collector, upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const { trace } = await read(id, { 'x-correlation-id': 'mine' });
     const { root, calls, waits } = trace;
     expect(trace.spans).toHaveLength(3);
@@ -77,15 +77,15 @@ describe('a read in a trace', () => {
         'http.request.method': 'GET',
         'http.response.status_code': 200,
         'server.address': '127.0.0.1',
-        'server.port': Number(new URL(double.url).port),
-        'url.full': `${double.url}/contextcapture/jobs/${id}`,
+        'server.port': Number(new URL(upstream.url).port),
+        'url.full': `${upstream.url}/contextcapture/jobs/${id}`,
         'gateway.correlation_id': 'mine',
       },
     });
     const [token] = await collector.named(TOKEN);
     expect(token).toMatchObject({
       kind: CLIENT,
-      attributes: { 'http.response.status_code': 200, 'url.full': double.tokenUrl },
+      attributes: { 'http.response.status_code': 200, 'url.full': upstream.tokenUrl },
     });
     expect(token?.parentSpanId ?? '').toBe('');
     expect(token?.traceId).not.toBe(root.traceId);
@@ -113,9 +113,9 @@ describe('a read in a trace', () => {
 
   it('has every try in it: what went wrong with a call, and that there was no slot', async () => {
     const own = await traced({ PATIENCE: '60s' });
-    const { double } = own;
+    const { upstream } = own;
     const [again = '', held = '', refused = ''] = jobIds(3);
-    double.fault({ kind: 'status', status: 503 }, { times: 1 });
+    upstream.fault({ kind: 'status', status: 503 }, { times: 1 });
     const { trace } = await read(again, {}, own);
     const statuses = trace.calls.map(({ attributes, status }) => [
       attributes['http.response.status_code'],
@@ -128,16 +128,16 @@ describe('a read in a trace', () => {
     ]);
     expect(trace.waits).toHaveLength(2);
 
-    double.fault({ kind: 'reset' });
+    upstream.fault({ kind: 'reset' });
     const { trace: broken } = await read(held, {}, own);
     expect(broken.root).toMatchObject({ status: ERROR, attributes: { 'http.response.status_code': 502 } });
     expect(broken.calls.map(({ attributes }) => attributes['error.type'])).toEqual([
       'connection',
       'connection',
     ]);
-    double.clearFaults();
+    upstream.clearFaults();
 
-    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     const { trace: full } = await read(refused, {}, own);
     expect(full.root).toMatchObject({
       status: 0,
@@ -152,8 +152,8 @@ describe('a read in a trace', () => {
 
   it('of a job that there is not is no error, but is told apart', async () => {
     const own = await traced();
-    const { collector, double, gateway } = own;
-    double.set({ unknownJobs: 'not-found' });
+    const { collector, upstream, gateway } = own;
+    upstream.set({ unknownJobs: 'not-found' });
     const [id = ''] = jobIds(1);
     const { trace } = await read(id, {}, own);
     expect(trace.root).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
@@ -176,15 +176,15 @@ describe('a read in a trace', () => {
   });
 
   it('names the read whose call answered it when it joined that', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const [id = ''] = jobIds(1);
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const first = read(id);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const second = read(id);
     // An answer to later requests: by then the second read is under way.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
-    double.clearFaults();
+    upstream.clearFaults();
     const [one, two] = await Promise.all([first, second]);
     expect(two.trace.spans).toHaveLength(1);
     expect(two.trace.root).toMatchObject({
@@ -194,8 +194,8 @@ describe('a read in a trace', () => {
   });
 
   it('has a trace of its own when the gateway polls for those who watch', async () => {
-    const { collector, double, gateway } = rig;
-    const { id } = double.addJob();
+    const { collector, upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const watcher = await Watcher.open(gateway, id);
     await watcher.event(1);
     watcher.leave();
@@ -208,7 +208,7 @@ describe('a read in a trace', () => {
 
 describe('trace context', () => {
   it('goes on from the caller, and to upstream', async () => {
-    const { double } = rig;
+    const { upstream } = rig;
     const [traceId, parent, id] = [hex(16), hex(8), jobIds(1)[0]!];
     const headers = {
       traceparent: `00-${traceId}-${parent}-01`,
@@ -217,17 +217,17 @@ describe('trace context', () => {
     await readJob(rig.gateway, id, { headers });
     expect(await rootOf(id)).toMatchObject({ traceId, parentSpanId: parent });
     const [call] = new TraceOf(rig.collector, traceId).calls;
-    expect(double.calls[0]?.headers).toMatchObject({
+    expect(upstream.calls[0]?.headers).toMatchObject({
       traceparent: `00-${traceId}-${call!.spanId}-01`,
       tracestate: headers.tracestate,
     });
   });
 
   it('of a caller that keeps no trace goes on as well, and nothing is told of it', async () => {
-    const { collector, double, gateway } = rig;
+    const { collector, upstream, gateway } = rig;
     const [traceId, id] = [hex(16), jobIds(1)[0]!];
     await readJob(gateway, id, { headers: { traceparent: `00-${traceId}-${hex(8)}-00` } });
-    expect(double.calls[0]?.headers['traceparent']).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+    expect(upstream.calls[0]?.headers['traceparent']).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
     await read(jobIds(1)[0]!);
     expect(collector.spans.filter((span) => span.traceId === traceId)).toEqual([]);
   });
@@ -244,6 +244,6 @@ describe('trace context', () => {
     const root = await rootOf(id);
     expect(root.parentSpanId ?? '').toBe('');
     expect(traceparent).not.toContain(root.traceId);
-    expect(rig.double.calls[0]?.headers['tracestate']).toBeUndefined();
+    expect(rig.upstream.calls[0]?.headers['tracestate']).toBeUndefined();
   });
 });

@@ -2,28 +2,28 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { Connections } from '../support/connections.ts';
 import { errorOf, jobIds, readJob, type Seen } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 
 describe('connections', () => {
   it('are kept: many reads one after another need one, ten at a time ten; those that upstream has closed do no harm', async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: 10 });
-    const connections = await Connections.start(double.url);
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: 10 });
+    const connections = await Connections.start(upstream.url);
     atEnd(() => connections.stop());
     const env = { ITWIN_API_URL: connections.url, ITWIN_TOKEN_URL: `${connections.url}/connect/token` };
-    const gateway = await startGateway({ double, env });
+    const gateway = await startGateway({ upstream, env });
     const read = (id: string): Promise<Seen> => readJob(gateway, id);
     const seen: Seen[] = [];
     for (const id of jobIds(30)) seen.push(await read(id));
     expect(connections.count).toBe(1);
     for (let round = 0; round < 3; round++) seen.push(...(await Promise.all(jobIds(40).map(read))));
     expect(connections.count).toBeLessThanOrEqual(10);
-    const calls = double.count;
+    const calls = upstream.count;
     connections.cut();
     for (const id of jobIds(5)) seen.push(await read(id));
     expect(seen.map(({ status }) => status)).toEqual(seen.map(() => 200));
-    expect(double.count).toBe(calls + 5);
+    expect(upstream.count).toBe(calls + 5);
   });
 });
 
@@ -32,11 +32,11 @@ describe('a call', () => {
   const MEDIA_TYPE = 'application/vnd.bentley.itwin-platform.v1+json';
 
   it('asks for the media type that the API recommends, with the gateway’s token and the caller’s correlation id', async () => {
-    const { double, gateway } = rig;
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob();
     const headers = { 'x-correlation-id': 'trace-me', accept: 'text/plain', connection: 'close' };
     const seen = await readJob(gateway, id.toUpperCase(), { headers });
-    const [call] = double.calls;
+    const [call] = upstream.calls;
     expect(call!.jobId).toBe(id);
     expect(call!.headers).toMatchObject({
       accept: MEDIA_TYPE,
@@ -48,23 +48,23 @@ describe('a call', () => {
   });
 
   it('carries a correlation id that was made when the caller’s is absent or unusable, the same that the caller is told', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     for (const headers of [{}, { 'x-correlation-id': 'x'.repeat(129) }, { 'x-correlation-id': 'ü' }]) {
-      const { id } = double.addJob();
+      const { id } = upstream.addJob();
       const seen = await readJob(gateway, id, { headers });
       expect(seen.headers['x-correlation-id']).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-      expect(double.callsFor(id)[0]!.correlationId).toBe(seen.headers['x-correlation-id']);
+      expect(upstream.callsFor(id)[0]!.correlationId).toBe(seen.headers['x-correlation-id']);
     }
   });
 
   it('follows no redirect, so that no token goes elsewhere', async () => {
-    const { double, gateway } = rig;
-    const elsewhere = await startDouble();
+    const { upstream, gateway } = rig;
+    const elsewhere = await startUpstream();
     for (const status of [301, 302, 303, 307, 308]) {
       const id = randomUUID();
       const location = `${elsewhere.url}/contextcapture/jobs/${id}`;
       elsewhere.addJob({ id });
-      double.fault({ kind: 'status', status, headers: { location } }, { jobId: id });
+      upstream.fault({ kind: 'status', status, headers: { location } }, { jobId: id });
       const seen = await readJob(gateway, id);
       expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
       expect(seen.headers['location']).toBeUndefined();
@@ -74,22 +74,22 @@ describe('a call', () => {
   });
 
   it('does not let the token endpoint send the secret elsewhere', async () => {
-    const { double, gateway } = rig;
-    const elsewhere = await startDouble();
-    double.set({ tokenFault: { kind: 'status', status: 307, headers: { location: elsewhere.tokenUrl } } });
-    double.revokeTokens();
-    const { id } = double.addJob();
+    const { upstream, gateway } = rig;
+    const elsewhere = await startUpstream();
+    upstream.set({ tokenFault: { kind: 'status', status: 307, headers: { location: elsewhere.tokenUrl } } });
+    upstream.revokeTokens();
+    const { id } = upstream.addJob();
     expect(errorOf(await readJob(gateway, id)).code).toBe('ServiceUnavailable');
     expect(elsewhere.tokenRequests).toHaveLength(0);
-    double.set({ tokenFault: null });
+    upstream.set({ tokenFault: null });
     await until('it recovers', async () => (await readJob(gateway, id)).status === 200);
   });
 
   it('waits no more than a moment for the words of an error', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const id = randomUUID();
     const body = { error: { code: 'SomeCode', message: 'Words.' } };
-    double.fault({ kind: 'status', status: 422, body, hangs: true }, { jobId: id });
+    upstream.fault({ kind: 'status', status: 422, body, hangs: true }, { jobId: id });
     const seen = await readJob(gateway, id);
     expect([seen.status, errorOf(seen).code]).toEqual([422, 'InvalidContextCaptureRequest']);
     // Its call would time out after a minute.
@@ -97,7 +97,7 @@ describe('a call', () => {
   });
 
   it('passes on none of upstream’s headers but the content type', async () => {
-    const { double, gateway } = rig;
+    const { upstream, gateway } = rig;
     const headers = {
       'set-cookie': 'a=b',
       'x-internal': 'yes',
@@ -107,7 +107,7 @@ describe('a call', () => {
     };
     const id = randomUUID();
     const body = { job: { id, state: 'success', iTwinId: 'a' } };
-    double.fault(
+    upstream.fault(
       { kind: 'status', status: 200, body, headers: { ...headers, 'cache-control': 'public' } },
       { jobId: id },
     );

@@ -3,14 +3,14 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
-import type { TokenFault } from '../simulator/settings.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
+import type { TokenFault } from '../fake-upstream/settings.ts';
 import { type AnyAnswer, expectError, expectNothingSecret } from '../support/error-answer.ts';
 import { Gateway } from '../support/gateway.ts';
 import { freePort } from '../support/ports.ts';
 import { metric } from '../support/reads.ts';
 import { jobIds } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 
 const TOO_MANY = 'More requests were received than the subscription rate-limit allows.';
 
@@ -46,19 +46,19 @@ class Teller {
 
 describe('an API that is none', () => {
   const teller = new Teller();
-  let double: ITwinDouble;
+  let upstream: FakeUpstream;
   let gateway: Gateway;
 
   beforeAll(async () => {
-    double = await ITwinDouble.start();
+    upstream = await FakeUpstream.start();
     const ITWIN_API_URL = await teller.start();
-    gateway = await Gateway.start({ double, env: { ITWIN_API_URL, UPSTREAM_TIMEOUT: '5s' } });
+    gateway = await Gateway.start({ upstream, env: { ITWIN_API_URL, UPSTREAM_TIMEOUT: '5s' } });
   });
 
   afterAll(async () => {
     await gateway.stop();
     await teller.stop();
-    await double.stop();
+    await upstream.stop();
   });
 
   it.each([
@@ -97,11 +97,11 @@ describe('an API that is none', () => {
 
 describe('an API that goes away while it is used', () => {
   it('is answered 502 UpstreamError, and what is known of it is served on', async () => {
-    const double = await startDouble();
-    const [known, other] = [double.addJob(), double.addJob()];
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const [known, other] = [upstream.addJob(), upstream.addJob()];
+    const gateway = await startGateway({ upstream });
     expect((await read(gateway, known.id)).status).toBe(200);
-    await double.stop();
+    await upstream.stop();
     expectError(await read(gateway, other.id), 502, 'UpstreamError');
     expect((await read(gateway, known.id)).status).toBe(200);
   });
@@ -109,33 +109,33 @@ describe('an API that goes away while it is used', () => {
 
 describe('a token that upstream refuses', () => {
   it('is tried again while patience lasts, then answered 502 UpstreamAuthenticationFailed, never 401', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    double.fault({ kind: 'unauthorized' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '1s' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'unauthorized' });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '1s' } });
     const answer = await read(gateway, id);
     expectError(answer, 502, 'UpstreamAuthenticationFailed');
-    expectNothingSecret(answer, gateway, double);
+    expectNothingSecret(answer, gateway, upstream);
     // Pauses of 50, 100, 200 and 400 ms between: the sum of more is longer than a second.
-    expect(double.count).toBeGreaterThanOrEqual(2);
-    expect(double.count).toBeLessThanOrEqual(6);
-    expect(double.tokenRequests).toHaveLength(1);
+    expect(upstream.count).toBeGreaterThanOrEqual(2);
+    expect(upstream.count).toBeLessThanOrEqual(6);
+    expect(upstream.tokenRequests).toHaveLength(1);
   });
 });
 
-/** Settings of the double and of the gateway that leave it without a token. */
+/** Settings of the fake upstream and of the gateway that leave it without a token. */
 interface NoToken {
   readonly tokenFault?: TokenFault | null;
   readonly env?: Readonly<Record<string, string>>;
 }
 
 async function readWithoutToken({ tokenFault = null, env = {} }: NoToken): Promise<AnyAnswer> {
-  const double = await startDouble({ tokenFault });
-  const { id } = double.addJob();
-  const gateway = await startGateway({ double, env: { UPSTREAM_TIMEOUT: '5s', ...env } });
+  const upstream = await startUpstream({ tokenFault });
+  const { id } = upstream.addJob();
+  const gateway = await startGateway({ upstream, env: { UPSTREAM_TIMEOUT: '5s', ...env } });
   const answer = await read(gateway, id);
-  expectNothingSecret(answer, gateway, double);
-  expect(double.count).toBe(0);
+  expectNothingSecret(answer, gateway, upstream);
+  expect(upstream.count).toBe(0);
   return answer;
 }
 
@@ -176,21 +176,21 @@ describe('a token endpoint', () => {
 
 describe('a rate limit of upstream', () => {
   it('that asks for more than the patience is answered 429 after one call', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    double.fault({ kind: 'too-many', retryAfter: '600' });
-    const gateway = await startGateway({ double, env: { PATIENCE: '60s' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'too-many', retryAfter: '600' });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '60s' } });
     const answer = await read(gateway, id);
     expectError(answer, 429, 'TooManyRequests', TOO_MANY);
-    expectNothingSecret(answer, gateway, double);
+    expectNothingSecret(answer, gateway, upstream);
     expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(500);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('that is a 503 with Retry-After is answered 502; said for three jobs it closes the gate: the next read is refused without a call', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
-    const gateway = await startGateway({ double, env: { PATIENCE: '60s' } });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '60s' } });
     for (const id of jobIds(3)) {
       const answer = await read(gateway, id);
       expectError(answer, 502, 'UpstreamError');
@@ -199,6 +199,6 @@ describe('a rate limit of upstream', () => {
     const next = await read(gateway, randomUUID());
     expectError(next, 429, 'TooManyRequests', TOO_MANY);
     expect(Number(next.headers['retry-after'])).toBeGreaterThan(500);
-    expect(double.count).toBe(3);
+    expect(upstream.count).toBe(3);
   });
 });

@@ -8,7 +8,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { Gateway } from '../support/gateway.ts';
 import { metric, readJob } from '../support/reads.ts';
 import { freePort, untilListening } from '../support/ports.ts';
-import { atEnd, startDouble, startGateway, temporaryFolder } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, temporaryFolder } from '../support/rig.ts';
 
 jest.setTimeout(180_000);
 
@@ -41,9 +41,9 @@ async function makeLines(gateway: Gateway, reads = READS): Promise<void> {
 
 describe('standard output that nobody reads', () => {
   it('holds up no read and takes a bounded memory; lines that were dropped are counted, and said once it is read again', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    const gateway = await startGateway({ upstream });
     const residentMemory = () => metric(gateway, 'process_resident_memory_bytes');
     const dropped = () => metric(gateway, 'gateway_log_lines_dropped_total');
     await makeLines(gateway);
@@ -88,8 +88,8 @@ describe('standard output that nobody reads', () => {
   });
 
   it('does not keep the process from ending', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double });
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream });
     gateway.readOutput(false);
     await makeLines(gateway);
     expect(await metric(gateway, 'gateway_log_lines_dropped_total')).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import request from 'supertest';
-import type { FaultSpec, StatusFault } from '../simulator/faults.ts';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FaultSpec, StatusFault } from '../fake-upstream/faults.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import {
   type AnyAnswer,
   type ErrorContent,
@@ -13,22 +13,22 @@ import { Gateway } from '../support/gateway.ts';
 
 const TIMEOUT_MS = 3000;
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let gateway: Gateway;
 
 beforeAll(async () => {
-  double = await ITwinDouble.start();
-  gateway = await Gateway.start({ double, env: { UPSTREAM_TIMEOUT: `${TIMEOUT_MS}ms` } });
+  upstream = await FakeUpstream.start();
+  gateway = await Gateway.start({ upstream, env: { UPSTREAM_TIMEOUT: `${TIMEOUT_MS}ms` } });
 });
 
 afterAll(async () => {
   await gateway.stop();
-  await double.stop();
+  await upstream.stop();
 });
 
 beforeEach(() => {
-  double.clear();
-  double.clearFaults();
+  upstream.clear();
+  upstream.clearFaults();
 });
 
 function read(jobId: string): request.Test {
@@ -42,13 +42,13 @@ async function readThrough(
   code: string,
   calls: number,
 ): Promise<{ readonly error: ErrorContent; readonly answer: AnyAnswer }> {
-  const { id } = double.addJob();
-  double.fault(fault, { jobId: id });
+  const { id } = upstream.addJob();
+  upstream.fault(fault, { jobId: id });
   const answer = await read(id);
   const error = expectError(answer, status, code);
-  expectNothingSecret(answer, gateway, double);
-  expect(double.callsFor(id)).toHaveLength(calls);
-  double.clearFaults();
+  expectNothingSecret(answer, gateway, upstream);
+  expect(upstream.callsFor(id)).toHaveLength(calls);
+  upstream.clearFaults();
   expect((await read(id)).status).toBe(200);
   return { error, answer };
 }
@@ -232,17 +232,17 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
     ['a 401', { kind: 'unauthorized' }],
     ['an unwrapped 401', { kind: 'unauthorized-unwrapped' }],
   ] as [string, FaultSpec][])('is mended by a second call after %s', async (_, fault) => {
-    const { id } = double.addJob();
-    double.fault(fault, { jobId: id, times: 1 });
+    const { id } = upstream.addJob();
+    upstream.fault(fault, { jobId: id, times: 1 });
     const { status, text } = await read(id);
     expect(status).toBe(200);
-    expect(text).toBe(double.bodyOf(id).toString());
-    expect(double.callsFor(id)).toHaveLength(2);
+    expect(text).toBe(upstream.bodyOf(id).toString());
+    expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
   it('has no body when the caller asks for the head', async () => {
-    const { id } = double.addJob();
-    double.fault(html(500), { jobId: id });
+    const { id } = upstream.addJob();
+    upstream.fault(html(500), { jobId: id });
     const answer = await request(gateway.url)
       .head(`/contextcapture/jobs/${id}`)
       .set('Authorization', gateway.bearer());
@@ -252,21 +252,21 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
   });
 
   it('is shared with everyone who waits for it, and with nobody later', async () => {
-    const { id } = double.addJob();
-    double.set({ latencyMs: 150 });
-    double.fault(html(500), { jobId: id, times: 1 });
+    const { id } = upstream.addJob();
+    upstream.set({ latencyMs: 150 });
+    upstream.fault(html(500), { jobId: id, times: 1 });
     const answers = await Promise.all(Array.from({ length: 20 }, () => read(id)));
-    double.set({ latencyMs: 0 });
+    upstream.set({ latencyMs: 0 });
     for (const answer of answers) expectError(answer, 502, 'UpstreamError');
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
     expect((await read(id)).status).toBe(200);
   });
 });
 
 describe('an error that quotes the token it was sent', () => {
   it('is passed on without it', async () => {
-    await read(double.addJob().id);
-    const token = double.calls[0]?.token ?? '';
+    await read(upstream.addJob().id);
+    const token = upstream.calls[0]?.token ?? '';
     expect(token).not.toBe('');
     const message = `The token ${token} is not for this job.`;
     const fault = enveloped(403, {

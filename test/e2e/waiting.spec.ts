@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Gateway, testCaller } from '../support/gateway.ts';
 import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 /** Calls that are held, and reads that wait for those, last as long as the test needs. */
@@ -23,48 +23,48 @@ async function untilRefused(gateway: Gateway, count: number): Promise<void> {
 
 describe('the queue', () => {
   it("sends another caller's single read within two rounds of UPSTREAM_CONCURRENCY while 1,000 of one caller wait", async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: [20, 20] });
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
-      double,
+      upstream,
       callers: [busy, other],
       env: { ...LONG, UPSTREAM_CONCURRENCY: '10', QUEUE_LIMIT: '2000' },
     });
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     const flood = jobIds(1010).map((id) => readJob(gateway, id, { caller: busy }));
     await untilWaiting(gateway, 1000);
     const [single = ''] = jobIds(1);
-    const arrivedBefore = double.count;
+    const arrivedBefore = upstream.count;
     const reading = readJob(gateway, single, { caller: other });
     await untilWaiting(gateway, 1001);
-    double.clearFaults();
+    upstream.clearFaults();
     const { status } = await reading;
-    const place = double.calls.findIndex(({ jobId }) => jobId === single);
+    const place = upstream.calls.findIndex(({ jobId }) => jobId === single);
     expect(status).toBe(200);
     expect(place - arrivedBefore).toBeLessThanOrEqual(20);
     expect((await Promise.all(flood)).every((seen) => seen.status === 200)).toBe(true);
-    expect(double.count).toBe(1011);
+    expect(upstream.count).toBe(1011);
   });
 
   it('answers 429 to the caller with most waiting when it is full, and serves the others', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'hold' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    upstream.fault({ kind: 'hold' });
     const gateway = await startGateway({
-      double,
+      upstream,
       callers: [busy, other],
       env: { ...LONG, UPSTREAM_CONCURRENCY: '2', QUEUE_LIMIT: '20' },
     });
     const flood = jobIds(2).map((id) => readJob(gateway, id, { caller: busy }));
-    await double.arrived(2);
+    await upstream.arrived(2);
     flood.push(...jobIds(28).map((id) => readJob(gateway, id, { caller: busy })));
     await untilRefused(gateway, 8);
     const others = jobIds(5).map((id) => readJob(gateway, id, { caller: other }));
     await untilRefused(gateway, 8 + 5);
-    double.clearFaults();
+    upstream.clearFaults();
     const seen = await Promise.all(flood);
     const refused = seen.filter(({ status }) => status === 429);
     expect((await Promise.all(others)).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
     expect(refused).toHaveLength(8 + 5);
-    expect(seen.length - refused.length + 5).toBe(double.count);
+    expect(seen.length - refused.length + 5).toBe(upstream.count);
     for (const answer of refused) {
       expect(errorOf(answer).code).toBe('TooManyRequests');
       expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(1);
@@ -72,8 +72,8 @@ describe('the queue', () => {
   });
 
   it('refuses a read at once that is forecast not to get a slot in time, without a call', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    const gateway = await startGateway({ double, env: { UPSTREAM_LIMITS: '4/10m', PATIENCE: '60s' } });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: { UPSTREAM_LIMITS: '4/10m', PATIENCE: '60s' } });
     const [first = '', second = '', third = ''] = jobIds(3);
     expect((await readJob(gateway, first)).status).toBe(200);
     expect((await readJob(gateway, second)).status).toBe(200);
@@ -88,16 +88,16 @@ describe('the queue', () => {
     // Half of the limit is gone at once; the rest is spread over what is left of the window.
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(100);
     expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(240);
-    expect(double.count).toBe(2);
+    expect(upstream.count).toBe(2);
   });
 
   it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
-    double.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
-    const gateway = await startGateway({ double, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '2m' } });
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
+    upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
+    const gateway = await startGateway({ upstream, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '2m' } });
     const [first = '', ...others] = jobIds(3);
     const refusedUpstream = readJob(gateway, first);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const inLine = [...others, ...others].map((id) => readJob(gateway, id));
     for (const answer of await Promise.all([refusedUpstream, ...inLine])) {
       expect(answer.status).toBe(429);
@@ -105,37 +105,37 @@ describe('the queue', () => {
       expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(500);
     }
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'hold' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    upstream.fault({ kind: 'hold' });
     const env = { UPSTREAM_CONCURRENCY: '1', UPSTREAM_TIMEOUT: '5m', PATIENCE: '2s' };
-    const gateway = await startGateway({ double, env });
+    const gateway = await startGateway({ upstream, env });
     const [slow = '', late = ''] = jobIds(2);
     const under = readJob(gateway, slow);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const refused = await readJob(gateway, late);
     expect(refused.status).toBe(429);
     expect(refused.tookMs).toBeGreaterThanOrEqual(1990);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await under).status).toBe(200);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(0);
-    expect(double.callsFor(late)).toHaveLength(0);
+    expect(upstream.callsFor(late)).toHaveLength(0);
   });
 
   it('forecasts by how long calls take as well, when it is their number that holds reads up', async () => {
-    const double = await startDouble({ unknownJobs: 'make', latencyMs: [1000, 1000] });
+    const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
     const env = { UPSTREAM_CONCURRENCY: '2', UPSTREAM_TIMEOUT: '5m', PATIENCE: '60s' };
-    const gateway = await startGateway({ double, env });
+    const gateway = await startGateway({ upstream, env });
     await Promise.all(jobIds(4).map((id) => readJob(gateway, id)));
-    double.set({ latencyMs: 0 });
-    double.fault({ kind: 'hold' });
+    upstream.set({ latencyMs: 0 });
+    upstream.fault({ kind: 'hold' });
     // Four calls of a second make some 0.6 s a call: two at a time, some 200 of these have their turn within a minute.
     const flood = jobIds(400).map((id) => readJob(gateway, id));
     await untilRefused(gateway, 61);
-    double.clearFaults();
+    upstream.clearFaults();
     const seen = await Promise.all(flood);
     const refused = seen.filter(({ status }) => status === 429);
     expect(Math.min(...refused.map(({ headers }) => Number(headers['retry-after'])))).toBeGreaterThanOrEqual(
@@ -147,64 +147,64 @@ describe('the queue', () => {
   });
 
   it('has patience for slots alone: a call that takes longer and fails is tried again all the same', async () => {
-    const double = await startDouble({ latencyMs: [2500, 2500] });
-    const [bad, stale] = [double.addJob().id, double.addJob().id];
-    double.fault({ kind: 'status', status: 502 }, { jobId: bad, times: 1 });
-    double.fault({ kind: 'unauthorized' }, { jobId: stale, times: 1 });
-    const gateway = await startGateway({ double, env: { PATIENCE: '2s' } });
+    const upstream = await startUpstream({ latencyMs: [2500, 2500] });
+    const [bad, stale] = [upstream.addJob().id, upstream.addJob().id];
+    upstream.fault({ kind: 'status', status: 502 }, { jobId: bad, times: 1 });
+    upstream.fault({ kind: 'unauthorized' }, { jobId: stale, times: 1 });
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '2s' } });
     const first = readJob(gateway, bad);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const [joined, other] = [readJob(gateway, bad), readJob(gateway, stale)];
     expect([(await first).status, (await joined).status, (await other).status]).toEqual([200, 200, 200]);
-    expect([double.callsFor(bad).length, double.callsFor(stale).length]).toEqual([2, 2]);
+    expect([upstream.callsFor(bad).length, upstream.callsFor(stale).length]).toEqual([2, 2]);
   });
 
   it('spends nothing on a caller that goes away while it waits', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
-    double.fault({ kind: 'hold' }, { times: 1 });
-    const gateway = await startGateway({ double, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    upstream.fault({ kind: 'hold' }, { times: 1 });
+    const gateway = await startGateway({ upstream, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
     const [slow = '', abandoned = ''] = jobIds(2);
     const under = readJob(gateway, slow);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const leaving = new AbortController();
     const gone = readJob(gateway, abandoned, { signal: leaving.signal });
     await untilWaiting(gateway, 1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await under).status).toBe(200);
     expect((await readJob(gateway, jobIds(1)[0] ?? '')).status).toBe(200);
-    expect(double.callsFor(abandoned)).toHaveLength(0);
+    expect(upstream.callsFor(abandoned)).toHaveLength(0);
   });
 
   it('keeps a call for those who still wait when the one who began it goes away', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    double.fault({ kind: 'hold' });
-    const gateway = await startGateway({ double, env: LONG });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'hold' });
+    const gateway = await startGateway({ upstream, env: LONG });
     const leaving = new AbortController();
     const first = readJob(gateway, id, { signal: leaving.signal });
-    await double.arrived(1);
+    await upstream.arrived(1);
     const second = readJob(gateway, id);
     // An answer to a later request: by then the second read is under way.
     await fetch(`${gateway.url}/health/live`);
     leaving.abort();
     await expect(first).rejects.toThrow();
     await gateway.logged((line) => line['outcome'] === 'gone');
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await second).status).toBe(200);
-    expect(double.count).toBe(1);
+    expect(upstream.count).toBe(1);
   });
 
   it('cancels the call when nobody waits any more', async () => {
-    const double = await startDouble();
-    const { id } = double.addJob();
-    double.fault({ kind: 'hang' }, { times: 1 });
-    const gateway = await startGateway({ double, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
+    const upstream = await startUpstream();
+    const { id } = upstream.addJob();
+    upstream.fault({ kind: 'hang' }, { times: 1 });
+    const gateway = await startGateway({ upstream, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
     const leaving = new AbortController();
     const gone = readJob(gateway, id, { signal: leaving.signal });
-    await double.arrived(1);
+    await upstream.arrived(1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
     // The only slot is free again long before the call would have timed out.

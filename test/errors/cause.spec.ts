@@ -67,9 +67,9 @@ describe('what is kept of a library’s error', () => {
       GatewayError.of('UpstreamError', { cause }),
     );
     expect(failure.cause).toBe(cause);
-    expect(withCallOutcome(GatewayError.of('ServiceUnavailable', { cause: failure }), { status: 500 }).cause).toBe(
-      failure,
-    );
+    expect(
+      withCallOutcome(GatewayError.of('ServiceUnavailable', { cause: failure }), { status: 500 }).cause,
+    ).toBe(failure);
     expect(JSON.stringify(toErrorResponse(failure))).not.toMatch(/ECONNREFUSED|cause|connect/);
     expect('cause' in GatewayError.of('UpstreamError')).toBe(false);
   });

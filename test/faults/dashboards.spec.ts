@@ -15,9 +15,9 @@ function percentile(numbers: readonly number[], percent: number): number {
   return sorted[Math.floor((sorted.length * percent) / 100)] ?? 0;
 }
 
-async function jobsOf({ double }: Deployment): Promise<string[]> {
-  await double.set({ stamped: true });
-  return Promise.all(Array.from({ length: JOBS }, () => double.addJob({ state: 'active' })));
+async function jobsOf({ upstream }: Deployment): Promise<string[]> {
+  await upstream.set({ stamped: true });
+  return Promise.all(Array.from({ length: JOBS }, () => upstream.addJob({ state: 'active' })));
 }
 
 describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
@@ -38,17 +38,17 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
       await until('all jobs have been read', () => seen().size === JOBS, 30_000);
       await delay(2 * ROUND_MS);
       const from = performance.timeOrigin + performance.now();
-      const before = (await deployment.double.told()).length;
+      const before = (await deployment.upstream.told()).length;
       await delay(clients === 200 ? 60_000 : 30_000);
-      calls = (await deployment.double.told()).length - before;
-      refused = await deployment.double.refused();
+      calls = (await deployment.upstream.told()).length - before;
+      refused = await deployment.upstream.refused();
       const to = performance.timeOrigin + performance.now();
       await dashboards.stop();
       samples = dashboards.samples.filter(({ at }) => at >= from && at <= to);
       seconds = (to - from) / 1000;
       for (const gateway of deployment.gateways) await gateway.stop();
       await deployment.redis.kill();
-      await deployment.double.stop();
+      await deployment.upstream.stop();
     }, 180_000);
 
     it('all get a 200, never late, as fresh as the quota allows', () => {
@@ -84,18 +84,18 @@ describe('dashboards', () => {
     const dashboards = new Dashboards(reader(deployment), jobIds, 80);
     const seen = (): Set<string> => new Set(dashboards.samples.map(({ jobId }) => jobId));
     await until('all jobs have been read', () => seen().size === JOBS, 30_000);
-    await deployment.double.fault({ kind: 'reset' });
+    await deployment.upstream.fault({ kind: 'reset' });
     await delay(30_000);
-    await deployment.double.clearFaults();
-    await deployment.double.fault({ kind: 'hang' });
+    await deployment.upstream.clearFaults();
+    await deployment.upstream.fault({ kind: 'hang' });
     await delay(30_000);
-    await deployment.double.clearFaults();
-    await deployment.double.fault({ kind: 'too-many', retryAfter: '1200' });
+    await deployment.upstream.clearFaults();
+    await deployment.upstream.fault({ kind: 'too-many', retryAfter: '1200' });
     // The circuit's trial meets the refusal.
     await delay(20_000);
-    const calls = (await deployment.double.told()).length;
+    const calls = (await deployment.upstream.told()).length;
     await delay(3000);
-    expect((await deployment.double.told()).length).toBe(calls);
+    expect((await deployment.upstream.told()).length).toBe(calls);
     await dashboards.stop();
 
     const { samples } = dashboards;
@@ -117,12 +117,12 @@ describe('dashboards', () => {
       latencyMs: [5, 150],
       env: { ACTIVE_FRESH: '200ms', REFRESH_WAIT: '100ms' },
     });
-    const { double } = deployment;
+    const { upstream } = deployment;
     const read = reader(deployment);
     const ends = (index: number): number => 500 + 100 * index;
     const ids = await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        double.addJob({ script: [{ state: 'active', forMs: ends(index) }, { state: 'success' }] }),
+        upstream.addJob({ script: [{ state: 'active', forMs: ends(index) }, { state: 'success' }] }),
       ),
     );
     let reads = 0;

@@ -42,13 +42,13 @@ describe('three replicas whose Redis is', () => {
     async (name, distance, { limits, limit, windowMs, count }, least) => {
       const deployment = await deploy({ limits, store: redisAt(distance) });
       const seen = await readThrough(deployment, count);
-      const calls = await deployment.double.told();
+      const calls = await deployment.upstream.told();
       const used = usedAfterFirstWindow(calls, { limit, windowMs });
       process.stdout.write(
         `${name}: ${(used * 100).toFixed(1)} % of ${limits}, most in a window ${mostInWindow(calls, windowMs)}, away ${timesAway(deployment)} times\n`,
       );
       expect(seen.filter((status) => status !== 200)).toEqual([]);
-      expect(await deployment.double.refused()).toBe(0);
+      expect(await deployment.upstream.refused()).toBe(0);
       expect(mostInWindow(calls, windowMs)).toBeLessThanOrEqual(limit);
       expect(timesAway(deployment)).toBe(0);
       expect(used).toBeGreaterThanOrEqual(least);

@@ -67,12 +67,12 @@ async function follow(
 it('a rolling restart of three replicas under load loses no read and streams resume: readiness, SIGTERM, drain, exit 0', async () => {
   const env = { DRAIN_DELAY: '1s', ACTIVE_FRESH: '1s' };
   const deployment = await deploy({ limits: '200/2s', env });
-  const { double, redis } = deployment;
+  const { upstream, redis } = deployment;
   const ingress = new Ingress([...deployment.gateways]);
   const cachedIds = jobIds(20);
   for (const gateway of deployment.gateways) await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
   const load = new Load(ingress, { cached: 150, cold: 60, cachedIds });
-  const watched = await Promise.all([1, 2, 3].map(() => double.addJob({ state: 'active' })));
+  const watched = await Promise.all([1, 2, 3].map(() => upstream.addJob({ state: 'active' })));
   const following = Array.from({ length: 30 }, (_, turn) => follow(ingress, watched, turn));
   await delay(1000);
   for (const old of deployment.gateways) {
@@ -85,13 +85,13 @@ it('a rolling restart of three replicas under load loses no read and streams res
     };
     // As the manifest has it (no surge): the new one is started when the old one is told to end.
     old.signal('SIGTERM');
-    const next = await startGateway({ double, callers: old.callers, env: settings });
+    const next = await startGateway({ upstream, callers: old.callers, env: settings });
     ingress.known.push(next);
     expect(await old.exited).toBe(0);
     ingress.known = ingress.known.filter((gateway) => gateway !== old);
     await until('the new one is sent reads', () => ingress.gateways.includes(next));
   }
-  await Promise.all(watched.map((id) => double.setState(id, 'success')));
+  await Promise.all(watched.map((id) => upstream.setState(id, 'success')));
   const followed = await Promise.all(following);
   await load.stop();
   await ingress.stop();
@@ -103,14 +103,14 @@ it('a rolling restart of three replicas under load loses no read and streams res
   expect(resumed).toBe(30);
   expect(followed.every(({ states }) => states.has('success'))).toBe(true);
   expect(counts(load.samples)).toEqual({ 200: load.samples.length });
-  expect(await double.refused()).toBe(0);
+  expect(await upstream.refused()).toBe(0);
 }, 120_000);
 
 it('a replica that is told to end with reads in line answers them all', async () => {
   const deployment = await deploy({ limits: '40/2s', env: { DRAIN_DELAY: '500ms' }, each: [{}, {}] });
   const [ending] = deployment.gateways;
   const reads = jobIds(100).map((id) => readJob(ending!, id));
-  await until('they are in line', async () => (await deployment.double.told()).length > 20);
+  await until('they are in line', async () => (await deployment.upstream.told()).length > 20);
   ending!.signal('SIGTERM');
   expect((await Promise.all(reads)).map(({ status }) => status)).toEqual(Array(100).fill(200));
   expect(await ending!.exited).toBe(0);

@@ -4,27 +4,27 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { EventSource } from 'eventsource';
 import { startNginx } from '../support/nginx.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
 
 /** A gateway behind nginx, and a running job. */
 async function behindNginx() {
-  const double = await startDouble();
-  const gateway = await startGateway({ double, env: { ACTIVE_FRESH: '200ms' } });
+  const upstream = await startUpstream();
+  const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '200ms' } });
   const url = await startNginx(gateway.url);
-  const { id } = double.addJob({ state: 'active' });
-  return { double, gateway, url, id, ingress: { url, bearer: () => gateway.bearer() } };
+  const { id } = upstream.addJob({ state: 'active' });
+  return { upstream, gateway, url, id, ingress: { url, bearer: () => gateway.bearer() } };
 }
 
 describe('behind nginx as it comes', () => {
   it('events arrive when they are sent, and so does the end', async () => {
-    const { double, id, ingress } = await behindNginx();
+    const { upstream, id, ingress } = await behindNginx();
     const watcher = await Watcher.open(ingress, id);
     expect(await watcher.state(1)).toBe('active');
-    double.setState(id, 'almost');
+    upstream.setState(id, 'almost');
     expect(await watcher.state(2)).toBe('almost');
-    double.setState(id, 'success');
+    upstream.setState(id, 'success');
     await watcher.closed();
     expect(watcher.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'end']);
   });
@@ -55,7 +55,7 @@ describe('behind nginx as it comes', () => {
   });
 
   it('the npm package eventsource and fetch read it', async () => {
-    const { double, gateway, url, id } = await behindNginx();
+    const { upstream, gateway, url, id } = await behindNginx();
     const address = `${url}/contextcapture/jobs/events?ids=${id}`;
     const authorization = gateway.bearer();
     const source = new EventSource(address, {
@@ -70,7 +70,7 @@ describe('behind nginx as it comes', () => {
     const answer = await fetch(address, { headers: { authorization } });
     for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
       text += chunk;
-      if (text.includes('"active"')) double.setState(id, 'success');
+      if (text.includes('"active"')) upstream.setState(id, 'success');
     }
     expect(text.match(/^event: .*$/gm)).toEqual(['event: job', 'event: job', 'event: end']);
     await until('it is closed', () => source.readyState === EventSource.CLOSED, 10_000);

@@ -6,7 +6,7 @@ import { Issuer } from '../support/issuer.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, readJob } from '../support/reads.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
 import { converse } from '../support/wire.ts';
@@ -23,45 +23,45 @@ const took = async (what: () => Promise<unknown>): Promise<number> => {
 
 describe('on time', () => {
   it('a copy is served as stale after REFRESH_WAIT, and at once when its refresh is known to take longer', async () => {
-    const double = await startDouble();
+    const upstream = await startUpstream();
     const env = { ACTIVE_FRESH: '200ms', REFRESH_WAIT: '500ms', PATIENCE: '30s' };
-    const gateway = await startGateway({ double, env });
-    const { id } = double.addJob({ state: 'active' });
+    const gateway = await startGateway({ upstream, env });
+    const { id } = upstream.addJob({ state: 'active' });
     await readJob(gateway, id);
     await took(() => new Promise((resolve) => setTimeout(resolve, 250)));
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     expect((await readJob(gateway, id)).tookMs).toBeLessThan(900);
-    double.clearFaults();
+    upstream.clearFaults();
     await until('it is new again', async () =>
       readJob(gateway, id).then(({ headers }) => headers['age'] === '0'),
     );
     await took(() => new Promise((resolve) => setTimeout(resolve, 250)));
-    double.fault({ kind: 'too-many', retryAfter: '1200' });
+    upstream.fault({ kind: 'too-many', retryAfter: '1200' });
     await readJob(gateway, id);
     for (let polls = 0; polls < 5; polls++) expect((await readJob(gateway, id)).tookMs).toBeLessThan(250);
   });
 
   it('a change is seen within a moment of ACTIVE_FRESH', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double, env: { ACTIVE_FRESH: '1s' } });
-    const { id } = double.addJob({ state: 'active' });
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '1s' } });
+    const { id } = upstream.addJob({ state: 'active' });
     const ms = await took(async () => {
       await readJob(gateway, id);
-      double.setState(id, 'success');
-      const isSeen = async () => (await readJob(gateway, id)).body.equals(double.bodyOf(id));
+      upstream.setState(id, 'success');
+      const isSeen = async () => (await readJob(gateway, id)).body.equals(upstream.bodyOf(id));
       await until('the change is seen', isSeen);
     });
     expect(ms).toBeLessThan(1700);
   });
 
   it('a read is refused within a moment of its patience, and at once when that is forecast not to do', async () => {
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { UPSTREAM_CONCURRENCY: '1', UPSTREAM_LIMITS: '4/10s', PATIENCE: '500ms' };
-    const gateway = await startGateway({ double, env });
-    double.fault({ kind: 'slow', ms: 2000 }, { times: 1 });
+    const gateway = await startGateway({ upstream, env });
+    upstream.fault({ kind: 'slow', ms: 2000 }, { times: 1 });
     const [slow = '', late = '', next = '', refused = ''] = jobIds(4);
     const under = readJob(gateway, slow);
-    await double.arrived(1);
+    await upstream.arrived(1);
     expect((await readJob(gateway, late)).tookMs).toBeLessThan(1500);
     await under;
     await readJob(gateway, next);
@@ -69,14 +69,14 @@ describe('on time', () => {
   });
 
   it('another replica goes on within the lease of one that has died', async () => {
-    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
+    const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const env = { REDIS_URL: redis.url };
-    const [one, other] = [await startGateway({ double, env }), await startGateway({ double, env })];
+    const [one, other] = [await startGateway({ upstream, env }), await startGateway({ upstream, env })];
     await Promise.all([one, other].map((gateway) => untilRedisIs('up', gateway)));
-    double.fault({ kind: 'hang' }, { times: 1 });
+    upstream.fault({ kind: 'hang' }, { times: 1 });
     const [id = ''] = jobIds(1);
     const first = readJob(one, id);
-    await double.arrived(1);
+    await upstream.arrived(1);
     const second = readJob(other, id);
     one.signal('SIGKILL');
     await expect(first).rejects.toThrow();
@@ -84,8 +84,8 @@ describe('on time', () => {
   });
 
   it('a Redis that hangs costs a read its bounds, and the end nothing', async () => {
-    const [double, redis] = [await startDouble({ unknownJobs: 'make' }), await startRedis()];
-    const gateway = await startGateway({ double, env: { REDIS_URL: redis.url } });
+    const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await untilRedisIs('up', gateway);
     redis.signal('SIGSTOP');
     for (const id of jobIds(10)) expect((await readJob(gateway, id)).tookMs).toBeLessThan(800);
@@ -93,14 +93,14 @@ describe('on time', () => {
   });
 
   it('a node of a cluster that hangs is given up: reads wait for it no longer', async () => {
-    const [double, cluster] = [await startDouble(), await RedisCluster.start()];
-    const gateway = await startGateway({ double, env: cluster.env });
+    const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
+    const gateway = await startGateway({ upstream, env: cluster.env });
     await untilRedisIs('up', gateway);
     cluster.masters[1]!.server.signal('SIGSTOP');
     // One timeout would be 100 ms, and a third of the jobs are that node's.
     await until('twenty in a row wait for nothing', async () => {
       for (let read = 0; read < 20; read++) {
-        if ((await readJob(gateway, double.addJob().id)).tookMs >= 90) return false;
+        if ((await readJob(gateway, upstream.addJob().id)).tookMs >= 90) return false;
       }
       return true;
     });
@@ -108,30 +108,30 @@ describe('on time', () => {
   });
 
   it('a cluster that hangs costs the end nothing', async () => {
-    const [double, cluster] = [await startDouble(), await RedisCluster.start()];
-    const gateway = await startGateway({ double, env: cluster.env });
+    const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
+    const gateway = await startGateway({ upstream, env: cluster.env });
     await untilRedisIs('up', gateway);
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
-    expect((await readJob(gateway, double.addJob().id)).tookMs).toBeLessThan(800);
+    expect((await readJob(gateway, upstream.addJob().id)).tookMs).toBeLessThan(800);
     expect(await took(() => gateway.stop())).toBeLessThan(1500);
   });
 
   it('a collector that hangs costs the end a second', async () => {
-    const [double, collector] = [await startDouble({ unknownJobs: 'make' }), await Collector.start()];
+    const [upstream, collector] = [await startUpstream({ unknownJobs: 'make' }), await Collector.start()];
     collector.manner = 'hangs';
-    const gateway = await startGateway({ double, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
+    const gateway = await startGateway({ upstream, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
     await Promise.all(jobIds(100).map((id) => readJob(gateway, id)));
     expect(await took(() => gateway.stop())).toBeLessThan(3000);
   });
 
   it('streams end with their token, and with the drain', async () => {
-    const [double, issuer] = [await startDouble(), await Issuer.start([{ id: 'named' }])];
+    const [upstream, issuer] = [await startUpstream(), await Issuer.start([{ id: 'named' }])];
     atEnd(() => issuer.stop());
     const gateway = await startGateway({
-      double,
+      upstream,
       env: { ...issuer.env, JWT_ITWINS_CLAIM: 'itwins', DRAIN_DELAY: '500ms' },
     });
-    const { id } = double.addJob({ state: 'active' });
+    const { id } = upstream.addJob({ state: 'active' });
     // Five seconds of leeway are given at the end.
     const endsAt = (Math.floor(Date.now() / 1000) + 2) * 1000;
     const key = await issuer.sign({ client_id: 'named', itwins: '*', exp: endsAt / 1000 - 5 });
@@ -150,7 +150,7 @@ describe('on time', () => {
   });
 
   it('a head that does not come is answered 408 after ten seconds', async () => {
-    const gateway = await startGateway({ double: await startDouble() });
+    const gateway = await startGateway({ upstream: await startUpstream() });
     const { tookMs } = await converse(gateway.url, 'GET');
     expect(tookMs).toBeLessThan(13_000);
   });

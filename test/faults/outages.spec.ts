@@ -28,7 +28,7 @@ describe('under steady load', () => {
         ...(store && { store }),
         env: { UPSTREAM_TIMEOUT: '1s', ACTIVE_FRESH: '1s' },
       });
-      await deployment.double.set({ tokenLifetimeSeconds: 8 });
+      await deployment.upstream.set({ tokenLifetimeSeconds: 8 });
       const cachedIds = jobIds(30);
       for (const gateway of deployment.gateways) {
         await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
@@ -52,7 +52,7 @@ describe('under steady load', () => {
       const calm = percentile(load.during('cached', beganAt - CALM_MS + 500, beganAt), 99);
       const p99 = percentile(cached, 99);
       const coldMeanwhile = load.during('cold', beganAt, recoveredAt);
-      const calls = await deployment.double.told();
+      const calls = await deployment.upstream.told();
       const most = mostInWindow(calls, LIMIT.windowMs);
       process.stdout.write(
         `${name}: cached p99 ${calm.toFixed(0)} → ${p99.toFixed(0)} ms, cold ${JSON.stringify(counts(coldMeanwhile))}, ` +
@@ -63,7 +63,7 @@ describe('under steady load', () => {
       expect(Object.keys(counts(coldMeanwhile)).filter((status) => !cold.includes(Number(status)))).toEqual(
         [],
       );
-      expect(await deployment.double.refused()).toBe(0);
+      expect(await deployment.upstream.refused()).toBe(0);
       expect(most).toBeLessThanOrEqual(LIMIT.limit);
       const after = load.during('cold', recoveredAt, Infinity);
       expect(counts(after)).toEqual({ 200: after.length });

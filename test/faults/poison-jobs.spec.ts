@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { ToldCall } from '../support/double-process.ts';
+import type { ToldCall } from '../support/fake-upstream-process.ts';
 import { jobIds, metric, type Seen } from '../support/reads.ts';
 
 const SECONDS = 60;
@@ -35,7 +35,7 @@ async function poll(
   );
   await Promise.all([pace(healthyEveryMs, 0, () => healthy.push(read(jobIds(1)[0]!))), ...polls]);
   const statuses = async (reads: Promise<Seen>[]) => (await Promise.all(reads)).map(({ status }) => status);
-  const told = await deployment.double.told();
+  const told = await deployment.upstream.told();
   const start = told[0]?.at ?? 0;
   const ofBad = ({ jobId }: ToldCall): boolean => jobId === bad;
   return {
@@ -66,7 +66,7 @@ describe('a job that is always answered', () => {
     async (dashboards) => {
       const deployment = await deploy({ each: [{}], env });
       const [bad = ''] = jobIds(1);
-      await deployment.double.fault({ kind: 'unauthorized', jobId: bad });
+      await deployment.upstream.fault({ kind: 'unauthorized', jobId: bad });
       const outcome = await poll(deployment, bad, dashboards);
       const tokens = await tokensOf(deployment);
       say(`401, ${dashboards} dashboards`, outcome, tokens);
@@ -90,7 +90,7 @@ describe('a job that is always answered', () => {
       for (const healthyEveryMs of [15_000, 1000 / HEALTHY_A_SECOND]) {
         const deployment = await deploy({ each: [{}], env });
         const [bad = ''] = jobIds(1);
-        await deployment.double.fault({ ...fault, jobId: bad });
+        await deployment.upstream.fault({ ...fault, jobId: bad });
         const outcome = await poll(deployment, bad, 1, healthyEveryMs);
         say(`${name}, healthy every ${healthyEveryMs} ms`, outcome, await tokensOf(deployment));
         expect(outcome.healthy.filter((status) => status !== 200)).toEqual([]);
@@ -104,7 +104,7 @@ describe('a job that is always answered', () => {
   it('500 is called hardly more often by two replicas than by one', async () => {
     const deployment = await deploy({ each: [{}, {}], env });
     const [bad = ''] = jobIds(1);
-    await deployment.double.fault({ kind: 'status', status: 500, jobId: bad });
+    await deployment.upstream.fault({ kind: 'status', status: 500, jobId: bad });
     const outcome = await poll(deployment, bad);
     say('500, two replicas', outcome, await tokensOf(deployment));
     expect(outcome.healthy.filter((status) => status !== 200)).toEqual([]);

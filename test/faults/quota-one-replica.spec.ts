@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DoubleProcess } from '../support/double-process.ts';
+import { FakeUpstreamProcess } from '../support/fake-upstream-process.ts';
 import { jobIds, readJob } from '../support/reads.ts';
 import { atEnd, startGateway } from '../support/rig.ts';
 import { usedAfterFirstWindow } from '../support/windows.ts';
@@ -15,18 +15,22 @@ describe.each(['fixed', 'sliding'])('under %s windows upstream', (kind) => {
   ])(
     'reads $jobs cold jobs under $limits without a 429 or a failed read, and uses 95 % of it',
     async ({ jobs, limits, windows, binding }) => {
-      const env = { DOUBLE_LIMITS: limits, DOUBLE_WINDOW_KIND: kind, DOUBLE_UNKNOWN_JOBS: 'make' };
-      const double = await DoubleProcess.start(env, { latencyMs: [5, 25] });
-      atEnd(() => double.stop());
+      const env = {
+        FAKE_UPSTREAM_LIMITS: limits,
+        FAKE_UPSTREAM_WINDOW_KIND: kind,
+        FAKE_UPSTREAM_UNKNOWN_JOBS: 'make',
+      };
+      const upstream = await FakeUpstreamProcess.start(env, { latencyMs: [5, 25] });
+      atEnd(() => upstream.stop());
       const settings = { UPSTREAM_LIMITS: limits, PATIENCE: '5m', QUEUE_LIMIT: '2000' };
-      const gateway = await startGateway({ double, env: settings });
+      const gateway = await startGateway({ upstream, env: settings });
       const seen = await Promise.all(jobIds(jobs).map((id) => readJob(gateway, id)));
-      const calls = await double.told();
+      const calls = await upstream.told();
       expect(seen.filter(({ status }) => status !== 200)).toHaveLength(0);
-      expect(await double.refused()).toBe(0);
+      expect(await upstream.refused()).toBe(0);
       expect(calls).toHaveLength(jobs);
       for (const { limit, windowMs } of windows) {
-        expect(await double.mostInWindow(windowMs)).toBeLessThanOrEqual(limit);
+        expect(await upstream.mostInWindow(windowMs)).toBeLessThanOrEqual(limit);
       }
       const share = usedAfterFirstWindow(calls, binding);
       process.stdout.write(`${limits}, ${kind}: ${(share * 100).toFixed(1)} % of the binding limit used\n`);

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
-import { DoubleProcess } from '../support/double-process.ts';
+import { FakeUpstreamProcess } from '../support/fake-upstream-process.ts';
 import { expectError } from '../support/error-answer.ts';
 import { type Gateway, testCaller } from '../support/gateway.ts';
 import { jobIds, readJob } from '../support/reads.ts';
-import { atEnd, startDouble, startGateway } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 import { converse, open } from '../support/wire.ts';
 
@@ -74,10 +74,13 @@ class Hostile {
 
 describe('slow senders and a header bomb', () => {
   it('do not disturb another caller: its p99 is within twice of that without them', async () => {
-    const double = await DoubleProcess.start({ DOUBLE_UNKNOWN_JOBS: 'make' }, { latencyMs: [5, 25] });
-    atEnd(() => double.stop());
-    const gateway = await startGateway({ double, callers: [testCaller('good')] });
-    const held = await double.addJob({ state: 'success' });
+    const upstream = await FakeUpstreamProcess.start(
+      { FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' },
+      { latencyMs: [5, 25] },
+    );
+    atEnd(() => upstream.stop());
+    const gateway = await startGateway({ upstream, callers: [testCaller('good')] });
+    const held = await upstream.addJob({ state: 'success' });
     await readFor(gateway, held, 2000);
     /** The 99th percentile of each round. */
     const without: Record<Kind, number[]> = { held: [], called: [] };
@@ -112,9 +115,9 @@ describe('slow senders and a header bomb', () => {
 
 describe('a connection', () => {
   it('is closed when its head, its body, its next request or the reading of its answer takes too long', async () => {
-    const double = await startDouble();
-    const gateway = await startGateway({ double, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' } });
-    const job = `/contextcapture/jobs/${double.addJob({ state: 'success' }).id}`;
+    const upstream = await startUpstream();
+    const gateway = await startGateway({ upstream, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' } });
+    const job = `/contextcapture/jobs/${upstream.addJob({ state: 'success' }).id}`;
     const head = `GET ${job} HTTP/1.1\r\nHost: a\r\nAuthorization: ${gateway.bearer()}\r\n`;
     const seconds = await Promise.all([
       slowHead(gateway, head),

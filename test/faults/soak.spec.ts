@@ -39,7 +39,7 @@ it(
       limits: '100/2s',
       env: { UPSTREAM_TIMEOUT: '1s', MEMORY_CACHE_SIZE: '4mb' },
     });
-    await deployment.double.set({ tokenLifetimeSeconds: 8 });
+    await deployment.upstream.set({ tokenLifetimeSeconds: 8 });
     const cachedIds = jobIds(30);
     for (const gateway of deployment.gateways) await Promise.all(cachedIds.map((id) => readJob(gateway, id)));
     const load = new Load(deployment, { cached: 150, cold: 25, cachedIds });
@@ -52,7 +52,7 @@ it(
     await delay(2000);
     await load.stop();
     const growth = await memory.end();
-    const most = mostInWindow(await deployment.double.told(), LIMIT.windowMs);
+    const most = mostInWindow(await deployment.upstream.told(), LIMIT.windowMs);
     process.stdout.write(
       `soak: ${told.length} faults; cached ${JSON.stringify(counts(load.during('cached', 0, Infinity)))}, ` +
         `cold ${JSON.stringify(counts(load.during('cold', 0, Infinity)))}; most in a window ${most}/${LIMIT.limit}; ` +
@@ -64,7 +64,7 @@ it(
     expect(cold.filter((status) => !['200', '502', '503', '504'].includes(status))).toEqual([]);
     const atEnd = load.during('cold', wellAt, Infinity);
     expect(counts(atEnd)).toEqual({ 200: atEnd.length });
-    expect(await deployment.double.refused()).toBe(0);
+    expect(await deployment.upstream.refused()).toBe(0);
     expect(most).toBeLessThanOrEqual(LIMIT.limit);
     expect(Math.max(...growth)).toBeLessThan(MOST_GROWTH_BYTES);
     for (const gateway of deployment.gateways) expect((await readiness(gateway)).status).toBe(200);

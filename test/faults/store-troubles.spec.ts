@@ -89,7 +89,7 @@ it(
     const growth = await memory.end();
     const idle = await commandsASecond(store.client);
 
-    const calls = await deployment.double.told();
+    const calls = await deployment.upstream.told();
     const [cached, cold] = [load.during('cached', 0, Infinity), load.during('cold', 0, Infinity)];
     const longestMs = Math.max(followers.longestMs, ...[...cached, ...cold].map(({ tookMs }) => tookMs));
     const longestAway = [...wellAfter].map(([name, times]) => [name, Math.round(Math.max(...times))]);
@@ -105,7 +105,7 @@ it(
     expect(followers.failures).toEqual([]);
     expect(followers.wentBack()).toEqual([]);
     expect(longestMs).toBeLessThan(LONGEST_READ_MS);
-    expect(await deployment.double.refused()).toBe(0);
+    expect(await deployment.upstream.refused()).toBe(0);
     expect(mostInWindow(calls, LIMIT.windowMs)).toBeLessThanOrEqual(LIMIT.limit);
     for (const [, ms] of longestAway) expect(ms).toBeLessThan(WELL_WITHIN_MS);
     expect(idle).toBeLessThan(MOST_IDLE_COMMANDS);

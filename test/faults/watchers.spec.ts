@@ -19,7 +19,7 @@ const SMALL_HEAP = '--max-old-space-size=64 --max-semi-space-size=4';
 /** Two replicas, and a job that runs. */
 async function rig(env: Readonly<Record<string, string>> = {}) {
   const deployment = await deploy({ each: [{}, {}], env: { ACTIVE_FRESH: `${POLL_MS}ms`, ...env } });
-  const id = await deployment.double.addJob({ state: 'active' });
+  const id = await deployment.upstream.addJob({ state: 'active' });
   return { ...deployment, id, callers: deployment.gateways[0]!.callers };
 }
 
@@ -40,14 +40,14 @@ async function watch(
 
 /** Puts the job into a state. @returns how long it took until the nth event has told each watcher, longest last */
 async function change(
-  { double }: Pick<Deployment, 'double'>,
+  { upstream }: Pick<Deployment, 'upstream'>,
   id: string,
   state: string,
   watchers: readonly Watcher[],
   count: number,
 ): Promise<number[]> {
   const since = performance.now();
-  await double.setState(id, state);
+  await upstream.setState(id, state);
   const told = await Promise.all(
     watchers.map(async (watcher) => {
       expect(await watcher.state(count)).toBe(state);
@@ -65,11 +65,11 @@ async function expectEnded(watchers: readonly Watcher[], events: readonly string
 describe('watchers on two replicas', () => {
   it('a thousand of one job are one poll upstream, and all are told of a change in time, then of the end', async () => {
     const deployment = await rig();
-    const { double, gateways, id } = deployment;
+    const { upstream, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 500);
     for (const gateway of gateways) expect(await metric(gateway, 'gateway_watchers')).toBe(500);
     await delay(10 * POLL_MS);
-    const calls = await double.told();
+    const calls = await upstream.told();
     const [first, last] = [calls[0]!.at, calls.at(-1)!.at];
     const gaps = calls.slice(1).map(({ at }, index) => at - calls[index]!.at);
     const told = await change(deployment, id, 'almost', watchers, 2);
@@ -112,7 +112,7 @@ describe('watchers on two replicas', () => {
 
   it('are told while Redis is away, and are one poll again when it is back', async () => {
     const deployment = await rig();
-    const { double, redis, gateways, id } = deployment;
+    const { upstream, redis, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 100);
     await redis.kill();
     const away = await change(deployment, id, 'without Redis', watchers, 2);
@@ -120,9 +120,9 @@ describe('watchers on two replicas', () => {
     await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
     const back = await change(deployment, id, 'with Redis', watchers, 3);
     await delay(POLL_MS);
-    const before = (await double.told()).length;
+    const before = (await upstream.told()).length;
     await delay(5 * POLL_MS);
-    const polls = (await double.told()).length - before;
+    const polls = (await upstream.told()).length - before;
     const end = await change(deployment, id, 'success', watchers, 4);
     process.stdout.write(
       `Redis killed: told within ${away.at(-1)!.toFixed(0)} ms, back ${back.at(-1)!.toFixed(0)} ms, end ${end.at(-1)!.toFixed(0)} ms; ` +
@@ -144,7 +144,7 @@ describe('ten thousand watchers', () => {
       env: { ACTIVE_FRESH: '1s', MEMORY_CACHE_SIZE: '4mb', NODE_OPTIONS: SMALL_HEAP },
     });
     const [gateway] = deployment.gateways as [Gateway];
-    const id = await deployment.double.addJob({ state: 'active' });
+    const id = await deployment.upstream.addJob({ state: 'active' });
     /** Every other one watches a job of its own as well: one that is found finished. */
     const wave = async (): Promise<void> => {
       const ids = jobIds(WAVE / 2);
@@ -179,9 +179,9 @@ describe('ten thousand watchers', () => {
     expect(growth).toBeLessThan(MOST_GROWTH_BYTES);
     // Nobody watches: nothing is polled.
     await delay(1500);
-    const calls = (await deployment.double.told()).length;
+    const calls = (await deployment.upstream.told()).length;
     await delay(3000);
-    expect(await deployment.double.told()).toHaveLength(calls);
+    expect(await deployment.upstream.told()).toHaveLength(calls);
   }, 180_000);
 });
 
@@ -189,15 +189,15 @@ describe('under a tight quota', () => {
   it('twenty watched jobs are polled in turn, as often as it allows, and nobody sees an error', async () => {
     const ROUND_MS = 20_000;
     const deployment = await deploy({ each: [{}, {}], limits: '10/10s', env: { PATIENCE: '10s' } });
-    const { double, gateways } = deployment;
-    const ids = await Promise.all(Array.from({ length: 20 }, () => double.addJob({ state: 'active' })));
+    const { upstream, gateways } = deployment;
+    const ids = await Promise.all(Array.from({ length: 20 }, () => upstream.addJob({ state: 'active' })));
     const caller = gateways[0]!.callers[0]!;
     const watchers = await Promise.all(gateways.map((gateway) => Watcher.open(gateway, ids, { caller })));
     const since = performance.now();
     await delay(2 * ROUND_MS);
     for (const watcher of watchers) await watcher.event(ids.length);
     await delay(2 * ROUND_MS);
-    const calls = await double.told();
+    const calls = await upstream.told();
     const seconds = (performance.now() - since) / 1000;
     const from = calls[0]!.at;
     const polls = ids.map((id) => calls.filter(({ jobId }) => jobId === id).map(({ at }) => at - from));
@@ -213,7 +213,7 @@ describe('under a tight quota', () => {
     expect(watchers.flatMap(({ events }) => events.map(({ event }) => event))).toEqual(
       Array.from({ length: 2 * ids.length }, () => 'job'),
     );
-    expect(await double.refused()).toBe(0);
+    expect(await upstream.refused()).toBe(0);
     expect(Math.max(...firsts)).toBeLessThan(2 * ROUND_MS);
     expect(Math.max(...longest)).toBeLessThan(2 * ROUND_MS);
     for (const watcher of watchers) watcher.leave();

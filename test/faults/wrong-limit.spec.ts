@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Consumer } from '../support/consumer.ts';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { ToldCall } from '../support/double-process.ts';
+import type { ToldCall } from '../support/fake-upstream-process.ts';
 import { jobIds } from '../support/reads.ts';
 import { atEnd } from '../support/rig.ts';
 
@@ -43,17 +43,17 @@ describe('limits that do not hold upstream', () => {
     const deployment = await deploy({ limits: '50/2s', env: { UPSTREAM_LIMITS: '200/2s' } });
     const seen = await readAll(deployment, 400);
     expect(seen.filter((status) => status !== 200)).toEqual([]);
-    expectKept(await deployment.double.told(), 'four times too high');
+    expectKept(await deployment.upstream.told(), 'four times too high');
   }, 180_000);
 
   it('are lived with when somebody else eats half of the quota', async () => {
     const deployment = await deploy({ limits: '100/2s' });
-    const consumer = await Consumer.start(deployment.double, 40);
+    const consumer = await Consumer.start(deployment.upstream, 40);
     atEnd(() => consumer.stop());
     const seen = await readAll(deployment, 600);
     await consumer.stop();
     expect(seen.filter((status) => status !== 200)).toEqual([]);
-    const calls = (await deployment.double.told()).filter(({ jobId }) => !consumer.ids.has(jobId));
+    const calls = (await deployment.upstream.told()).filter(({ jobId }) => !consumer.ids.has(jobId));
     expectKept(calls, 'half eaten');
   }, 180_000);
 });

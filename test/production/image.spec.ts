@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { buildImage, type Image } from '../support/image.ts';
 import { jobIds, readJob } from '../support/reads.ts';
 import { freePort } from '../support/ports.ts';
-import { startDouble, startGateway } from '../support/rig.ts';
+import { startUpstream, startGateway } from '../support/rig.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'image-'));
@@ -64,11 +64,11 @@ describe('the image', () => {
   it('starts as its entrypoint and command say, as a user that owns nothing, and serves; its health check tells', async () => {
     expect(process.versions.node).toMatch(/^24\./);
     expect(image.base).toMatch(/^node:24\b/);
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const port = String(await freePort());
     const env = { PORT: port, AUTH: 'off', CALLERS_FILE: '' };
     const gateway = await startGateway({
-      double,
+      upstream,
       env,
       program: program([...image.entrypoint!, ...image.command!]),
     });
@@ -112,10 +112,10 @@ describe('the image', () => {
     expect(image.labels['org.opencontainers.image.base.name']).toBe(`docker.io/library/${image.base}`);
   });
 
-  it('has neither the double nor any tool of the tests or the build', () => {
+  it('has neither the fake upstream nor any tool of the tests or the build', () => {
     expect(readdirSync(app).sort()).toEqual(['dist', 'node_modules', 'package.json']);
     const built = readdirSync(join(app, 'dist'), { recursive: true, encoding: 'utf8' });
-    expect(built.filter((path) => /spec|simulator|double|demo/.test(path))).toEqual([]);
+    expect(built.filter((path) => /spec|fake-upstream|demo/.test(path))).toEqual([]);
     // The lock file marks what only the development needs; a type of `fastify` is needed there, its code by Nest's adapter.
     const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as LockFile;
     const tools = Object.keys(packages).filter((path) => packages[path]?.dev);

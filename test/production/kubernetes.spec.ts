@@ -22,7 +22,7 @@ import { jobIds, metric, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { lookAt } from '../support/redis.ts';
 import { until } from '../support/until.ts';
-import { atEnd, startDouble, startGateway, startRedis } from '../support/rig.ts';
+import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
@@ -258,7 +258,7 @@ describe('the manifests', () => {
     const { livenessProbe, readinessProbe, startupProbe } = podOf(deployment).containers[0]!;
     const probes = [livenessProbe, readinessProbe, startupProbe].map((probe) => probe!.httpGet!);
     const monitor = the('ServiceMonitor', GATEWAY).spec.endpoints[0]!;
-    const gateway = await startGateway({ double: await startDouble() });
+    const gateway = await startGateway({ upstream: await startUpstream() });
     for (const { path } of [...probes, monitor]) {
       expect(INTERNAL).toContain(path);
       expect((await fetch(`${gateway.url}${path!}`)).status).toBe(200);
@@ -329,10 +329,10 @@ describe('the Redis of the manifests', () => {
     expect([probe.status, probe.stdout]).toEqual([0, expect.stringContaining('NOAUTH')]);
 
     const { REDIS_USERNAME, REDIS_PASSWORD } = settings();
-    const double = await startDouble({ unknownJobs: 'make' });
+    const upstream = await startUpstream({ unknownJobs: 'make' });
     const login = { REDIS_URL: server.url, REDIS_USERNAME, REDIS_PASSWORD };
     const env = { ...login, UPSTREAM_LIMITS: '10000/1h', ACTIVE_FRESH: '1s' };
-    const gateway = await startGateway({ double, env });
+    const gateway = await startGateway({ upstream, env });
     await untilRedisIs('up', gateway);
     const eyes = lookAt({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
     atEnd(async () => eyes.disconnect());
@@ -351,7 +351,7 @@ describe('the Redis of the manifests', () => {
     const log = 'x'.repeat(200_000);
     for (let round = 0; round < 60; round++) {
       const body = JSON.stringify({ job: { id: '$id', state: 'success', log: `${round}${log}` } });
-      const { id } = double.addJob({ body });
+      const { id } = upstream.addJob({ body });
       expect((await readJob(gateway, id)).status).toBe(200);
     }
     const evicted = Number(/evicted_keys:(\d+)/.exec(await eyes.info('stats'))?.[1]);
@@ -360,7 +360,7 @@ describe('the Redis of the manifests', () => {
     // A command may be late on a busy machine; what the user may not do, or what finds no room, fails each time.
     await until('a read fails at nothing', async () => {
       const before = await metric(gateway, 'gateway_store_errors_total');
-      expect((await readJob(gateway, double.addJob({ state: 'success' }).id)).status).toBe(200);
+      expect((await readJob(gateway, upstream.addJob({ state: 'success' }).id)).status).toBe(200);
       const isShared = (await metric(gateway, 'gateway_budget_mode', { mode: 'shared' })) === 1;
       return isShared && (await metric(gateway, 'gateway_store_errors_total')) === before;
     });

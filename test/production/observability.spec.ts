@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { ITwinDouble } from '../simulator/itwin-double.ts';
+import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Gateway } from '../support/gateway.ts';
 import { freePort } from '../support/ports.ts';
 import { parseQuery, type Selector } from '../support/promql.ts';
@@ -54,12 +54,12 @@ const served = new Map<string, Labels[]>([['up', [{}]]]);
 
 /** A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis that is away. */
 beforeAll(async () => {
-  const double = await ITwinDouble.start({ unknownJobs: 'make' });
+  const upstream = await FakeUpstream.start({ unknownJobs: 'make' });
   const env = { ACTIVE_FRESH: '0ms', REFRESH_WAIT: '50ms', PATIENCE: '30s' };
   const [good, poor] = await Promise.all([
-    Gateway.start({ double, env }),
+    Gateway.start({ upstream, env }),
     Gateway.start({
-      double,
+      upstream,
       env: {
         ITWIN_CLIENT_SECRET: 'wrong',
         REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
@@ -69,23 +69,23 @@ beforeAll(async () => {
   ]);
   try {
     const [finished, fresh] = jobIds(2) as [string, string];
-    const { id: running } = double.addJob({ script: [{ state: 'active' }] });
+    const { id: running } = upstream.addJob({ script: [{ state: 'active' }] });
     const statuses: number[] = [];
     const read = async (id: string) => statuses.push((await readJob(good, id)).status);
     for (const id of [finished, finished, running]) await read(id);
-    double.fault({ kind: 'status', status: 503 }, { times: 2 });
+    upstream.fault({ kind: 'status', status: 503 }, { times: 2 });
     await read(running);
-    double.fault({ kind: 'hold' }, { times: 1 });
+    upstream.fault({ kind: 'hold' }, { times: 1 });
     await read(running);
-    double.clearFaults();
-    double.fault({ kind: 'too-many', retryAfter: '60' }, { times: 1 });
+    upstream.clearFaults();
+    upstream.fault({ kind: 'too-many', retryAfter: '60' }, { times: 1 });
     await read(fresh);
     expect(statuses).toEqual([200, 200, 200, 200, 200, 429]);
     expect((await readJob(poor, jobIds(1)[0]!)).status).toBe(502);
     for (const { url } of [good, poor]) take(await (await fetch(`${url}/metrics`)).text());
   } finally {
     await Promise.all([good.stop(), poor.stop()]);
-    await double.stop();
+    await upstream.stop();
   }
 });
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DoubleProcess } from './double-process.ts';
+import type { FakeUpstreamProcess } from './fake-upstream-process.ts';
 import { jobIds } from './reads.ts';
 
 /** Somebody else who uses the same subscription, evenly, without a gateway: on a 429 it drops its call. */
@@ -8,10 +8,10 @@ export class Consumer {
   #running = true;
   #done: Promise<void> = Promise.resolve();
 
-  static async start(double: DoubleProcess, everyMs: number): Promise<Consumer> {
+  static async start(upstream: FakeUpstreamProcess, everyMs: number): Promise<Consumer> {
     const consumer = new Consumer();
-    const token = await tokenFrom(double);
-    consumer.#done = consumer.#run(double, token, everyMs);
+    const token = await tokenFrom(upstream);
+    consumer.#done = consumer.#run(upstream, token, everyMs);
     return consumer;
   }
 
@@ -20,7 +20,7 @@ export class Consumer {
     await this.#done;
   }
 
-  async #run(double: DoubleProcess, token: string, everyMs: number): Promise<void> {
+  async #run(upstream: FakeUpstreamProcess, token: string, everyMs: number): Promise<void> {
     const calls: Promise<unknown>[] = [];
     let due = performance.now();
     while (this.#running) {
@@ -28,7 +28,9 @@ export class Consumer {
       this.ids.add(id);
       const headers = { authorization: `Bearer ${token}` };
       calls.push(
-        fetch(`${double.url}/contextcapture/jobs/${id}`, { headers }).then((answer) => answer.arrayBuffer()),
+        fetch(`${upstream.url}/contextcapture/jobs/${id}`, { headers }).then((answer) =>
+          answer.arrayBuffer(),
+        ),
       );
       due += everyMs;
       await delay(Math.max(0, due - performance.now()));
@@ -38,7 +40,7 @@ export class Consumer {
 }
 
 /** A token of the platform, as whoever uses it without a gateway gets one. */
-export async function tokenFrom({ tokenUrl, settings }: DoubleProcess): Promise<string> {
+export async function tokenFrom({ tokenUrl, settings }: FakeUpstreamProcess): Promise<string> {
   const answer = await fetch(tokenUrl, {
     method: 'POST',
     body: new URLSearchParams({

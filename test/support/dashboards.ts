@@ -34,7 +34,7 @@ export class Dashboards {
   }
 }
 
-/** By the time that the double has put into the body (`stamped`). */
+/** By the time that the fake upstream has put into the body (`stamped`). */
 export function ageMs({ at, body }: DashboardSample): number {
   return at - (JSON.parse(body.toString()) as { job: { stampedMs: number } }).job.stampedMs;
 }

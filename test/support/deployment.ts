@@ -1,13 +1,13 @@
-import { DoubleProcess } from './double-process.ts';
+import { FakeUpstreamProcess } from './fake-upstream-process.ts';
 import { type Gateway, testCaller } from './gateway.ts';
 import { type ReadOptions, readJob, type Seen } from './reads.ts';
 import type { RedisServer } from './redis.ts';
 import { untilRedisIs } from './readiness.ts';
 import { atEnd, startGateway, startRedis } from './rig.ts';
 
-/** Several gateways, one Redis and the double, each a process of its own. */
+/** Several gateways, one Redis and the fake upstream, each a process of its own. */
 export interface Deployment {
-  readonly double: DoubleProcess;
+  readonly upstream: FakeUpstreamProcess;
   readonly redis: RedisServer;
   readonly gateways: readonly Gateway[];
 }
@@ -21,7 +21,7 @@ export interface Store {
 export interface DeploymentOptions {
   /** Default: one server. */
   readonly store?: () => Promise<Store>;
-  /** What the double allows, and how it counts. */
+  /** What the fake upstream allows, and how it counts. */
   readonly limits?: string;
   readonly windows?: 'fixed' | 'sliding';
   readonly latencyMs?: readonly [least: number, most: number];
@@ -45,11 +45,11 @@ export async function deploy({
   each = [{}, {}, {}],
   store = oneServer,
 }: DeploymentOptions = {}): Promise<Deployment> {
-  const double = await DoubleProcess.start(
-    { DOUBLE_LIMITS: limits, DOUBLE_WINDOW_KIND: windows, DOUBLE_UNKNOWN_JOBS: 'make' },
+  const upstream = await FakeUpstreamProcess.start(
+    { FAKE_UPSTREAM_LIMITS: limits, FAKE_UPSTREAM_WINDOW_KIND: windows, FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' },
     { latencyMs },
   );
-  atEnd(() => double.stop());
+  atEnd(() => upstream.stop());
   const { redis, env: way } = await store();
   const callers = [testCaller('tester')];
   const common = {
@@ -61,10 +61,10 @@ export async function deploy({
     ...env,
   };
   const gateways = await Promise.all(
-    each.map((own) => startGateway({ double, callers, env: { ...common, ...own } })),
+    each.map((own) => startGateway({ upstream, callers, env: { ...common, ...own } })),
   );
   await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
-  return { double, redis, gateways };
+  return { upstream, redis, gateways };
 }
 
 /** A read at one replica after another, as an ingress would spread them; one whose connection breaks is made at the next. */

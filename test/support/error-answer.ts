@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import type { Gateway } from './gateway.ts';
 
 /** An answer, by whatever client it was read. */
@@ -67,11 +67,11 @@ export function expectErrorHeaders({ status, headers }: Pick<AnyAnswer, 'status'
 }
 
 /** Sees to it that nothing in an answer is known to the gateway and upstream alone. */
-export function expectNothingSecret(answer: AnyAnswer, gateway: Gateway, double: ITwinDouble): void {
+export function expectNothingSecret(answer: AnyAnswer, gateway: Gateway, upstream: FakeUpstream): void {
   const whole = JSON.stringify(answer.headers) + answer.text;
-  const { clientId, clientSecret } = double.settings;
-  const tokens = double.calls.map(({ token }) => token).filter((token) => token !== '');
+  const { clientId, clientSecret } = upstream.settings;
+  const tokens = upstream.calls.map(({ token }) => token).filter((token) => token !== '');
   const keys = gateway.callers.map(({ key }) => key);
-  const secrets = [clientId, clientSecret, ...tokens, ...keys, new URL(double.url).host];
+  const secrets = [clientId, clientSecret, ...tokens, ...keys, new URL(upstream.url).host];
   expect(secrets.filter((secret) => whole.includes(secret))).toEqual([]);
 }

@@ -1,15 +1,15 @@
 import { expect } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import type { Gateway } from './gateway.ts';
 import { untilRedisIs } from './readiness.ts';
 import { readJob } from './reads.ts';
 import { RedisCluster } from './redis-cluster.ts';
-import { startDouble, startGateway } from './rig.ts';
+import { startUpstream, startGateway } from './rig.ts';
 import { until } from './until.ts';
 
 /** Reads a new job and says which. How long that takes is measured by test/faults. */
-export async function readNew(double: ITwinDouble, gateway: Gateway): Promise<string> {
-  const { id } = double.addJob();
+export async function readNew(upstream: FakeUpstream, gateway: Gateway): Promise<string> {
+  const { id } = upstream.addJob();
   expect((await readJob(gateway, id)).status).toBe(200);
   return id;
 }
@@ -17,12 +17,12 @@ export async function readNew(double: ITwinDouble, gateway: Gateway): Promise<st
 /** New jobs are read until one of them is found to be stored. */
 export async function untilStored(
   what: string,
-  { double, gateway }: { double: ITwinDouble; gateway: Gateway },
+  { upstream, gateway }: { upstream: FakeUpstream; gateway: Gateway },
   isStored: (jobId: string) => Promise<boolean>,
 ): Promise<void> {
   const ids: string[] = [];
   const found = async (): Promise<boolean> => {
-    ids.push(await readNew(double, gateway));
+    ids.push(await readNew(upstream, gateway));
     const stored = await Promise.all(ids.slice(-10).map(isStored));
     return stored.includes(true);
   };
@@ -43,8 +43,8 @@ export async function untilTold(gateway: Gateway, words: readonly string[]): Pro
 
 /** A gateway at a cluster. */
 export async function clusterRig() {
-  const [double, cluster] = [await startDouble(), await RedisCluster.start()];
-  const gateway = await startGateway({ double, env: cluster.env });
+  const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
+  const gateway = await startGateway({ upstream, env: cluster.env });
   await untilRedisIs('up', gateway);
-  return { double, cluster, gateway };
+  return { upstream, cluster, gateway };
 }

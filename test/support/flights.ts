@@ -29,7 +29,9 @@ export function fromUpstream(copy: Copy): ReadResult {
 export const UPSTREAM_ANSWER = fromUpstream({ kind: 'missing', readAt: 0 });
 
 /** A caller's read that no copy answers, with all the patience in the world. */
-export function trip(options: Partial<Omit<UpstreamRead, 'caller'>> & { readonly caller?: string } = {}): UpstreamRead {
+export function trip(
+  options: Partial<Omit<UpstreamRead, 'caller'>> & { readonly caller?: string } = {},
+): UpstreamRead {
   const { caller = 'tester', ...own } = options;
   return {
     jobId: 'a-job',

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { TOKEN_MARK } from '../simulator/tokens.ts';
+import { TOKEN_MARK } from '../fake-upstream/tokens.ts';
 import { endSearch, KEY_MARK, searchAnswers, Secrets } from './secrets.ts';
 
 /** A shorter part of a token is one that many have, in characters. */
@@ -44,7 +44,7 @@ export function callersFile(callers: readonly TestCaller[]): string {
   });
 }
 
-/** What a gateway stands in front of: the double, in this process or another. */
+/** What a gateway stands in front of: the fake upstream, in this process or another. */
 export interface Upstream {
   readonly url: string;
   readonly tokenUrl: string;
@@ -53,8 +53,8 @@ export interface Upstream {
 }
 
 export interface GatewayOptions {
-  readonly double: Upstream;
-  /** Settings beside those that lead to the double. */
+  readonly upstream: Upstream;
+  /** Settings beside those that lead to the fake upstream. */
   readonly env?: Readonly<Record<string, string>>;
   /** Default: one that may read everything. */
   readonly callers?: readonly TestCaller[];
@@ -188,14 +188,14 @@ export class Gateway {
   }
 
   #environment(): Record<string, string> {
-    const { double, without = [] } = this.#options;
+    const { upstream, without = [] } = this.#options;
     const env = {
       HOST: '127.0.0.1',
       PORT: '0',
-      ITWIN_API_URL: double.url,
-      ITWIN_TOKEN_URL: double.tokenUrl,
-      ITWIN_CLIENT_ID: double.settings.clientId,
-      ITWIN_CLIENT_SECRET: double.settings.clientSecret,
+      ITWIN_API_URL: upstream.url,
+      ITWIN_TOKEN_URL: upstream.tokenUrl,
+      ITWIN_CLIENT_ID: upstream.settings.clientId,
+      ITWIN_CLIENT_SECRET: upstream.settings.clientSecret,
       UPSTREAM_LIMITS: '100000/1m',
       CALLERS_FILE: this.callersPath,
       DRAIN_DELAY: '0ms',
@@ -220,13 +220,13 @@ export class Gateway {
 
   /** What it was started with, and what upstream has been sent. Tokens and keys are known by their marks as well. */
   #know(): void {
-    const { double, env = {} } = this.#options;
-    const { clientId, clientSecret } = double.settings;
+    const { upstream, env = {} } = this.#options;
+    const { clientId, clientSecret } = upstream.settings;
     const basic = Buffer.from(`${clientId}:${clientSecret}`).toString('base64');
     this.secrets.add(clientSecret, basic);
     this.secrets.add(...this.callers.map(({ key }) => key).filter((key) => !key.startsWith(KEY_MARK)));
     this.secrets.add(
-      ...double.calls.map(({ token }) => token).filter((token) => !token.startsWith(TOKEN_MARK)),
+      ...upstream.calls.map(({ token }) => token).filter((token) => !token.startsWith(TOKEN_MARK)),
     );
     for (const [name, value] of Object.entries(env)) {
       if (/(PASSWORD|SECRET)$/.test(name)) this.secrets.add(value);

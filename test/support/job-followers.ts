@@ -78,14 +78,14 @@ export class JobFollowers {
 
   /** One job ends each second, and is read for as many seconds more as there are jobs. */
   async #endJobs(count: number): Promise<void> {
-    const { double } = this.deployment;
+    const { upstream } = this.deployment;
     while (this.#isOn) {
-      while (this.#running.length < count) this.#running.push(await double.addJob({ state: 'active' }));
+      while (this.#running.length < count) this.#running.push(await upstream.addJob({ state: 'active' }));
       await delay(END_EVERY_MS);
       const jobId = this.#running.shift()!;
       this.#recent.push(jobId);
       if (this.#recent.length > count) this.#recent.shift();
-      await double.setState(jobId, 'success');
+      await upstream.setState(jobId, 'success');
     }
   }
 }

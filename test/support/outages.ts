@@ -15,9 +15,9 @@ export interface Outage {
 }
 
 const nothing = (): void => undefined;
-const upstream = (fault: object) => ({
-  begin: ({ double }: Deployment) => double.fault(fault),
-  end: ({ double }: Deployment) => double.clearFaults(),
+const upstreamFault = (fault: object) => ({
+  begin: ({ upstream }: Deployment) => upstream.fault(fault),
+  end: ({ upstream }: Deployment) => upstream.clearFaults(),
 });
 
 export const OUTAGES: readonly Outage[] = [
@@ -57,18 +57,28 @@ export const OUTAGES: readonly Outage[] = [
   {
     name: 'the token endpoint down for 30 s',
     forMs: 30_000,
-    begin: ({ double }) => double.set({ tokenFault: { kind: 'status', status: 503 } }),
-    end: ({ double }) => double.set({ tokenFault: null }),
+    begin: ({ upstream }) => upstream.set({ tokenFault: { kind: 'status', status: 503 } }),
+    end: ({ upstream }) => upstream.set({ tokenFault: null }),
     cold: [200, 502, 503],
   },
   {
     name: 'upstream answering 500 for 5 s',
     forMs: 5000,
-    ...upstream({ kind: 'status', status: 500 }),
+    ...upstreamFault({ kind: 'status', status: 500 }),
     cold: [200, 502, 503],
   },
-  { name: 'upstream hanging for 5 s', forMs: 5000, ...upstream({ kind: 'hang' }), cold: [200, 503, 504] },
-  { name: 'upstream resetting for 5 s', forMs: 5000, ...upstream({ kind: 'reset' }), cold: [200, 502, 503] },
+  {
+    name: 'upstream hanging for 5 s',
+    forMs: 5000,
+    ...upstreamFault({ kind: 'hang' }),
+    cold: [200, 503, 504],
+  },
+  {
+    name: 'upstream resetting for 5 s',
+    forMs: 5000,
+    ...upstreamFault({ kind: 'reset' }),
+    cold: [200, 502, 503],
+  },
 ];
 
 async function flush({ redis }: Deployment): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from '@jest/globals';
-import { type DoubleOptions, ITwinDouble } from '../simulator/itwin-double.ts';
+import { type FakeUpstreamOptions, FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { RedisServer } from './redis.ts';
 
@@ -17,10 +17,10 @@ afterEach(async () => {
   if (faults.length > 0) throw faults[0];
 });
 
-export async function startDouble(options: DoubleOptions = {}): Promise<ITwinDouble> {
-  const double = await ITwinDouble.start(options);
-  ends.push(() => double.stop());
-  return double;
+export async function startUpstream(options: FakeUpstreamOptions = {}): Promise<FakeUpstream> {
+  const upstream = await FakeUpstream.start(options);
+  ends.push(() => upstream.stop());
+  return upstream;
 }
 
 /** @param args those of redis-server on a port; default: one that keeps nothing on disk */

@@ -2,18 +2,18 @@ import { describe, expect, it } from '@jest/globals';
 import request from 'supertest';
 import { Collector } from './collector.ts';
 import { Gateway } from './gateway.ts';
-import { startDouble } from './rig.ts';
+import { startUpstream } from './rig.ts';
 import { readJob } from './reads.ts';
 import { Watcher } from './watcher.ts';
 import { answerTo } from './wire.ts';
 
 /** Upstream says something in its own words, which are passed on: a secret of this gateway, by which it leaks. */
 async function leaking(secretOf: (gateway: Gateway) => string, env: Readonly<Record<string, string>> = {}) {
-  const double = await startDouble();
-  const { id } = double.addJob();
-  const gateway = await Gateway.start({ double, env });
+  const upstream = await startUpstream();
+  const { id } = upstream.addJob();
+  const gateway = await Gateway.start({ upstream, env });
   const message = `of ${secretOf(gateway)}.`;
-  double.fault({ kind: 'status', status: 422, body: { error: { code: 'Quoting', message } } });
+  upstream.fault({ kind: 'status', status: 422, body: { error: { code: 'Quoting', message } } });
   return { gateway, id, path: `/contextcapture/jobs/${id}` };
 }
 

@@ -1,8 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
-import { TOKEN_MARK } from '../simulator/tokens.ts';
+import { TOKEN_MARK } from '../fake-upstream/tokens.ts';
 
-/** How every key of a test caller begins, as every token of a double begins alike: one search finds whichever it is. */
+/** How every key of a test caller begins, as every token of a fake upstream begins alike: one search finds whichever it is. */
 export const KEY_MARK = 'key-of-a-caller-';
 /** What is shorter turns up by chance. */
 const SHORTEST = 8;

@@ -1,30 +1,30 @@
 import { afterAll, beforeAll, beforeEach } from '@jest/globals';
-import { type DoubleOptions, ITwinDouble } from '../simulator/itwin-double.ts';
+import { type FakeUpstreamOptions, FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 
-/** A double and a gateway that all tests of a file share: a process takes more than a second to start. */
+/** A fake upstream and a gateway that all tests of a file share: a process takes more than a second to start. */
 export interface SharedRig {
-  readonly double: ITwinDouble;
+  readonly upstream: FakeUpstream;
   readonly gateway: Gateway;
 }
 
 /** Each test finds the calls forgotten and the faults cleared; jobs, copies and the token stay: ids are made anew. */
 export function shareRig(
-  double: DoubleOptions = {},
-  options: (double: ITwinDouble) => Omit<GatewayOptions, 'double'> = () => ({}),
+  upstream: FakeUpstreamOptions = {},
+  options: (upstream: FakeUpstream) => Omit<GatewayOptions, 'upstream'> = () => ({}),
 ): SharedRig {
-  const rig = {} as { double: ITwinDouble; gateway: Gateway };
+  const rig = {} as { upstream: FakeUpstream; gateway: Gateway };
   beforeAll(async () => {
-    rig.double = await ITwinDouble.start(double);
-    rig.gateway = await Gateway.start({ double: rig.double, ...options(rig.double) });
+    rig.upstream = await FakeUpstream.start(upstream);
+    rig.gateway = await Gateway.start({ upstream: rig.upstream, ...options(rig.upstream) });
   });
   beforeEach(() => {
-    rig.double.clear();
-    rig.double.clearFaults();
+    rig.upstream.clear();
+    rig.upstream.clearFaults();
   });
   afterAll(async () => {
     await rig.gateway.stop();
-    await rig.double.stop();
+    await rig.upstream.stop();
   });
   return rig;
 }

@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from '@jest/globals';
-import type { ITwinDouble } from '../simulator/itwin-double.ts';
+import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { cacheStatus } from './cache-status.ts';
 import type { Gateway } from './gateway.ts';
 import { readJob, type Seen } from './reads.ts';
-import { startDouble, startGateway } from './rig.ts';
+import { startUpstream, startGateway } from './rig.ts';
 import { until } from './until.ts';
 
 export async function rig(env: Readonly<Record<string, string>> = {}) {
-  const double = await startDouble();
-  return { double, gateway: await startGateway({ double, env }) };
+  const upstream = await startUpstream();
+  return { upstream, gateway: await startGateway({ upstream, env }) };
 }
 
 /** Copies are fresh for a moment; a refresh is waited for as long as it takes on a busy machine, or too long for the test. */
@@ -24,16 +24,16 @@ export const AT_ONCE_MS = 30_000;
 
 /** A copy of a running job that is no longer fresh. */
 export async function staleCopy({
-  double,
+  upstream,
   gateway,
 }: {
-  double: ITwinDouble;
+  upstream: FakeUpstream;
   gateway: Gateway;
 }): Promise<string> {
-  const { id } = double.addJob({ state: 'active' });
+  const { id } = upstream.addJob({ state: 'active' });
   await until('it is read', async () => (await readJob(gateway, id)).status === 200);
   await delay(250);
-  double.clear();
+  upstream.clear();
   return id;
 }
 

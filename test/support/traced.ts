@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Collector, type Span } from './collector.ts';
-import { startDouble, startGateway } from './rig.ts';
+import { startUpstream, startGateway } from './rig.ts';
 
 export const READ = 'GET /contextcapture/jobs/{id}';
 export const WAIT = 'wait for a slot';
@@ -40,7 +40,10 @@ export class TraceOf {
 export const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
 
 export async function traced(env: Readonly<Record<string, string>> = {}, port = 0) {
-  const [collector, double] = [await Collector.start(port), await startDouble({ unknownJobs: 'make' })];
-  const gateway = await startGateway({ double, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env } });
-  return { collector, double, gateway };
+  const [collector, upstream] = [await Collector.start(port), await startUpstream({ unknownJobs: 'make' })];
+  const gateway = await startGateway({
+    upstream,
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env },
+  });
+  return { collector, upstream, gateway };
 }

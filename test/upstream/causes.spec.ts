@@ -16,7 +16,11 @@ import { freePort } from '../support/ports.ts';
 
 const http = new HttpService(axios.create(httpClient({})));
 const TOKEN = 'token-that-is-secret';
-const read = { jobId: 'job', correlationId: 'id', cancellation: { signal: new AbortController().signal } } as SharedRead;
+const read = {
+  jobId: 'job',
+  correlationId: 'id',
+  cancellation: { signal: new AbortController().signal },
+} as SharedRead;
 let url: string;
 
 beforeAll(async () => {

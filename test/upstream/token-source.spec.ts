@@ -213,7 +213,7 @@ describe('the token', () => {
 });
 
 describe('a token endpoint that fails', () => {
-  it('is asked by one read at a time, after pauses that double up to 30 s; the others are refused at once', async () => {
+  it('is asked by one read at a time, after pauses that upstream up to 30 s; the others are refused at once', async () => {
     platform.endpointFailure = new TokenFailure('unavailable', 'down');
     const ended = new Set<string>();
     for (let second = 0; second < 120; second++) {

@@ -56,7 +56,10 @@ class SharedFlight {
   }
 
   /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
-  async wait({ caller, patienceMs, cancellation: { signal } }: UpstreamRead, begin?: () => void): Promise<ReadResult> {
+  async wait(
+    { caller, patienceMs, cancellation: { signal } }: UpstreamRead,
+    begin?: () => void,
+  ): Promise<ReadResult> {
     const ended = Promise.withResolvers<never>();
     const waiter: Waiter = { caller: caller.queueKey, patienceMs, refuse: ended.reject };
     const gone = (): void => {

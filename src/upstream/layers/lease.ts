@@ -79,7 +79,12 @@ function answerTo(
 }
 
 /** Reads for everyone, and lets them know. */
-async function lead(next: Exchange<SharedRead>, read: SharedRead, held: Lease, news: LeaseEvents): Promise<ReadResult> {
+async function lead(
+  next: Exchange<SharedRead>,
+  read: SharedRead,
+  held: Lease,
+  news: LeaseEvents,
+): Promise<ReadResult> {
   let isSent = false;
   const onSent = (): void => {
     isSent = true;
@@ -104,7 +109,12 @@ async function lead(next: Exchange<SharedRead>, read: SharedRead, held: Lease, n
 }
 
 /** Reads for this replica; of a job's end the others hear all the same. */
-async function goAlone(next: Exchange<SharedRead>, read: SharedRead, leases: Leases, news: LeaseEvents): Promise<ReadResult> {
+async function goAlone(
+  next: Exchange<SharedRead>,
+  read: SharedRead,
+  leases: Leases,
+  news: LeaseEvents,
+): Promise<ReadResult> {
   const found = await next({ ...read, finishedElsewhere: () => news.finished });
   if (isFinishedJob(found.copy)) await leases.announce(read.jobId, storedOutcome(found.copy));
   return found;

@@ -115,7 +115,15 @@ class Refreshes {
     const directives = { maxAgeMs: Infinity, onlyIfCached: false };
     const refresh = new RefreshUnderWay((progress) => {
       const cancellation = new AbortController();
-      const trip = { ...read, directives, staleCopy, mustRevalidate: false, patienceMs, cancellation, progress };
+      const trip = {
+        ...read,
+        directives,
+        staleCopy,
+        mustRevalidate: false,
+        patienceMs,
+        cancellation,
+        progress,
+      };
       return this.next(trip).finally(() => this.#underWay.delete(jobId));
     }, this.options.clock);
     this.#underWay.set(jobId, refresh);

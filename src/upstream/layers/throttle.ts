@@ -192,7 +192,9 @@ export class Throttle {
       resolve(await next({ ...read, onRequestSent, cancellation: { signal } }));
     } catch (error) {
       this.#heed(error);
-      reject(expired.aborted && !read.cancellation.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
+      reject(
+        expired.aborted && !read.cancellation.signal.aborted ? GatewayError.of('UpstreamTimeout') : error,
+      );
     } finally {
       clear();
       permit.answered();
@@ -221,7 +223,9 @@ export class Throttle {
   forecastMs({ waiters, staleCopy, mustRevalidate, isRetry }: SharedRead): number {
     if (isRetry) return this.#turnMs(0);
     if (!staleCopy) return this.#turnMs(this.#line.ahead(waiters.callers));
-    return mustRevalidate ? this.#turnMs(this.#line.aheadOfStrict(waiters.callers)) : this.forecastRefreshMs(staleCopy);
+    return mustRevalidate
+      ? this.#turnMs(this.#line.aheadOfStrict(waiters.callers))
+      : this.forecastRefreshMs(staleCopy);
   }
 
   /** When the refresh of a copy would have its turn, in milliseconds from now. */

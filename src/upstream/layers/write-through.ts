@@ -11,7 +11,8 @@ export function writeThrough(copies: Copies): Layer<SharedRead> {
     try {
       found = await next(read);
     } catch (error) {
-      if (error instanceof UpstreamFailure && error.call.outcome.status === 403) await copies.drop(read.jobId);
+      if (error instanceof UpstreamFailure && error.call.outcome.status === 403)
+        await copies.drop(read.jobId);
       throw error;
     }
     const copy = await copies.put(read.jobId, found.copy, read.staleCopy);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DoubleProcess } from '../../support/double-process.ts';
+import type { FakeUpstreamProcess } from '../../support/fake-upstream-process.ts';
 import { Gateway } from '../../support/gateway.ts';
 import { MEASURED, pinned } from '../lib/pinned.ts';
 import type { Contender } from './contender.ts';
@@ -18,12 +18,12 @@ const FLAGS = (
  * @param flags of Node, beside those of the image
  */
 export async function startGateway(
-  double: DoubleProcess,
+  upstream: FakeUpstreamProcess,
   env: Readonly<Record<string, string>> = {},
   { core = MEASURED, flags = [] }: { readonly core?: number; readonly flags?: readonly string[] } = {},
 ): Promise<Contender & { readonly gateway: Gateway }> {
   const gateway = await Gateway.start({
-    double,
+    upstream,
     env,
     program: {
       command: pinned(core, [process.execPath, ...FLAGS, ...flags, MAIN]),

@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DoubleProcess } from '../../support/double-process.ts';
+import { FakeUpstreamProcess } from '../../support/fake-upstream-process.ts';
 import { RedisServer } from '../../support/redis.ts';
 
 /** What a section starts ends with it, last first, whatever comes of it. */
@@ -24,9 +24,12 @@ export class Resources {
     return folder;
   }
 
-  /** The iTwin double, in a process of its own. */
-  async double(env: Readonly<Record<string, string>> = {}, settings: object = {}): Promise<DoubleProcess> {
-    return this.use(await DoubleProcess.start(env, settings));
+  /** The iTwin upstream, in a process of its own. */
+  async upstream(
+    env: Readonly<Record<string, string>> = {},
+    settings: object = {},
+  ): Promise<FakeUpstreamProcess> {
+    return this.use(await FakeUpstreamProcess.start(env, settings));
   }
 
   async redis(): Promise<RedisServer> {

@@ -39,7 +39,7 @@ interface Outcome {
 type Start = (resources: Resources, upstream: Upstream) => Promise<Contender & { bearer(): string }>;
 
 interface Upstream {
-  readonly double: Awaited<ReturnType<Resources['double']>>;
+  readonly upstream: Awaited<ReturnType<Resources['upstream']>>;
   readonly authorization: string;
 }
 
@@ -57,18 +57,18 @@ export async function dashboards(options: Options): Promise<Table[]> {
   return [table(outcomes)];
 }
 
-const proxied = (resources: Resources, { double, authorization }: Upstream) => ({
+const proxied = (resources: Resources, { upstream, authorization }: Upstream) => ({
   folder: join(resources.folder(), 'proxy'),
-  upstream: double.url,
+  upstream: upstream.url,
   authorization,
   freshSeconds: FRESH_SECONDS,
 });
 
 const CONTENDERS: Readonly<Record<string, { readonly program?: string; readonly start: Start }>> = {
   gateway: {
-    start: async (resources, { double }) => {
+    start: async (resources, { upstream }) => {
       const redis = await resources.redis();
-      const started = await startGateway(double, { REDIS_URL: redis.url, UPSTREAM_LIMITS: LIMITS });
+      const started = await startGateway(upstream, { REDIS_URL: redis.url, UPSTREAM_LIMITS: LIMITS });
       return { ...started, bearer: () => started.gateway.bearer() };
     },
   },
@@ -90,17 +90,24 @@ const CONTENDERS: Readonly<Record<string, { readonly program?: string; readonly 
 
 function measure(start: Start, short: boolean): Promise<Outcome> {
   return withResources(async (own) => {
-    const double = await own.double({ DOUBLE_LIMITS: LIMITS }, { latencyMs: [5, 25], stamped: true });
-    const jobIds = await Promise.all(Array.from({ length: JOBS }, () => double.addJob({ state: 'active' })));
-    const server = own.use(await start(own, { double, authorization: `Bearer ${await tokenFrom(double)}` }));
+    const upstream = await own.upstream(
+      { FAKE_UPSTREAM_LIMITS: LIMITS },
+      { latencyMs: [5, 25], stamped: true },
+    );
+    const jobIds = await Promise.all(
+      Array.from({ length: JOBS }, () => upstream.addJob({ state: 'active' })),
+    );
+    const server = own.use(
+      await start(own, { upstream, authorization: `Bearer ${await tokenFrom(upstream)}` }),
+    );
     const clients = own.use(
       new Dashboards((jobId) => readJob(server, jobId).catch(() => NO_ANSWER), jobIds, CLIENTS),
     );
     await delay(short ? 1000 : WARM_UP_MS);
     const from = performance.timeOrigin + performance.now();
-    const before = await double.told();
+    const before = await upstream.told();
     await delay(short ? 2000 : MEASURED_MS);
-    const calls = (await double.told()).slice(before.length);
+    const calls = (await upstream.told()).slice(before.length);
     const samples = clients.samples.filter(({ at }) => at >= from);
     const good = samples.filter(({ status }) => status === 200);
     const times = good.map(({ tookMs }) => tookMs);

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DoubleProcess } from '../../support/double-process.ts';
+import type { FakeUpstreamProcess } from '../../support/fake-upstream-process.ts';
 import { tokenFrom } from '../../support/consumer.ts';
 import { startBare } from '../contenders/bare.ts';
 import type { Contender, Sample } from '../contenders/contender.ts';
@@ -32,9 +32,9 @@ interface Round {
 /** What a read of a cached finished job costs, beside what else could send the same bytes. */
 export function hit(options: Options): Promise<Table[]> {
   return withResources(async (resources) => {
-    const double = await resources.double();
-    const jobId = await double.addJob({ state: 'success' });
-    const { contenders, authorization, path } = await start(resources, double, jobId);
+    const upstream = await resources.upstream();
+    const jobId = await upstream.addJob({ state: 'success' });
+    const { contenders, authorization, path } = await start(resources, upstream, jobId);
     const rounds = new Map<Contender, Round[]>(contenders.map((contender) => [contender, []]));
     for (let round = 0; round < options.rounds; round++) {
       for (const contender of contenders) {
@@ -49,18 +49,18 @@ export function hit(options: Options): Promise<Table[]> {
   });
 }
 
-async function start(resources: Resources, double: DoubleProcess, jobId: string) {
+async function start(resources: Resources, upstream: FakeUpstreamProcess, jobId: string) {
   const redis = await resources.redis();
-  const gateway = resources.use(await startGateway(double, { REDIS_URL: redis.url }));
+  const gateway = resources.use(await startGateway(upstream, { REDIS_URL: redis.url }));
   const authorization = gateway.gateway.bearer();
   const path = `/contextcapture/jobs/${jobId}`;
   const folder = resources.folder();
   const samplePath = join(folder, 'sample.json');
-  const token = `Bearer ${await tokenFrom(double)}`;
+  const token = `Bearer ${await tokenFrom(upstream)}`;
   writeFileSync(samplePath, JSON.stringify(await sampleOf(`${gateway.url}${path}`, path, authorization)));
   const proxy = (name: string) => ({
     folder: join(folder, name),
-    upstream: double.url,
+    upstream: upstream.url,
     authorization: token,
     freshSeconds: 3600,
   });

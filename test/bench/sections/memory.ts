@@ -18,11 +18,11 @@ const IN_512_MIB = ['--max-old-space-size=256'];
 /** Resident memory with a full memory cache, minute by minute under load. */
 export function memory(options: Options): Promise<Table[]> {
   return withResources(async (own) => {
-    const double = await own.double({ DOUBLE_UNKNOWN_JOBS: 'make' });
+    const upstream = await own.upstream({ FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' });
     const redis = await own.redis();
     const { gateway, url, pid } = own.use(
       await startGateway(
-        double,
+        upstream,
         {
           REDIS_URL: redis.url,
           MEMORY_CACHE_SIZE: '64mb',

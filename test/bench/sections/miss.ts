@@ -21,13 +21,16 @@ interface Way {
 /** What the gateway adds to a read that has to go upstream, when the quota is free: one read at a time, by each way in turn. */
 export function miss(options: Options): Promise<Table[]> {
   return withResources(async (resources) => {
-    const double = await resources.double({ DOUBLE_UNKNOWN_JOBS: 'make' }, { latencyMs: UPSTREAM_MS });
+    const upstream = await resources.upstream(
+      { FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' },
+      { latencyMs: UPSTREAM_MS },
+    );
     const redis = await resources.redis();
-    const plain = resources.use(await startGateway(double));
-    const shared = resources.use(await startGateway(double, { REDIS_URL: redis.url }));
+    const plain = resources.use(await startGateway(upstream));
+    const shared = resources.use(await startGateway(upstream, { REDIS_URL: redis.url }));
     const bottleneck = new Bottleneck({ maxConcurrent: 10 });
     const ways: Way[] = [
-      { name: 'direct', read: reader(double.url, `Bearer ${await tokenFrom(double)}`) },
+      { name: 'direct', read: reader(upstream.url, `Bearer ${await tokenFrom(upstream)}`) },
       { name: 'gateway, memory only', read: reader(plain.url, plain.gateway.bearer()) },
       { name: 'gateway with Redis', read: reader(shared.url, shared.gateway.bearer()) },
       {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Bench } from 'tinybench';
-import { jobDocument } from '../../simulator/job-document.ts';
+import { jobDocument } from '../../fake-upstream/job-document.ts';
 import { type Options, say } from '../lib/options.ts';
 import { spread } from '../lib/statistics.ts';
 import type { Table } from '../lib/table.ts';
@@ -39,7 +39,8 @@ async function built<T>(file: string): Promise<T> {
 async function addHitPath(bench: Bench): Promise<void> {
   const { parseJob } = await built<typeof import('../../../src/upstream/copy.ts')>('upstream/copy.js');
   const { Copies } = await built<typeof import('../../../src/upstream/copies.ts')>('upstream/copies.js');
-  const { jobResponse } = await built<typeof import('../../../src/jobs/job-response.ts')>('jobs/job-answer.js');
+  const { jobResponse } =
+    await built<typeof import('../../../src/jobs/job-response.ts')>('jobs/job-answer.js');
   const { KnownCallers } =
     await built<typeof import('../../../src/callers/known-callers.ts')>('callers/known-callers.js');
   const { KeyRing } = await built<typeof import('../../../src/callers/key-ring.ts')>('callers/key-ring.js');

@@ -1,5 +1,5 @@
 import { Consumer, tokenFrom } from '../../support/consumer.ts';
-import type { DoubleProcess, ToldCall } from '../../support/double-process.ts';
+import type { FakeUpstreamProcess, ToldCall } from '../../support/fake-upstream-process.ts';
 import { jobIds, readJob } from '../../support/reads.ts';
 import { startGateway } from '../contenders/gateway.ts';
 import {
@@ -60,7 +60,7 @@ export async function quota(options: Options): Promise<Table[]> {
   return tables;
 }
 
-type Run = (double: DoubleProcess, task: QuotaTask) => Promise<number>;
+type Run = (upstream: FakeUpstreamProcess, task: QuotaTask) => Promise<number>;
 
 const CLIENTS: Readonly<Record<string, Run>> = {
   gateway: throughGateway,
@@ -70,15 +70,15 @@ const CLIENTS: Readonly<Record<string, Run>> = {
 };
 
 function direct(client: QuotaClient): Run {
-  return (_double, task) => client(task);
+  return (_fake, task) => client(task);
 }
 
 /** One replica with Redis, patience and queue set to suffice. */
-function throughGateway(double: DoubleProcess, { jobIds: ids, limit }: QuotaTask): Promise<number> {
+function throughGateway(upstream: FakeUpstreamProcess, { jobIds: ids, limit }: QuotaTask): Promise<number> {
   return withResources(async (own) => {
     const redis = await own.redis();
     const { gateway } = own.use(
-      await startGateway(double, {
+      await startGateway(upstream, {
         REDIS_URL: redis.url,
         UPSTREAM_LIMITS: `${limit}/${WINDOW_MS}ms`,
         PATIENCE: '10m',
@@ -92,21 +92,25 @@ function throughGateway(double: DoubleProcess, { jobIds: ids, limit }: QuotaTask
 
 function measure({ kind, halfEaten }: Case, run: Run, jobs: number): Promise<Outcome> {
   return withResources(async (resources) => {
-    const double = await resources.double(
-      { DOUBLE_LIMITS: `${LIMIT}/${WINDOW_MS}ms`, DOUBLE_WINDOW_KIND: kind, DOUBLE_UNKNOWN_JOBS: 'make' },
+    const upstream = await resources.upstream(
+      {
+        FAKE_UPSTREAM_LIMITS: `${LIMIT}/${WINDOW_MS}ms`,
+        FAKE_UPSTREAM_WINDOW_KIND: kind,
+        FAKE_UPSTREAM_UNKNOWN_JOBS: 'make',
+      },
       { latencyMs: [5, 25] },
     );
-    const token = await tokenFrom(double);
-    const other = halfEaten ? await Consumer.start(double, (2 * WINDOW_MS) / LIMIT) : undefined;
-    const failed = await run(double, {
-      url: double.url,
+    const token = await tokenFrom(upstream);
+    const other = halfEaten ? await Consumer.start(upstream, (2 * WINDOW_MS) / LIMIT) : undefined;
+    const failed = await run(upstream, {
+      url: upstream.url,
       token,
       jobIds: jobIds(jobs),
       limit: LIMIT,
       windowMs: WINDOW_MS,
     });
     await other?.stop();
-    const told = await double.told();
+    const told = await upstream.told();
     const [own, others] = [false, true].map((isOther) =>
       told.filter(({ jobId }) => (other?.ids.has(jobId) ?? false) === isOther),
     );

@@ -34,10 +34,10 @@ export async function redisUse(options: Options): Promise<Table[]> {
 
 function measure(reads: number): Promise<Map<string, Use>> {
   return withResources(async (own) => {
-    const double = await own.double({ DOUBLE_UNKNOWN_JOBS: 'make' });
+    const upstream = await own.upstream({ FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' });
     const server = await own.redis();
     const { gateway } = own.use(
-      await startGateway(double, { REDIS_URL: server.url, UPSTREAM_LIMITS: '100000/1m,1000000/1h' }),
+      await startGateway(upstream, { REDIS_URL: server.url, UPSTREAM_LIMITS: '100000/1m,1000000/1h' }),
     );
     const client = new Redis(server.url);
     own.use({ stop: async () => client.disconnect() });

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { DoubleProcess } from '../../support/double-process.ts';
+import type { FakeUpstreamProcess } from '../../support/fake-upstream-process.ts';
 import { Redis } from 'ioredis';
 import { jobIds, readJob } from '../../support/reads.ts';
 import type { RedisServer } from '../../support/redis.ts';
@@ -36,11 +36,11 @@ interface Outcome {
 /** Several replicas, and more or fewer finished jobs that are read at random: in Redis all of them, in memory as many as fit. */
 export function scale(options: Options): Promise<Table[]> {
   return withResources(async (resources) => {
-    const double = await resources.double({ DOUBLE_UNKNOWN_JOBS: 'make' });
+    const upstream = await resources.upstream({ FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' });
     const redis = await resources.redis();
     const sizes = options.short ? [0, 100] : CACHED;
     const ids = jobIds(Math.max(1, ...sizes));
-    await fill(double, redis, ids);
+    await fill(upstream, redis, ids);
     const rows = [];
     for (const cached of sizes) {
       const paths = join(resources.folder(), 'paths');
@@ -54,7 +54,7 @@ export function scale(options: Options): Promise<Table[]> {
       for (const replicas of options.short ? [1] : REPLICAS) {
         const outcomes: Outcome[] = [];
         for (let round = 0; round < options.rounds; round++) {
-          outcomes.push(await measure(double, redis, replicas, paths, options.seconds));
+          outcomes.push(await measure(upstream, redis, replicas, paths, options.seconds));
         }
         const column = (field: keyof Outcome) => spread(outcomes.map((outcome) => outcome[field]));
         rows.push([
@@ -88,10 +88,14 @@ export function scale(options: Options): Promise<Table[]> {
 }
 
 /** Reads one job, and puts what Redis then holds of it under the ids of all others too. */
-async function fill(double: DoubleProcess, redis: RedisServer, ids: readonly string[]): Promise<void> {
+async function fill(
+  upstream: FakeUpstreamProcess,
+  redis: RedisServer,
+  ids: readonly string[],
+): Promise<void> {
   const [first = ''] = ids;
   await withResources(async (own) => {
-    const { gateway } = own.use(await startGateway(double, { ...NO_LIMIT, REDIS_URL: redis.url }));
+    const { gateway } = own.use(await startGateway(upstream, { ...NO_LIMIT, REDIS_URL: redis.url }));
     await readJob(gateway, first);
   });
   const client = new Redis(redis.url);
@@ -106,7 +110,7 @@ async function fill(double: DoubleProcess, redis: RedisServer, ids: readonly str
 }
 
 async function measure(
-  double: DoubleProcess,
+  upstream: FakeUpstreamProcess,
   redis: RedisServer,
   replicas: number,
   paths: string,
@@ -119,7 +123,7 @@ async function measure(
       const since = performance.now();
       const core = CORES[index % CORES.length] ?? MEASURED;
       const env = { ...NO_LIMIT, REDIS_URL: redis.url, REPLICAS: String(replicas) };
-      const gateway = await startGateway(double, env, { core });
+      const gateway = await startGateway(upstream, env, { core });
       started.push(own.use(gateway));
       await untilReady(gateway.url);
       startS.push((performance.now() - since) / 1000);

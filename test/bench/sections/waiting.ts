@@ -64,12 +64,12 @@ export async function waiting(options: Options): Promise<Table[]> {
 
 function measure(count: number): Promise<Outcome> {
   return withResources(async (own) => {
-    const double = await own.double({ DOUBLE_UNKNOWN_JOBS: 'make' });
-    const { gateway, pid } = own.use(await startGateway(double, ROOM_FOR_ALL));
+    const upstream = await own.upstream({ FAKE_UPSTREAM_UNKNOWN_JOBS: 'make' });
+    const { gateway, pid } = own.use(await startGateway(upstream, ROOM_FOR_ALL));
     const [hit = '', ...ids] = jobIds(count + 2);
     await readJob(gateway, hit);
     // The first to be sent closes the gate.
-    await double.fault({ kind: 'too-many', retryAfter: '3000' });
+    await upstream.fault({ kind: 'too-many', retryAfter: '3000' });
     const leaving = new AbortController();
     own.use({ stop: async () => leaving.abort() });
     const [bytes, before] = [residentBytes(pid), cpuMs(pid)];

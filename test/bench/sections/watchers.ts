@@ -51,19 +51,19 @@ export async function watchers(options: Options): Promise<Table[]> {
 
 function measure(count: number): Promise<Outcome> {
   return withResources(async (own) => {
-    const double = await own.double();
-    const { gateway, pid } = own.use(await startGateway(double, { ACTIVE_FRESH: '1s' }));
-    const id = await double.addJob({ state: 'active' });
+    const upstream = await own.upstream();
+    const { gateway, pid } = own.use(await startGateway(upstream, { ACTIVE_FRESH: '1s' }));
+    const id = await upstream.addJob({ state: 'active' });
     const bytes = residentBytes(pid);
     const open = await Promise.all(Array.from({ length: count }, () => Watcher.open(gateway, id)));
     await Promise.all(open.map((watcher) => watcher.event(1)));
     const kbEach = (residentBytes(pid) - bytes) / KB / count;
-    const [before, calls] = [cpuMs(pid), (await double.told()).length];
+    const [before, calls] = [cpuMs(pid), (await upstream.told()).length];
     await delay(IDLE_SECONDS * 1000);
     const idleMs = (cpuMs(pid) - before) / IDLE_SECONDS;
-    const made = (await double.told()).length - calls;
+    const made = (await upstream.told()).length - calls;
     const [changedAt, unchanged] = [performance.now(), cpuMs(pid)];
-    await double.setState(id, 'success');
+    await upstream.setState(id, 'success');
     const told = await Promise.all(open.map(async (watcher) => (await watcher.event(2)).at - changedAt));
     await Promise.all(open.map((watcher) => watcher.closed()));
     return {

@@ -12,7 +12,7 @@ export interface Answer {
 /** What became of a request: the status that was sent, or what was done instead of a whole answer. */
 export type Outcome = number | 'hang' | 'hang-body' | 'reset' | 'cut-off' | 'refuse';
 
-/** What the double does with a request. */
+/** What the fake upstream does with a request. */
 export interface Reaction {
   readonly outcome: Outcome;
   /** Milliseconds to wait first, on top of the latency set. */
@@ -47,7 +47,7 @@ export function sendHalf(response: ServerResponse, answer: Answer, then: () => v
   response.write(bytes.subarray(0, bytes.length / 2), then);
 }
 
-/** Runs `then` after `delayMs`; not at all when the client is gone, or the double has stopped, before. */
+/** Runs `then` after `delayMs`; not at all when the client is gone, or the fake upstream has stopped, before. */
 export function after(response: ServerResponse, delayMs: number, then: () => void): void {
   if (delayMs <= 0) return then();
   const timer = setTimeout(then, delayMs);

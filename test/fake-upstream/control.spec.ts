@@ -1,54 +1,54 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { getJob, tokenFrom } from './client.ts';
-import { ITwinDouble } from './itwin-double.ts';
+import { FakeUpstream } from './fake-upstream.ts';
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 
 beforeEach(async () => {
-  double = await ITwinDouble.start();
+  upstream = await FakeUpstream.start();
 });
 
-afterEach(() => double.stop());
+afterEach(() => upstream.stop());
 
 async function control(method: string, path: string, body?: unknown): Promise<[number, unknown]> {
   const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-  const answer = await fetch(`${double.url}/_double${path}`, init);
+  const answer = await fetch(`${upstream.url}/_fake${path}`, init);
   const text = await answer.text();
   return [answer.status, text === '' ? undefined : JSON.parse(text)];
 }
 
 describe('control over HTTP', () => {
   it('does what a test in the same process can do', async () => {
-    const token = await tokenFrom(double);
+    const token = await tokenFrom(upstream);
     const script = [{ state: 'active', forMs: 60_000 }, { state: 'success' }];
     const [, { id }] = (await control('POST', '/jobs', { script, iTwinId: 'none' })) as [
       number,
       { id: string },
     ];
-    expect(JSON.parse(double.bodyOf(id).toString())).toMatchObject({ job: { id, state: 'active' } });
+    expect(JSON.parse(upstream.bodyOf(id).toString())).toMatchObject({ job: { id, state: 'active' } });
     expect(await control('PATCH', `/jobs/${id}`, { state: 'failed' })).toEqual([204, undefined]);
-    expect(JSON.parse(double.bodyOf(id).toString())).toMatchObject({ job: { id, state: 'failed' } });
+    expect(JSON.parse(upstream.bodyOf(id).toString())).toMatchObject({ job: { id, state: 'failed' } });
 
     await control('PATCH', '', { limits: '2/1h', windowKind: 'sliding', latencyMs: [0, 1] });
     await control('POST', '/faults', { kind: 'status', status: 502, jobId: id, times: 1 });
     const statuses: number[] = [];
-    for (let call = 0; call < 3; call++) statuses.push((await getJob(double, id, token)).status);
+    for (let call = 0; call < 3; call++) statuses.push((await getJob(upstream, id, token)).status);
     expect(statuses).toEqual([502, 200, 429]);
 
     expect(await control('GET', '/window?ms=60000')).toEqual([200, { windowMs: 60000, most: 2 }]);
     const [, summary] = await control('GET', '');
     expect(summary).toMatchObject({ calls: 3, admitted: 2, refused: 1, tokenRequests: 1 });
-    expect(JSON.stringify(summary)).not.toContain(double.settings.clientSecret);
+    expect(JSON.stringify(summary)).not.toContain(upstream.settings.clientSecret);
   });
 
   it('clears faults, calls and tokens', async () => {
-    const token = await tokenFrom(double);
-    double.fault({ kind: 'hang' });
+    const token = await tokenFrom(upstream);
+    upstream.fault({ kind: 'hang' });
     await control('DELETE', '/faults');
     await control('DELETE', '/tokens');
-    expect((await getJob(double, 'any', token)).status).toBe(401);
+    expect((await getJob(upstream, 'any', token)).status).toBe(401);
     await control('DELETE', '/calls');
-    expect(double.count).toBe(0);
+    expect(upstream.count).toBe(0);
   });
 
   it.each([

@@ -5,10 +5,10 @@ import { HANG, REFUSE, RESET, after, plain } from './reactions.ts';
 import type { Outcome, Reaction } from './reactions.ts';
 import { readText } from './read-text.ts';
 import { draw } from './settings.ts';
-import type { DoubleSettings, TokenFault } from './settings.ts';
+import type { FakeUpstreamSettings, TokenFault } from './settings.ts';
 
 /** How every token begins: where one turns up that should not, it is known for what it is. */
-export const TOKEN_MARK = 'token-of-the-double-';
+export const TOKEN_MARK = 'token-of-the-upstream-';
 
 /** How a client said who it is: by HTTP Basic, in the body, or not at all. */
 export type ClientAuth = 'basic' | 'body' | 'none';
@@ -29,11 +29,11 @@ interface Claim {
 /** The token endpoint for the client credentials grant (RFC 6749 section 4.4) and the tokens that it has issued. */
 export class TokenEndpoint {
   readonly requests: TokenRequest[] = [];
-  readonly #settings: Readonly<DoubleSettings>;
+  readonly #settings: Readonly<FakeUpstreamSettings>;
   /** From when on and until when the API takes each token, on the clock of `performance.now()`. */
   readonly #lives = new Map<string, { readonly from: number; readonly until: number }>();
 
-  constructor(settings: Readonly<DoubleSettings>) {
+  constructor(settings: Readonly<FakeUpstreamSettings>) {
     this.#settings = settings;
   }
 

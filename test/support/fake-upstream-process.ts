@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { COMPILED, type Upstream } from './gateway.ts';
 
-const MAIN = join(import.meta.dirname, '../simulator/main.ts');
+const MAIN = join(import.meta.dirname, '../fake-upstream/main.ts');
 
-/** A call as the double tells of it. Times in milliseconds on its own clock. */
+/** A call as the fake upstream tells of it. Times in milliseconds on its own clock. */
 export interface ToldCall {
   readonly at: number;
   readonly jobId: string;
@@ -15,12 +15,12 @@ export interface ToldCall {
 }
 
 /**
- * The double as a process of its own: what arrives is stamped when it arrives, however busy the test is with its
+ * The fake upstream as a process of its own: what arrives is stamped when it arrives, however busy the test is with its
  * thousands of reads.
  */
-export class DoubleProcess implements Upstream {
+export class FakeUpstreamProcess implements Upstream {
   readonly settings = { clientId: 'demo-client', clientSecret: 'demo-secret' };
-  /** The tokens stay with the double. */
+  /** The tokens stay with the fake upstream. */
   readonly calls = [];
   readonly url: string;
   readonly tokenUrl: string;
@@ -32,16 +32,16 @@ export class DoubleProcess implements Upstream {
     this.tokenUrl = tokenUrl;
   }
 
-  static async start(env: Readonly<Record<string, string>>, settings: object): Promise<DoubleProcess> {
+  static async start(env: Readonly<Record<string, string>>, settings: object): Promise<FakeUpstreamProcess> {
     const child = spawn(process.execPath, [MAIN], {
       env: { ...COMPILED, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     const { url, tokenUrl } = JSON.parse(line) as { url: string; tokenUrl: string };
-    const double = new DoubleProcess(child, url, tokenUrl);
-    await double.set(settings);
-    return double;
+    const upstream = new FakeUpstreamProcess(child, url, tokenUrl);
+    await upstream.set(settings);
+    return upstream;
   }
 
   async told(): Promise<ToldCall[]> {
@@ -69,7 +69,7 @@ export class DoubleProcess implements Upstream {
     return ((await this.#control(`/window?ms=${windowMs}`)) as { most: number }).most;
   }
 
-  /** Changes settings, as `DoubleSettings` has them. */
+  /** Changes settings, as `FakeUpstreamSettings` has them. */
   async set(settings: object): Promise<void> {
     await this.#control('', { method: 'PATCH', body: JSON.stringify(settings) });
   }
@@ -90,7 +90,7 @@ export class DoubleProcess implements Upstream {
   }
 
   async #control(path: string, init?: RequestInit): Promise<unknown> {
-    const response = await fetch(`${this.url}/_double${path}`, init);
+    const response = await fetch(`${this.url}/_fake${path}`, init);
     if (!response.ok) throw new Error(await response.text());
     return response.status === 204 ? undefined : response.json();
   }

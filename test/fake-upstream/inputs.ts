@@ -19,7 +19,7 @@ import type { FaultScope } from './fault-queue.ts';
 import type { FaultSpec } from './faults.ts';
 import type { JobOptions } from './jobs.ts';
 import { parseLimits } from './limiters.ts';
-import type { DoubleSettings, TokenFault } from './settings.ts';
+import type { FakeUpstreamSettings, TokenFault } from './settings.ts';
 
 /** Up to the longest delay that a timer takes. */
 const milliseconds = number(0, 2 ** 31 - 1);
@@ -91,7 +91,7 @@ const JOB: Readonly<Record<keyof JobOptions, Rule>> = {
   body: anyText,
 };
 
-const SETTINGS: Readonly<Record<keyof DoubleSettings, Rule>> = {
+const SETTINGS: Readonly<Record<keyof FakeUpstreamSettings, Rule>> = {
   clientId: text,
   clientSecret: text,
   tokenLifetimeSeconds: number(0, 1e9),
@@ -110,7 +110,7 @@ const SETTINGS: Readonly<Record<keyof DoubleSettings, Rule>> = {
 };
 
 /** Limits may also be written as text: `100/2s,300/10s`. All of these throw BadInput. */
-export function settingsFrom(value: unknown, where: string): Partial<DoubleSettings> {
+export function settingsFrom(value: unknown, where: string): Partial<FakeUpstreamSettings> {
   const checked = checkFields(value, SETTINGS, where);
   const written = checked['limits'];
   return typeof written === 'string' ? { ...checked, limits: parseLimits(written) } : checked;

@@ -5,21 +5,21 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { getJob, tokenFrom } from './client.ts';
 import type { FaultSpec } from './faults.ts';
-import { ITwinDouble } from './itwin-double.ts';
+import { FakeUpstream } from './fake-upstream.ts';
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 let token: string;
 let id: string;
 
 beforeEach(async () => {
-  double = await ITwinDouble.start();
-  token = await tokenFrom(double);
-  id = double.addJob().id;
+  upstream = await FakeUpstream.start();
+  token = await tokenFrom(upstream);
+  id = upstream.addJob().id;
 });
 
-afterEach(() => double.stop());
+afterEach(() => upstream.stop());
 
-const read = (): Promise<Response> => getJob(double, id, token);
+const read = (): Promise<Response> => getJob(upstream, id, token);
 
 describe('a fault that answers', () => {
   it.each<[FaultSpec, number, string]>([
@@ -36,103 +36,103 @@ describe('a fault that answers', () => {
     [{ kind: 'unknown-client' }, 401, '"details":[{"code":"UnknownClient"'],
     [{ kind: 'too-many' }, 429, '"code":"TooManyRequests"'],
   ])('%j', async (spec, status, body) => {
-    double.fault(spec);
+    upstream.fault(spec);
     const answer = await read();
     expect(answer.status).toBe(status);
     expect(await answer.text()).toContain(body);
-    expect(double.calls).toMatchObject([{ status, admitted: true }]);
+    expect(upstream.calls).toMatchObject([{ status, admitted: true }]);
   });
 
   it('sends the headers that it is told', async () => {
-    double.fault({ kind: 'status', status: 302, headers: { location: 'http://elsewhere/' } }, { times: 1 });
-    double.fault({ kind: 'too-many', retryAfter: 'soon' }, { times: 1 });
+    upstream.fault({ kind: 'status', status: 302, headers: { location: 'http://elsewhere/' } }, { times: 1 });
+    upstream.fault({ kind: 'too-many', retryAfter: 'soon' }, { times: 1 });
     expect((await read()).headers.get('location')).toBe('http://elsewhere/');
     expect((await read()).headers.get('retry-after')).toBe('soon');
   });
 
   it('sends what is not JSON, and more JSON than anyone wants', async () => {
-    double.fault({ kind: 'not-json' }, { times: 1 });
+    upstream.fault({ kind: 'not-json' }, { times: 1 });
     await expect((await read()).json()).rejects.toThrow('in JSON');
-    double.fault({ kind: 'huge', bytes: 1_000_000 });
+    upstream.fault({ kind: 'huge', bytes: 1_000_000 });
     const body = await (await read()).text();
     expect(body).toHaveLength(1_000_000);
     expect(JSON.parse(body)).toHaveProperty('job');
   });
 
   it('sends the normal answer late, as it was when the request came', async () => {
-    double.fault({ kind: 'slow', ms: 50 });
+    upstream.fault({ kind: 'slow', ms: 50 });
     const start = performance.now();
     const late = read();
-    await double.arrived(1);
-    const body = double.bodyOf(id);
-    double.setState(id, 'cancelled');
+    await upstream.arrived(1);
+    const body = upstream.bodyOf(id);
+    upstream.setState(id, 'cancelled');
     expect(Buffer.from(await (await late).arrayBuffer())).toEqual(body);
     // A timer may fire up to a millisecond early.
     expect(performance.now() - start).toBeGreaterThan(48);
   });
 
   it('holds the normal answer back until the faults are cleared', async () => {
-    double.fault({ kind: 'hold' });
+    upstream.fault({ kind: 'hold' });
     let answered = false;
     const held = read().then((answer) => {
       answered = true;
       return answer;
     });
-    await double.arrived(1);
+    await upstream.arrived(1);
     // Another request is answered in between.
-    await fetch(`${double.url}/_double`);
+    await fetch(`${upstream.url}/_fake`);
     expect(answered).toBe(false);
-    double.clearFaults();
+    upstream.clearFaults();
     expect((await held).status).toBe(200);
   });
 
   it('compresses the normal answer for a client that accepts it', async () => {
-    double.fault({ kind: 'gzip' });
+    upstream.fault({ kind: 'gzip' });
     const answer = await read();
     expect(answer.headers.get('content-encoding')).toBe('gzip');
-    expect(Buffer.from(await answer.arrayBuffer())).toEqual(double.bodyOf(id));
-    const identity = await getJob(double, id, token, { 'accept-encoding': 'identity' });
+    expect(Buffer.from(await answer.arrayBuffer())).toEqual(upstream.bodyOf(id));
+    const identity = await getJob(upstream, id, token, { 'accept-encoding': 'identity' });
     expect(identity.headers.has('content-encoding')).toBe(false);
   });
 });
 
 describe('a fault of the connection', () => {
   const dial = (): ReturnType<typeof get> =>
-    get(`${double.url}/contextcapture/jobs/${id}`, {
+    get(`${upstream.url}/contextcapture/jobs/${id}`, {
       headers: { authorization: `Bearer ${token}` },
       agent: false,
     });
 
   it('resets it before any answer', async () => {
-    double.fault({ kind: 'reset' });
+    upstream.fault({ kind: 'reset' });
     const [error] = (await once(dial(), 'error')) as [NodeJS.ErrnoException];
     expect(error.code).toBe('ECONNRESET');
-    expect(double.calls).toMatchObject([{ status: 'reset' }]);
+    expect(upstream.calls).toMatchObject([{ status: 'reset' }]);
   });
 
   it('cuts it off in the middle of the body', async () => {
-    double.fault({ kind: 'cut-off' });
+    upstream.fault({ kind: 'cut-off' });
     const [response] = (await once(dial(), 'response')) as [IncomingMessage];
     await expect(text(response)).rejects.toThrow('aborted');
-    expect(double.calls).toMatchObject([{ status: 'cut-off' }]);
+    expect(upstream.calls).toMatchObject([{ status: 'cut-off' }]);
   });
 
-  it('hangs before the answer, until the double stops', async () => {
-    double.fault({ kind: 'hang' });
+  it('hangs before the answer, until the fake upstream stops', async () => {
+    upstream.fault({ kind: 'hang' });
     const failed = once(dial(), 'error');
-    await double.arrived(1);
-    await double.stop();
+    await upstream.arrived(1);
+    await upstream.stop();
     expect(await failed).toMatchObject([{ code: 'ECONNRESET' }]);
-    expect(double.calls).toMatchObject([{ status: 'hang' }]);
+    expect(upstream.calls).toMatchObject([{ status: 'hang' }]);
   });
 
-  it('hangs in the middle of the body, until the double stops', async () => {
-    double.fault({ kind: 'hang-body' });
+  it('hangs in the middle of the body, until the fake upstream stops', async () => {
+    upstream.fault({ kind: 'hang-body' });
     const [response] = (await once(dial(), 'response')) as [IncomingMessage];
     const [half] = (await once(response, 'data')) as [Buffer];
-    expect(half).toHaveLength(Math.floor(double.bodyOf(id).length / 2));
+    expect(half).toHaveLength(Math.floor(upstream.bodyOf(id).length / 2));
     const failed = once(response, 'error');
-    await double.stop();
+    await upstream.stop();
     await expect(failed).resolves.toMatchObject([{ message: 'aborted' }]);
   });
 });
@@ -140,17 +140,17 @@ describe('a fault of the connection', () => {
 describe('whom a fault meets', () => {
   const statuses = async (...ids: string[]): Promise<number[]> => {
     const seen: number[] = [];
-    for (const each of ids) seen.push((await getJob(double, each, token)).status);
+    for (const each of ids) seen.push((await getJob(upstream, each, token)).status);
     return seen;
   };
 
   it('is one job or all, the next so many or all until cleared', async () => {
-    const other = double.addJob().id;
-    double.fault({ kind: 'status', status: 500 }, { times: 1 });
-    double.fault({ kind: 'status', status: 503 });
-    double.fault({ kind: 'status', status: 403 }, { jobId: id.toUpperCase(), times: 2 });
+    const other = upstream.addJob().id;
+    upstream.fault({ kind: 'status', status: 500 }, { times: 1 });
+    upstream.fault({ kind: 'status', status: 503 });
+    upstream.fault({ kind: 'status', status: 403 }, { jobId: id.toUpperCase(), times: 2 });
     expect(await statuses(id, other, id, id, other)).toEqual([403, 500, 403, 503, 503]);
-    double.clearFaults();
+    upstream.clearFaults();
     expect(await statuses(id, other)).toEqual([200, 200]);
   });
 });

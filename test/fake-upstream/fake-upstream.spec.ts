@@ -1,32 +1,32 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate } from 'node:timers/promises';
 import { basic, getJob, requestToken, tokenFrom } from './client.ts';
-import { ITwinDouble } from './itwin-double.ts';
+import { FakeUpstream } from './fake-upstream.ts';
 import type { JobOptions } from './jobs.ts';
-import type { DoubleSettings, TokenFault } from './settings.ts';
+import type { FakeUpstreamSettings, TokenFault } from './settings.ts';
 
 const SECRET = 's3cr3t/+:&% é';
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';
 
-let double: ITwinDouble;
+let upstream: FakeUpstream;
 
 beforeEach(async () => {
-  double = await ITwinDouble.start({ clientId: 'a client', clientSecret: SECRET });
+  upstream = await FakeUpstream.start({ clientId: 'a client', clientSecret: SECRET });
 });
 
-afterEach(() => double.stop());
+afterEach(() => upstream.stop());
 
 describe('the token endpoint', () => {
   it('knows its client by HTTP Basic and by fields of the body, whatever is in the secret', async () => {
     const answers = [
-      await requestToken(double, { authorization: basic(double) }),
-      await requestToken(double, {}, { client_id: 'a client', client_secret: SECRET }),
+      await requestToken(upstream, { authorization: basic(upstream) }),
+      await requestToken(upstream, {}, { client_id: 'a client', client_secret: SECRET }),
     ];
     const bodies = await Promise.all(answers.map((answer) => answer.json()));
     const granted = { access_token: expect.any(String), token_type: 'Bearer', expires_in: 3600 };
     expect(bodies).toEqual([granted, granted]);
     expect(bodies[0]).not.toEqual(bodies[1]);
-    expect(double.tokenRequests).toMatchObject([
+    expect(upstream.tokenRequests).toMatchObject([
       { auth: 'basic', status: 200 },
       { auth: 'body', status: 200 },
     ]);
@@ -35,72 +35,72 @@ describe('the token endpoint', () => {
   it('refuses a secret that was not encoded, a wrong one, and a client that does not say who it is', async () => {
     const unencoded = `Basic ${Buffer.from(`a client:${SECRET}`).toString('base64')}`;
     const answers = [
-      await requestToken(double, { authorization: unencoded }),
-      await requestToken(double, {}, { client_id: 'a client', client_secret: 'wrong' }),
-      await requestToken(double, {}),
+      await requestToken(upstream, { authorization: unencoded }),
+      await requestToken(upstream, {}, { client_id: 'a client', client_secret: 'wrong' }),
+      await requestToken(upstream, {}),
     ];
     expect(answers.map(({ status }) => status)).toEqual([401, 401, 401]);
     expect(await answers[0]?.json()).toEqual({ error: 'invalid_client' });
-    expect(double.tokenRequests.map(({ auth }) => auth)).toEqual(['basic', 'body', 'none']);
+    expect(upstream.tokenRequests.map(({ auth }) => auth)).toEqual(['basic', 'body', 'none']);
   });
 
   it.each([
     [{ grant_type: 'password' }, 'unsupported_grant_type'],
     [{ scope: 'openid' }, 'invalid_scope'],
   ])('refuses %p', async (fields, error) => {
-    const answer = await requestToken(double, { authorization: basic(double) }, fields);
+    const answer = await requestToken(upstream, { authorization: basic(upstream) }, fields);
     expect([answer.status, await answer.json()]).toEqual([400, { error }]);
   });
 
   it.each<TokenFault>([{ kind: 'reset' }, { kind: 'refuse' }])(
     'drops the connection: %p',
     async (tokenFault) => {
-      double.set({ tokenFault });
-      await expect(requestToken(double, {})).rejects.toThrow('fetch failed');
-      expect(double.tokenRequests).toMatchObject([{ status: tokenFault.kind }]);
-      double.set({ tokenFault: null });
-      expect(await tokenFrom(double)).toEqual(expect.any(String));
+      upstream.set({ tokenFault });
+      await expect(requestToken(upstream, {})).rejects.toThrow('fetch failed');
+      expect(upstream.tokenRequests).toMatchObject([{ status: tokenFault.kind }]);
+      upstream.set({ tokenFault: null });
+      expect(await tokenFrom(upstream)).toEqual(expect.any(String));
     },
   );
 
-  it('hangs until the double stops', async () => {
-    double.set({ tokenFault: { kind: 'hang' } });
-    const failed = expect(requestToken(double, {})).rejects.toThrow('fetch failed');
-    while (double.tokenRequests.length === 0) await setImmediate();
-    await double.stop();
+  it('hangs until the fake upstream stops', async () => {
+    upstream.set({ tokenFault: { kind: 'hang' } });
+    const failed = expect(requestToken(upstream, {})).rejects.toThrow('fetch failed');
+    while (upstream.tokenRequests.length === 0) await setImmediate();
+    await upstream.stop();
     await failed;
-    expect(double.tokenRequests).toMatchObject([{ status: 'hang' }]);
+    expect(upstream.tokenRequests).toMatchObject([{ status: 'hang' }]);
   });
 
   it('answers with a status or a body as told', async () => {
-    double.set({
+    upstream.set({
       tokenFault: { kind: 'status', status: 503, body: 'busy', headers: { 'retry-after': '7' } },
     });
-    const busy = await requestToken(double, {});
+    const busy = await requestToken(upstream, {});
     expect([busy.status, busy.headers.get('retry-after'), await busy.text()]).toEqual([503, '7', 'busy']);
-    double.set({ tokenFault: { kind: 'malformed' } });
-    await expect((await requestToken(double, {})).json()).rejects.toThrow('in JSON');
+    upstream.set({ tokenFault: { kind: 'malformed' } });
+    await expect((await requestToken(upstream, {})).json()).rejects.toThrow('in JSON');
   });
 });
 
 describe('the job endpoint', () => {
   it('asks for a token that it has issued, that has not expired and was not revoked', async () => {
-    const { id } = double.addJob();
-    const bare = await fetch(`${double.url}/contextcapture/jobs/${id}`);
+    const { id } = upstream.addJob();
+    const bare = await fetch(`${upstream.url}/contextcapture/jobs/${id}`);
     expect([bare.status, await bare.json()]).toMatchObject([401, { error: { code: 'HeaderNotFound' } }]);
 
-    const token = await tokenFrom(double);
-    expect((await getJob(double, id, token)).status).toBe(200);
-    double.revokeTokens();
-    double.set({ tokenLifetimeSeconds: 0 });
-    for (const bad of [token, await tokenFrom(double), 'made-up']) {
-      const refused = await getJob(double, id, bad);
+    const token = await tokenFrom(upstream);
+    expect((await getJob(upstream, id, token)).status).toBe(200);
+    upstream.revokeTokens();
+    upstream.set({ tokenLifetimeSeconds: 0 });
+    for (const bad of [token, await tokenFrom(upstream), 'made-up']) {
+      const refused = await getJob(upstream, id, bad);
       expect([refused.status, await refused.json()]).toMatchObject([
         401,
         { error: { code: 'Unauthorized' } },
       ]);
     }
-    expect(double.calls.map(({ status, admitted }) => [status, admitted])).toEqual([
+    expect(upstream.calls.map(({ status, admitted }) => [status, admitted])).toEqual([
       [200, true],
       [401, false],
       [401, false],
@@ -109,16 +109,16 @@ describe('the job endpoint', () => {
   });
 
   it('answers with exact bytes and records the call', async () => {
-    const token = await tokenFrom(double);
-    double.addJob({ id: UNKNOWN, body: '{ "job":  {"ümlaut":null} }' });
-    const answer = await getJob(double, UNKNOWN.toUpperCase(), token, { 'X-Correlation-Id': 'mine' });
+    const token = await tokenFrom(upstream);
+    upstream.addJob({ id: UNKNOWN, body: '{ "job":  {"ümlaut":null} }' });
+    const answer = await getJob(upstream, UNKNOWN.toUpperCase(), token, { 'X-Correlation-Id': 'mine' });
     expect(await answer.text()).toBe('{ "job":  {"ümlaut":null} }');
     expect(Object.fromEntries(answer.headers)).toMatchObject({
       'content-type': 'application/json',
       'x-correlation-id': 'mine',
       'x-itwinplatform-region': expect.any(String),
     });
-    const [call] = double.callsFor(UNKNOWN);
+    const [call] = upstream.callsFor(UNKNOWN);
     expect(call).toMatchObject({
       status: 200,
       correlationId: 'mine',
@@ -128,32 +128,32 @@ describe('the job endpoint', () => {
   });
 
   it('knows no other job, or makes one of any UUID, always the same', async () => {
-    const token = await tokenFrom(double);
-    const missing = await getJob(double, UNKNOWN, token);
+    const token = await tokenFrom(upstream);
+    const missing = await getJob(upstream, UNKNOWN, token);
     const error = { code: 'JobNotFound', message: 'Requested job is not available.' };
     expect([missing.status, await missing.json()]).toEqual([404, { error }]);
 
-    double.set({ unknownJobs: 'make' });
-    const made = Buffer.from(await (await getJob(double, UNKNOWN, token)).arrayBuffer());
+    upstream.set({ unknownJobs: 'make' });
+    const made = Buffer.from(await (await getJob(upstream, UNKNOWN, token)).arrayBuffer());
     expect(JSON.parse(made.toString())).toMatchObject({ job: { id: UNKNOWN, state: 'success' } });
-    const other = await ITwinDouble.start({ unknownJobs: 'make' });
+    const other = await FakeUpstream.start({ unknownJobs: 'make' });
     const again = other.bodyOf(UNKNOWN);
     await other.stop();
     expect(again).toEqual(made);
-    expect((await getJob(double, 'no-uuid', token)).status).toBe(404);
+    expect((await getJob(upstream, 'no-uuid', token)).status).toBe(404);
   });
 
   it('shows a job moving through its script, and then as it is told', async () => {
-    const token = await tokenFrom(double);
+    const token = await tokenFrom(upstream);
     const script = [
       { state: 'unsubmitted', forMs: 30 },
       { state: 'active', forMs: 30 },
       { state: 'success' },
     ];
-    const { id } = double.addJob({ script });
+    const { id } = upstream.addJob({ script });
     const changes = new Map<string, unknown>();
     while (!changes.has('success')) {
-      const { job } = (await (await getJob(double, id, token)).json()) as { job: Record<string, unknown> };
+      const { job } = (await (await getJob(upstream, id, token)).json()) as { job: Record<string, unknown> };
       changes.set(String(job['state']), job['lastModifiedDateTime']);
     }
     // A machine that stalls may miss a state, but never sees one out of turn.
@@ -161,13 +161,13 @@ describe('the job endpoint', () => {
     expect([...changes.keys()]).toEqual(seen);
     expect(new Set(changes.values()).size).toBe(changes.size);
 
-    double.setState(id, 'failed');
-    expect(await (await getJob(double, id, token)).json()).toMatchObject({ job: { state: 'failed' } });
+    upstream.setState(id, 'failed');
+    expect(await (await getJob(upstream, id, token)).json()).toMatchObject({ job: { state: 'failed' } });
   });
 
   it('has a document that fits the state', () => {
     const shown = (options: JobOptions): unknown => {
-      const { job } = JSON.parse(double.bodyOf(double.addJob(options).id).toString()) as { job: unknown };
+      const { job } = JSON.parse(upstream.bodyOf(upstream.addJob(options).id).toString()) as { job: unknown };
       return job;
     };
     const date = expect.stringMatching(/^2020-09-14T14:\d\d:\d\d\.0{7}\+00:00$/);
@@ -188,27 +188,27 @@ describe('the limits', () => {
     { limit: 5, windowMs: 3_600_000 },
   ];
 
-  it.each<DoubleSettings['windowKind']>(['fixed', 'sliding'])(
+  it.each<FakeUpstreamSettings['windowKind']>(['fixed', 'sliding'])(
     'let no more through than they say (%s)',
     async (windowKind) => {
-      const token = await tokenFrom(double);
-      const { id } = double.addJob();
-      double.set({
+      const token = await tokenFrom(upstream);
+      const { id } = upstream.addJob();
+      upstream.set({
         limits: [
           { limit: 3, windowMs: 3_600_000 },
           { limit: 5, windowMs: 7_200_000 },
         ],
         windowKind,
       });
-      const answers = await Promise.all(Array.from({ length: 5 }, () => getJob(double, id, token)));
+      const answers = await Promise.all(Array.from({ length: 5 }, () => getJob(upstream, id, token)));
       expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 429, 429]);
-      expect([double.count, double.refused, double.mostInWindow(3_600_000)]).toEqual([5, 2, 3]);
-      double.clear();
-      expect([double.count, double.refused, double.mostInWindow(3_600_000)]).toEqual([0, 0, 0]);
+      expect([upstream.count, upstream.refused, upstream.mostInWindow(3_600_000)]).toEqual([5, 2, 3]);
+      upstream.clear();
+      expect([upstream.count, upstream.refused, upstream.mostInWindow(3_600_000)]).toEqual([0, 0, 0]);
     },
   );
 
-  it.each<[DoubleSettings['retryAfterForm'], (answer: Headers, from: number) => void]>([
+  it.each<[FakeUpstreamSettings['retryAfterForm'], (answer: Headers, from: number) => void]>([
     ['seconds', (headers) => expect(headers.get('retry-after')).toBe('60')],
     ['absent', (headers) => expect(headers.has('retry-after')).toBe(false)],
     [
@@ -220,11 +220,11 @@ describe('the limits', () => {
       },
     ],
   ])('say when to come again: %s', async (retryAfterForm, check) => {
-    const token = await tokenFrom(double);
-    double.set({ limits: limits.map((limit) => ({ ...limit, limit: 1 })).slice(0, 1), retryAfterForm });
+    const token = await tokenFrom(upstream);
+    upstream.set({ limits: limits.map((limit) => ({ ...limit, limit: 1 })).slice(0, 1), retryAfterForm });
     const from = Date.now();
-    await getJob(double, UNKNOWN, token);
-    const refused = await getJob(double, UNKNOWN, token);
+    await getJob(upstream, UNKNOWN, token);
+    const refused = await getJob(upstream, UNKNOWN, token);
     expect([refused.status, await refused.json()]).toMatchObject([
       429,
       { error: { code: 'TooManyRequests' } },

@@ -18,8 +18,8 @@ export type TokenFault =
   /** The connection is closed without an answer. */
   | { readonly kind: 'refuse' };
 
-/** All can be changed while the double runs. */
-export interface DoubleSettings {
+/** All can be changed while the fake upstream runs. */
+export interface FakeUpstreamSettings {
   clientId: string;
   clientSecret: string;
   /** Of tokens issued from now on. */
@@ -39,7 +39,7 @@ export interface DoubleSettings {
   stamped: boolean;
 }
 
-export const DEFAULT_SETTINGS: Readonly<DoubleSettings> = {
+export const DEFAULT_SETTINGS: Readonly<FakeUpstreamSettings> = {
   clientId: 'demo-client',
   clientSecret: 'demo-secret',
   tokenLifetimeSeconds: 3600,

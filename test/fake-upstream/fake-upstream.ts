@@ -24,11 +24,11 @@ import type { Limiter } from './limiters.ts';
 import { after, plain, sendAnswer } from './reactions.ts';
 import type { Answer, Reaction } from './reactions.ts';
 import { DEFAULT_SETTINGS, draw } from './settings.ts';
-import type { DoubleSettings } from './settings.ts';
+import type { FakeUpstreamSettings } from './settings.ts';
 import { TokenEndpoint } from './tokens.ts';
 import type { TokenRequest } from './tokens.ts';
 
-export interface DoubleOptions extends Partial<DoubleSettings> {
+export interface FakeUpstreamOptions extends Partial<FakeUpstreamSettings> {
   /** Default: 0, any free port. */
   readonly port?: number;
 }
@@ -38,8 +38,8 @@ const NO_TIMEOUTS = { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 
 const JOB_PATH = /^\/contextcapture\/jobs\/([^/]+)$/;
 
 /** Stands in for the iTwin API's job endpoint and for its token endpoint, faults and rate limits included. */
-export class ITwinDouble {
-  readonly #settings: DoubleSettings;
+export class FakeUpstream {
+  readonly #settings: FakeUpstreamSettings;
   readonly #jobs = new Jobs();
   readonly #faults = new FaultQueue();
   readonly #log = new CallLog();
@@ -48,7 +48,7 @@ export class ITwinDouble {
   #limiters: Limiter[];
   #port = 0;
 
-  private constructor(settings: Partial<DoubleSettings>) {
+  private constructor(settings: Partial<FakeUpstreamSettings>) {
     this.#settings = { ...DEFAULT_SETTINGS, ...settings };
     this.#limiters = limitersFor(this.#settings.limits, this.#settings.windowKind);
     this.#tokens = new TokenEndpoint(this.#settings);
@@ -56,12 +56,12 @@ export class ITwinDouble {
   }
 
   /** Listens on 127.0.0.1. Rejects when the port is taken. */
-  static async start({ port = 0, ...settings }: DoubleOptions = {}): Promise<ITwinDouble> {
-    const double = new ITwinDouble(settings);
-    double.#server.listen(port, '127.0.0.1');
-    await once(double.#server, 'listening');
-    double.#port = (double.#server.address() as AddressInfo).port;
-    return double;
+  static async start({ port = 0, ...settings }: FakeUpstreamOptions = {}): Promise<FakeUpstream> {
+    const upstream = new FakeUpstream(settings);
+    upstream.#server.listen(port, '127.0.0.1');
+    await once(upstream.#server, 'listening');
+    upstream.#port = (upstream.#server.address() as AddressInfo).port;
+    return upstream;
   }
 
   /** Ends every connection, those of hanging requests included. */
@@ -82,11 +82,11 @@ export class ITwinDouble {
     return `${this.url}/connect/token`;
   }
 
-  get settings(): Readonly<DoubleSettings> {
+  get settings(): Readonly<FakeUpstreamSettings> {
     return this.#settings;
   }
 
-  set(changes: Partial<DoubleSettings>): void {
+  set(changes: Partial<FakeUpstreamSettings>): void {
     Object.assign(this.#settings, changes);
     if (changes.limits === undefined && changes.windowKind === undefined) return;
     this.#limiters = limitersFor(this.#settings.limits, this.#settings.windowKind);
@@ -163,7 +163,7 @@ export class ITwinDouble {
     const path = request.url?.split('?', 1)[0] ?? '/';
     if (path === '/connect/token') {
       this.#tokens.serve(request, response).catch(() => request.socket.destroy());
-    } else if (path.startsWith('/_double')) {
+    } else if (path.startsWith('/_fake')) {
       serveControl(this, request, response).catch(() => request.socket.destroy());
     } else {
       this.#serveApi(path, request, response);

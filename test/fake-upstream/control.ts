@@ -7,15 +7,15 @@ import { faultFrom, jobFrom, settingsFrom } from './inputs.ts';
 import type { Job, JobOptions } from './jobs.ts';
 import { sendAnswer } from './reactions.ts';
 import { readText } from './read-text.ts';
-import type { DoubleSettings } from './settings.ts';
+import type { FakeUpstreamSettings } from './settings.ts';
 
-/** What of the double can be controlled from another process; `itwin-double.ts` says what each does. */
+/** What of the fake upstream can be controlled from another process; `fake-upstream.ts` says what each does. */
 export interface Controlled {
-  readonly settings: Readonly<DoubleSettings>;
+  readonly settings: Readonly<FakeUpstreamSettings>;
   readonly calls: readonly Call[];
   readonly refused: number;
   readonly tokenRequests: readonly unknown[];
-  set(changes: Partial<DoubleSettings>): void;
+  set(changes: Partial<FakeUpstreamSettings>): void;
   addJob(options: JobOptions): Job;
   setState(jobId: string, state: string): void;
   fault(spec: FaultSpec, scope: FaultScope): void;
@@ -33,43 +33,43 @@ interface ControlRequest {
   readonly body: unknown;
 }
 
-type Route = (double: Controlled, request: ControlRequest) => unknown;
+type Route = (upstream: Controlled, request: ControlRequest) => unknown;
 
-/** What a test can do with the double in its own process, for one that runs in another. */
+/** What a test can do with the fake upstream in its own process, for one that runs in another. */
 const ROUTES: Readonly<Record<string, Route>> = {
-  'GET /_double': (double) => summary(double),
-  'PATCH /_double': (double, { body }) => {
-    double.set(settingsFrom(body, 'settings'));
-    return summary(double);
+  'GET /_fake': (upstream) => summary(upstream),
+  'PATCH /_fake': (upstream, { body }) => {
+    upstream.set(settingsFrom(body, 'settings'));
+    return summary(upstream);
   },
-  'GET /_double/window': (double, { query }) => {
+  'GET /_fake/window': (upstream, { query }) => {
     const windowMs = Number(query.get('ms'));
     if (!(windowMs > 0)) throw new BadInput('ms must be a positive number');
-    return { windowMs, most: double.mostInWindow(windowMs) };
+    return { windowMs, most: upstream.mostInWindow(windowMs) };
   },
-  'GET /_double/calls': (double) => double.calls.map(({ headers: _, token: __, ...call }) => call),
-  'DELETE /_double/calls': (double) => double.clear(),
-  'DELETE /_double/tokens': (double) => double.revokeTokens(),
-  'POST /_double/jobs': (double, { body }) => ({ id: double.addJob(jobFrom(body ?? {})).id }),
-  'PATCH /_double/jobs/{id}': (double, { id, body }) => changeState(double, id, body),
-  'POST /_double/faults': (double, { body }) => addFault(double, body),
-  'DELETE /_double/faults': (double) => double.clearFaults(),
+  'GET /_fake/calls': (upstream) => upstream.calls.map(({ headers: _, token: __, ...call }) => call),
+  'DELETE /_fake/calls': (upstream) => upstream.clear(),
+  'DELETE /_fake/tokens': (upstream) => upstream.revokeTokens(),
+  'POST /_fake/jobs': (upstream, { body }) => ({ id: upstream.addJob(jobFrom(body ?? {})).id }),
+  'PATCH /_fake/jobs/{id}': (upstream, { id, body }) => changeState(upstream, id, body),
+  'POST /_fake/faults': (upstream, { body }) => addFault(upstream, body),
+  'DELETE /_fake/faults': (upstream) => upstream.clearFaults(),
 };
 
 /** A request that cannot be understood is answered 400 and changes nothing. */
 export async function serveControl(
-  double: Controlled,
+  upstream: Controlled,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://double');
-  const [, id = ''] = /^\/_double\/jobs\/([^/]+)$/.exec(pathname) ?? [];
-  const path = id === '' ? pathname : '/_double/jobs/{id}';
+  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://upstream');
+  const [, id = ''] = /^\/_fake\/jobs\/([^/]+)$/.exec(pathname) ?? [];
+  const path = id === '' ? pathname : '/_fake/jobs/{id}';
   const body = await readText(request);
   const route = ROUTES[`${request.method} ${path}`];
   try {
     if (!route) throw new BadInput(`the routes are ${Object.keys(ROUTES).join(', ')}`);
-    const done = route(double, { id, query, body: parse(body) });
+    const done = route(upstream, { id, query, body: parse(body) });
     sendAnswer(response, done === undefined ? { status: 204 } : { status: 200, body: JSON.stringify(done) });
   } catch (error) {
     if (!(error instanceof BadInput)) throw error;
@@ -86,29 +86,29 @@ function parse(body: string): unknown {
   }
 }
 
-function addFault(double: Controlled, body: unknown): void {
+function addFault(upstream: Controlled, body: unknown): void {
   const { jobId, times, ...spec } = faultFrom(body);
-  double.fault(spec, { ...(jobId !== undefined && { jobId }), ...(times !== undefined && { times }) });
+  upstream.fault(spec, { ...(jobId !== undefined && { jobId }), ...(times !== undefined && { times }) });
 }
 
-function changeState(double: Controlled, id: string, body: unknown): void {
+function changeState(upstream: Controlled, id: string, body: unknown): void {
   const { state } = checkFields(body, { state: { ...text, required: true } }, 'job') as { state: string };
   try {
-    double.setState(id, state);
+    upstream.setState(id, state);
   } catch (error) {
     throw new BadInput((error as Error).message);
   }
 }
 
-function summary(double: Controlled): object {
-  const { clientSecret: _, ...shown } = double.settings;
-  const statuses = Object.groupBy(double.calls, ({ status }) => String(status));
+function summary(upstream: Controlled): object {
+  const { clientSecret: _, ...shown } = upstream.settings;
+  const statuses = Object.groupBy(upstream.calls, ({ status }) => String(status));
   return {
-    calls: double.calls.length,
-    admitted: double.calls.filter(({ admitted }) => admitted).length,
-    refused: double.refused,
+    calls: upstream.calls.length,
+    admitted: upstream.calls.filter(({ admitted }) => admitted).length,
+    refused: upstream.refused,
     statuses: Object.fromEntries(Object.entries(statuses).map(([status, calls]) => [status, calls?.length])),
-    tokenRequests: double.tokenRequests.length,
+    tokenRequests: upstream.tokenRequests.length,
     settings: shown,
   };
 }
