@@ -73,13 +73,13 @@ export class JobPoll {
     await this.#poll();
   }
 
-  #read(wants?: CacheDirectives): Promise<ReadResult> {
+  #read(directives?: CacheDirectives): Promise<ReadResult> {
     return this.reads.read({
       jobId: this.jobId,
       // Who may see it is judged for each watcher.
       caller: { queueKey: this.caller, maySee: () => true },
       correlationId: randomUUID(),
-      ...(wants && { wants }),
+      ...(directives && { directives }),
       cancellation: this.#cancellation,
     });
   }

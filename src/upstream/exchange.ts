@@ -76,7 +76,7 @@ export interface SharedRead extends UpstreamRead {
   /** Whether another replica has said since that the job is finished. */
   readonly finishedElsewhere?: () => boolean;
   /** Told of each call that was made for it and failed, whatever comes of the read. */
-  readonly onCallFailed: (trace: CallOutcome) => void;
+  readonly onCallFailed: (outcome: CallOutcome) => void;
 }
 
 /** Where a copy came from. */

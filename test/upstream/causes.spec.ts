@@ -55,7 +55,7 @@ it('a call that fails has its cause', async () => {
   expect(await expectRefusedConnection(send())).toMatchObject({
     name: 'UpstreamFailure',
     cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' },
-    call: { trace: { status: 'connection', code: 'ECONNREFUSED' } },
+    call: { outcome: { status: 'connection', code: 'ECONNREFUSED' } },
   });
 });
 

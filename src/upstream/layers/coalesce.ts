@@ -39,8 +39,8 @@ class SharedFlight {
         this.#phase = 'sent';
         trip.progress?.onSent();
       },
-      onCallFailed: (trace) => {
-        this.#failed = trace;
+      onCallFailed: (outcome) => {
+        this.#failed = outcome;
       },
     };
     this.#result = next(flight).finally(() => {

@@ -73,9 +73,9 @@ export function traceTokens(tracing: Tracing, url: string, request: () => Promis
   };
 }
 
-function endCall(call: TracedCall, trace: CallOutcome | undefined, failure?: string): void {
-  const status = typeof trace?.status === 'number' ? trace.status : undefined;
-  call.end({ status, failure, code: trace?.code, correlationId: trace?.correlationId });
+function endCall(call: TracedCall, outcome: CallOutcome | undefined, failure?: string): void {
+  const status = typeof outcome?.status === 'number' ? outcome.status : undefined;
+  call.end({ status, failure, code: outcome?.code, correlationId: outcome?.correlationId });
 }
 
 /** The status, or why there is none; of a success that was none, what the caller is told. */
