@@ -3,7 +3,7 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import { type Admission, type Caller, caller, type Credentials } from './caller.ts';
 import type { CallerEntry } from './callers-file.ts';
 
-/** What every token must have been given for (contract section 6). */
+/** What every token must have been given for (docs/CONTRACT.md, section 6). */
 const SCOPE = 'itwin-platform';
 /** Signatures that are looked at: by a public key alone. A token does not choose how it is judged. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];

@@ -1,6 +1,6 @@
 import type { CallerEntry } from './callers-file.ts';
 
-/** Someone who may call the gateway (contract section 6). */
+/** Someone who may call the gateway (docs/CONTRACT.md, section 6). */
 export interface Caller {
   /** From the callers file, or one for all others: a metric label, never what a caller chooses. */
   readonly name: string;

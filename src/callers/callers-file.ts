@@ -40,7 +40,7 @@ const file = z
     }
   });
 
-/** One caller as the file has it (contract section 6). */
+/** One caller as the file has it (docs/CONTRACT.md, section 6). */
 export type CallerEntry = z.output<typeof entry>;
 
 /** Why a callers file cannot be used, a line each. No line holds a digest. */

@@ -13,7 +13,7 @@ const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].flatMap((name)
   name.toLowerCase(),
 ]);
 
-/** Contract section 7, checked: by the variables' own names, durations in milliseconds. */
+/** The checked settings by variable name, durations in milliseconds (docs/CONTRACT.md, section 7). */
 export interface Settings extends Values {
   /** The proxy variables that are set, as Node's HTTP agents take them. */
   readonly proxy: Readonly<Record<string, string>>;

@@ -12,7 +12,7 @@ interface Variable<T> {
 }
 
 const anything = z.string();
-/** The settings of contract section 7 that the gateway has so far: the one place where they are named, defaulted and explained. */
+/** Every setting with its default, meaning and form (docs/CONTRACT.md, section 7). `npm run settings` reads it. */
 export const variables = {
   HOST: { default: '0.0.0.0', about: 'Address to listen on.', form: host },
   PORT: {

@@ -15,7 +15,7 @@ export interface FaultLog {
   error(details: { err: unknown; correlationId: string }, message: string): void;
 }
 
-/** The one exception filter: every error of every route leaves through here, in the envelope (contract section 4). */
+/** The only exception filter: puts every error of every route into the envelope (docs/CONTRACT.md, section 4). */
 @Catch()
 export class EnvelopeFilter implements ExceptionFilter {
   constructor(private readonly log: FaultLog) {}

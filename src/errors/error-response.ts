@@ -11,7 +11,7 @@ export interface ErrorResponse {
   readonly unexpected: boolean;
 }
 
-/** Any thrown thing → the documented envelope (contract section 4). Nothing of an unknown error is shown. */
+/** Any thrown thing → the documented envelope (docs/CONTRACT.md, section 4). Nothing of an unknown error is shown. */
 export function toErrorResponse(thrown: unknown): ErrorResponse {
   const error = thrown instanceof GatewayError ? thrown : fromFramework(thrown);
   const { retryAfterMs, headers } = error.options;
@@ -29,7 +29,7 @@ export function toErrorResponse(thrown: unknown): ErrorResponse {
   };
 }
 
-/** Whole seconds, at least 1, never earlier than said (contract section 3). */
+/** Whole seconds, at least 1, never earlier than said (docs/CONTRACT.md, section 3). */
 function retryAfter(waitMs: number): string {
   return String(Math.max(1, Math.ceil(waitMs / 1000)));
 }

@@ -2,7 +2,7 @@ import type { ErrorBody } from './envelope.ts';
 
 /**
  * The closed set of errors that the gateway makes itself, each with its status and what it says when nothing more
- * fitting is known (contract section 4).
+ * fitting is known (docs/CONTRACT.md, section 4).
  */
 export const errorTable = {
   InvalidRequest: [400, 'The request is invalid.'],
@@ -82,7 +82,7 @@ export const relayed = {
 
 export type RelayedStatus = keyof typeof relayed;
 
-/** An upstream 400, 403, 409 or 422 with its own code, message, target and details (contract section 4). */
+/** An upstream 400, 403, 409 or 422 with its own code, message, target and details (docs/CONTRACT.md, section 4). */
 export class RelayedError extends GatewayError {
   override readonly name = 'RelayedError';
   constructor(

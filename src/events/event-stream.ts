@@ -91,7 +91,7 @@ export class EventStream {
     this.#write();
   }
 
-  /** A job that is not this caller's is one that there is not (contract section 4). */
+  /** A job that the caller may not see looks like an unknown one (docs/CONTRACT.md, section 4). */
   #visible(update: Update) {
     if ('error' in update) return update;
     const { copy } = update;

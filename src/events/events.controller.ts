@@ -16,7 +16,7 @@ const HEADERS = {
   'x-accel-buffering': 'no',
 };
 
-/** The news of up to a hundred jobs, as they come (contract section 5). */
+/** Streams the changes of up to 100 jobs (docs/CONTRACT.md, section 5). */
 @Controller(JOBS_PATH)
 @UseGuards(CallerGuard)
 export class EventsController {

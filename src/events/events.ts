@@ -3,7 +3,7 @@ import type { GatewayError } from '../errors/gateway-error.ts';
 import { bytesOf, type JobCopy } from '../upstream/copy.ts';
 import { oneLine } from './one-line.ts';
 
-/** Server-sent events (WHATWG HTML, section 9.2) of contract section 5, as bytes. */
+/** The bytes of server-sent events (WHATWG HTML, section 9.2; docs/CONTRACT.md, section 5). */
 
 /** All watchers of a job get the same bytes: they are made once a copy. */
 const made = new WeakMap<JobCopy, Buffer>();

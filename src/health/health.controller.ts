@@ -5,7 +5,7 @@ import type { FastifyReply } from 'fastify';
 import { Lifecycle } from '../lifecycle.ts';
 import { PARTS, type Parts } from './parts.ts';
 
-/** Health documents are terminus' own, also when they say 503 (contract section 4). */
+/** Health documents are terminus' own, also when they say 503 (docs/CONTRACT.md, section 4). */
 @Catch(ServiceUnavailableException)
 class HealthDocumentFilter implements ExceptionFilter {
   catch(thrown: ServiceUnavailableException, host: ArgumentsHost): void {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 
 /**
- * Contract section 2, and what clients of the API's family send beside it: they name a content type on GET.
+ * The request headers of docs/CONTRACT.md, section 2, and the content type that clients of the API's family send.
  */
 const REQUEST_FIELDS = [
   ...['Authorization', 'X-Correlation-Id', 'If-None-Match', 'Cache-Control', 'Prefer', 'Last-Event-ID'],
@@ -9,7 +9,7 @@ const REQUEST_FIELDS = [
 ];
 /** W3C Trace Context: a page that traces sends them, which a browser does only when it is told that it may. */
 const TRACE_FIELDS = ['traceparent', 'tracestate'];
-/** Contract section 3. `Cache-Control` and `Content-Type` may be read anyway. */
+/** The headers of docs/CONTRACT.md, section 3. Browsers always expose `Cache-Control` and `Content-Type`. */
 const RESPONSE_FIELDS = [
   ...['ETag', 'Age', 'Cache-Status', 'RateLimit-Policy', 'RateLimit', 'Retry-After', 'X-Correlation-Id'],
   'WWW-Authenticate',

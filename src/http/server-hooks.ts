@@ -123,7 +123,7 @@ function handleSpecialRequests({ server }: FastifyInstance, connections: Connect
   });
 }
 
-/** What Node's parser and its timers say → the documented error (contract section 4). */
+/** Maps an error of Node's parser or timers to the documented error (docs/CONTRACT.md, section 4). */
 function unreadable({ code }: NodeJS.ErrnoException): GatewayError {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return GatewayError.of('RequestTimeout');
   if (code === 'HPE_HEADER_OVERFLOW') return GatewayError.of('RequestTooLarge', { status: 431 });

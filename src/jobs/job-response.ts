@@ -1,7 +1,7 @@
 import type { RawResponse } from '../http/server-hooks.ts';
 import type { ReadResult, JobResult } from '../upstream/exchange.ts';
 
-/** A finished job may be kept by its reader for so long, in milliseconds (contract section 3). */
+/** How long a caller may keep a finished job, in milliseconds (docs/CONTRACT.md, section 3). */
 const FINISHED_GOOD_FOR_MS = 3_600_000;
 
 /**

@@ -30,7 +30,7 @@ export interface Gauges {
   pausedSeconds(): number;
 }
 
-/** The metrics of contract section 8. No label takes a value that a caller chooses. */
+/** The metrics of docs/CONTRACT.md, section 8. No label takes a value that a caller chooses. */
 export class Metrics {
   readonly registry = new Registry();
 

@@ -29,7 +29,7 @@ function schemas(): Record<string, object> {
   );
 }
 
-/** The OpenAPI 3.1 description of the public face (contract sections 1 to 4). */
+/** The OpenAPI 3.1 description of the public face (docs/CONTRACT.md, sections 1 to 4). */
 export function openApiDocument(version: string) {
   return {
     openapi: '3.1.1',

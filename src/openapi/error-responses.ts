@@ -4,7 +4,7 @@ import { responseFieldRefs } from './fields.ts';
 /** Which routes an error belongs to. */
 export type Scope = 'any' | 'callers' | 'jobs' | 'events' | 'state';
 
-/** Every error of the table, with the routes that answer it and the occasion (contract section 4). A new one has to find its place here. */
+/** Every error with its routes and causes (docs/CONTRACT.md, section 4). The compiler finds one that is missing. */
 const occasions: Readonly<Record<ErrorCode, readonly [when: string, ...Scope[]]>> = {
   InvalidRequest: [
     'a request that is not HTTP; for events, `ids` that are missing, too many or no UUIDs',

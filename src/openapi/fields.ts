@@ -1,4 +1,4 @@
-/** Contract sections 2 and 3: the header fields of requests and answers, and where they are looked up. */
+/** The header fields of requests and answers (docs/CONTRACT.md, sections 2 and 3), and their references. */
 
 const text = { type: 'string' } as const;
 const seconds = { type: 'integer', minimum: 0 } as const;

@@ -2,7 +2,7 @@ import { exampleJob } from './job-model.ts';
 import { errorResponses } from './error-responses.ts';
 import { requestFieldRefs, responseFieldRefs } from './fields.ts';
 
-/** The routes of contract section 1. */
+/** The routes of docs/CONTRACT.md, section 1. */
 
 const nobody: readonly object[] = [];
 const caller = [{ bearer: [] }];

@@ -7,11 +7,11 @@ import type { TokenRefusal } from './token.ts';
 export interface Requester {
   /** Whose reads share a line in the queue. */
   readonly queueKey: string;
-  /** Whether it may see a job of this iTwin (contract section 6). */
+  /** Whether it may see a job of this iTwin (docs/CONTRACT.md, section 6). */
   maySee(iTwinId: string | undefined): boolean;
 }
 
-/** What a caller says of the copies that it takes (contract section 2). */
+/** Which copies a caller accepts (docs/CONTRACT.md, section 2). */
 export interface CacheDirectives {
   /** The age up to which it takes a copy, in milliseconds; Infinity when it leaves that to the gateway. */
   readonly maxAgeMs: number;

@@ -1,6 +1,6 @@
 import type { Copy } from './copy.ts';
 
-/** How long copies are good, in milliseconds (contract section 3, Freshness). */
+/** How long copies are good, in milliseconds (docs/CONTRACT.md, section 3, Freshness). */
 export interface Lifetimes {
   /** A finished job: for so long it is fresh, and kept. */
   readonly finishedMs: number;

@@ -17,7 +17,7 @@ export interface Reply {
   readonly body: Buffer;
 }
 
-/** What an answer says of a job: a copy, or else a thrown {@link UpstreamFailure} (contract section 4). */
+/** Turns an answer into a copy, or throws an {@link UpstreamFailure} (docs/CONTRACT.md, section 4). */
 export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
   const { status } = reply;
   switch (status) {

@@ -52,7 +52,7 @@ export class JobReads {
     return visibleTo(caller, cacheHit(held));
   }
 
-  /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */
+  /** @throws {GatewayError} with a code of docs/CONTRACT.md, section 4; `CallerGone` */
   read({
     jobId,
     caller,

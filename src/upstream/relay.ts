@@ -38,7 +38,7 @@ const unwrapped = z.object({ message });
 
 /**
  * Upstream's own words, in the form of the envelope's content; what is missing in them, or cannot be passed on, is what
- * the status says (contract section 4).
+ * the status says (docs/CONTRACT.md, section 4).
  */
 export function ownWords(json: unknown, status: RelayedStatus): ErrorBody {
   const wrapped = envelope.safeParse(json);

@@ -20,7 +20,7 @@ function faultsOf(env: Record<string, string>): readonly string[] {
 }
 
 describe('the settings', () => {
-  it('have the defaults of the contract', () => {
+  it('have the documented defaults (docs/CONTRACT.md, section 7)', () => {
     const settings = loadSettings(required);
     expect(settings.UPSTREAM_LIMITS).toEqual([
       { name: '1m', limit: 500, windowMs: 60_000 },

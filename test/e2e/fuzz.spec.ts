@@ -12,7 +12,7 @@ const SEED = 20_260_731;
 /** Requests under way at a time: one run sends so many. */
 const TOGETHER = 10;
 
-/** What contract section 4 has for a caller whose upstream is well. */
+/** The errors of docs/CONTRACT.md, section 4, that a caller can get while upstream is well. */
 const DOCUMENTED: Readonly<Record<number, readonly string[]>> = {
   400: ['InvalidRequest'],
   401: ['HeaderNotFound', 'Unauthorized'],

@@ -28,7 +28,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 const GATEWAY = 'itwin-jobs-gateway';
 const REDIS = 'itwin-jobs-redis';
-/** The routes of the contract that callers have, and those that are the platform's. */
+/** The routes for callers, and those for the platform (docs/CONTRACT.md, section 1). */
 const PUBLIC = [
   '/contextcapture/jobs/1',
   '/contextcapture/jobs/events',

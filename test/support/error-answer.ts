@@ -9,7 +9,7 @@ export interface AnyAnswer {
   readonly text: string;
 }
 
-/** The envelope's content (contract section 4). */
+/** The envelope's content (docs/CONTRACT.md, section 4). */
 export interface ErrorContent {
   readonly code: string;
   readonly message: string;
@@ -34,7 +34,7 @@ const HEADERS = [
 
 const STACK = /\bat [^ ]+ \(|node_modules|file:\/\/|\.[jt]s:\d+/;
 
-/** Sees to it that an answer is this error of the contract's table, with the headers that belong to it and no others. */
+/** Checks that an answer is this error, with its headers and no others (docs/CONTRACT.md, section 4). */
 export function expectError(answer: AnyAnswer, status: number, code: string, message?: string): ErrorContent {
   const { headers } = answer;
   const { error, ...rest } = JSON.parse(answer.text) as { error: ErrorContent };

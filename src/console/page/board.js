@@ -4,7 +4,7 @@ import { JobRow, showTable } from './job-rows.js';
 import { countWords, spanWords } from './words.js';
 
 const NAME = 'itwin-jobs-gateway-board';
-/** As many as one stream takes (contract section 5). */
+/** As many as one stream takes (docs/CONTRACT.md, section 5). */
 const MOST = 100;
 /** A comment comes every 15 s. */
 const SILENCE_MS = 45_000;

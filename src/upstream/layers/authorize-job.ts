@@ -4,7 +4,7 @@ import { withCallOutcome } from '../upstream-failure.ts';
 
 /**
  * Shows a caller only what it may see, hit or miss. That there is no such job and that it is not this caller's are told
- * apart by nothing (contract section 4).
+ * apart by nothing (docs/CONTRACT.md, section 4).
  */
 export const authorizeJob =
   (next: Exchange): JobReader =>

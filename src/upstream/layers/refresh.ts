@@ -20,7 +20,7 @@ export interface RefreshOptions {
 }
 
 /**
- * Which copy answers, and when upstream is asked (contract section 3, Freshness): a fresh copy at once; an older one is
+ * Decides which copy answers and when upstream is called (docs/CONTRACT.md, section 3, Freshness). An older copy is
  * refreshed, and served all the same when that takes long or fails. What the caller says goes before.
  */
 export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>) => Exchange {

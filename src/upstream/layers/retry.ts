@@ -6,7 +6,7 @@ import type { TokenRefusal } from '../token.ts';
 import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
 
 /**
- * Tries again, each time in a new slot of the queue (contract section 3, Waiting). This is the only place that does: the
+ * Tries again, each time in a new slot (docs/CONTRACT.md, section 3, Waiting). This is the only place that does: the
  * retries of the HTTP client and of Bottleneck are off.
  *
  * A 429 gets as many tries as the patience of those who wait allows, which the queue judges; each closes its gate
