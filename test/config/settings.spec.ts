@@ -219,12 +219,12 @@ describe('the settings', () => {
 describe('what is written of the settings', () => {
   const names = Object.keys(variables);
 
-  it('names each in the README with its default and its meaning', () => {
-    const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  it('names each in docs/SETTINGS.md with its default and its meaning', () => {
+    const page = readFileSync(join(ROOT, 'docs/SETTINGS.md'), 'utf8');
     for (const [name, variable] of Object.entries(variables)) {
       const shown =
         'default' in variable ? (variable.default === '' ? 'empty' : `\`${variable.default}\``) : 'required';
-      expect(readme).toContain(`| \`${name}\` | ${shown} | ${variable.about} |`);
+      expect(page).toContain(`| \`${name}\` | ${shown} | ${variable.about} |`);
     }
   });
 
