@@ -7,7 +7,7 @@ import { atEnd, temporaryFolder } from './rig.ts';
 /** The user who may do everything: the servers among themselves, and the eyes of the tests. */
 const ADMIN_PASSWORD = 'password-of-the-admin';
 export const GATEWAY_LOGIN = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'password-of-the-gateway' };
-/** All that the gateway needs, as the README says it. */
+/** The rights that the gateway needs (docs/SETTINGS.md). */
 const GATEWAY_RIGHTS =
   '~itwin-jobs:* &itwin-jobs:* +@read +@write +@scripting +@connection +@pubsub -@dangerous +info +time +cluster|slots +cluster|info';
 
