@@ -5,7 +5,8 @@
  *   .md file. The form is `docs/CONTRACT.md, section 3` (or `sections 1 to 4`, `section 3, Freshness`);
  * - a reference to an invariant or race of ARCHITECTURE.md that does not exist;
  * - in .md files, a relative link to a file or heading that does not exist, and a path in backticks that does not;
- * - an invariant or a race of ARCHITECTURE.md that names no test file.
+ * - an invariant or a race of ARCHITECTURE.md that names no test file;
+ * - a record in docs/decisions that ARCHITECTURE.md does not link.
  *
  * Each fault is one line on stderr with its file and line; the exit code is then 1.
  */
@@ -170,6 +171,12 @@ function checkArchitecture(page, items) {
   }
 }
 
+function checkDecisions(page) {
+  for (const name of filesIn('docs/decisions')) {
+    if (!page.includes(`](${name})`)) report('ARCHITECTURE.md', page, 0, `there is no link to ${name}`);
+  }
+}
+
 const architecture = read('ARCHITECTURE.md') ?? '';
 const items = itemsOf(architecture);
 const pages = readdirSync(root).filter((name) => name.endsWith('.md'));
@@ -183,6 +190,7 @@ for (const file of files) {
   if (file.endsWith('.md')) checkPage(file, text);
 }
 checkArchitecture(architecture, items);
+checkDecisions(architecture);
 
 for (const fault of faults) console.error(fault);
 if (faults.length > 0) process.exitCode = 1;
