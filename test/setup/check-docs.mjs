@@ -5,6 +5,7 @@
  *   .md file. The form is `docs/CONTRACT.md, section 3` (or `sections 1 to 4`, `section 3, Freshness`);
  * - a reference to an invariant or race of ARCHITECTURE.md that does not exist;
  * - in .md files, a relative link to a file or heading that does not exist, and a path in backticks that does not;
+ * - a message in a table of log lines (`| log line | …`) that is nowhere in src;
  * - an invariant or a race of ARCHITECTURE.md that names no test file;
  * - a record in docs/decisions that ARCHITECTURE.md does not link.
  *
@@ -143,6 +144,20 @@ function checkPage(file, text) {
   }
 }
 
+const LOG_TABLE = /^\| log line \|.*\n\|[-|]+\|\n((?:\|.*\n)+)/gm;
+
+function checkLogLines(file, text, source) {
+  for (const { 1: rows, 0: table, index: start } of text.matchAll(LOG_TABLE)) {
+    let index = start + table.length - rows.length;
+    for (const line of rows.split('\n')) {
+      for (const [, message] of (line.split('|')[1] ?? '').matchAll(/`(?:… )?([^`]+)`/g)) {
+        if (!source.includes(message)) report(file, text, index, `nothing in src logs "${message}"`);
+      }
+      index += line.length + 1;
+    }
+  }
+}
+
 /** The numbered invariants and races of ARCHITECTURE.md. */
 function itemsOf(page) {
   const items = [];
@@ -183,11 +198,14 @@ const pages = readdirSync(root).filter((name) => name.endsWith('.md'));
 const files = [...pages, ...FOLDERS.flatMap(filesIn)].filter(
   (name) => TEXTS.includes(extname(name)) && !OWN_EXAMPLES.includes(name),
 );
+const source = filesIn('src').map(read).join('\n');
 for (const file of files) {
   const text = read(file);
   checkReferences(file, text);
   checkItemReferences(file, text, items);
-  if (file.endsWith('.md')) checkPage(file, text);
+  if (!file.endsWith('.md')) continue;
+  checkPage(file, text);
+  checkLogLines(file, text, source);
 }
 checkArchitecture(architecture, items);
 checkDecisions(architecture);

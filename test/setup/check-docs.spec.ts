@@ -91,4 +91,11 @@ describe('the check of the documentation', () => {
       'ARCHITECTURE.md:1: there is no link to docs/decisions/0001-one.md',
     ]);
   });
+
+  it('finds a message in a table of log lines that nothing logs', () => {
+    const page = '| log line | fields |\n|---|---|\n| `read`, `… read` | |\n| `job written` | `status` |\n';
+    expect(check({ 'docs/OPERATIONS.md': page, 'src/log.ts': "log.info('a job was read');" })).toEqual([
+      'docs/OPERATIONS.md:4: nothing in src logs "job written"',
+    ]);
+  });
 });
