@@ -1,6 +1,6 @@
 /**
- * `npm audit` of what is shipped, where the registry answers it. Where it does not (a mirror, a machine without a way out) there is
- * one line that says so: nothing is known then, which is no fault of the change that is tried.
+ * Runs `npm audit` for shipped packages. If the registry does not answer it (a mirror, a machine without internet), one
+ * line says so and the check passes: that is no fault of the change under test.
  */
 import { spawnSync } from 'node:child_process';
 

@@ -6,7 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 
 const SCRIPT = join(import.meta.dirname, 'audit.mjs');
 
-/** What the audit makes of what npm says. */
+/** The result of the audit for an output of npm. */
 function audit(said: string): { status: number | null; lines: string[] } {
   const folder = mkdtempSync(join(tmpdir(), 'audit-'));
   writeFileSync(join(folder, 'npm'), `#!/bin/sh\ncat <<'END'\n${said}\nEND\nexit 1\n`);
@@ -24,7 +24,7 @@ const report = (severity: string): string =>
 
 describe('the audit', () => {
   it.each([JSON.stringify({ message: '405 Method Not Allowed', error: {} }), 'npm error network', ''])(
-    'says in one line that the registry does not answer, and does not fail for it: %s',
+    'reports in one line that the registry does not answer, and passes: %s',
     (said) => {
       const { status, lines } = audit(said);
       expect([status, lines.length]).toEqual([0, 1]);

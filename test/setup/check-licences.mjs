@@ -1,19 +1,19 @@
 /**
- * `node test/setup/check-licences.mjs [folder]`: whether every package may be used, by its licence: an SPDX expression, from
- * its own package.json, or from package-lock.json when this platform does without it. What is shipped has the shorter list.
+ * `node test/setup/check-licences.mjs [folder]` checks the licence of every package: an SPDX expression from its own
+ * package.json, or from package-lock.json if this platform does not install it. Shipped packages have the shorter list.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SHIPPED = ['MIT', 'ISC', '0BSD', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', 'BlueOak-1.0.0'];
-/** Tools stay here. Data and texts among them, under these. */
+/** Tools are not shipped. Some of them are data or texts, under these licences. */
 const TOOLS = [...SHIPPED, 'CC0-1.0', 'CC-BY-4.0', 'PSF-2.0', 'Python-2.0'];
 
 const root = process.argv[2] ?? fileURLToPath(new URL('../../', import.meta.url));
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
-/** Of alternatives one has to be on the list, of what holds together all. What is no plain expression is on none. */
+/** One alternative has to be on the list; all licences that apply together have to. Anything else is not allowed. */
 function isAllowed(expression, list) {
   if (typeof expression !== 'string') return false;
   const bare = expression.replace(/^\((.*)\)$/, '$1');

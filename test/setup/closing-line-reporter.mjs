@@ -1,13 +1,11 @@
-/** Ends the run with one plain line that is read by people and tools alike: `123 passed, 0 failed`. */
+/** Ends the run with one line for people and tools: `123 passed, 0 failed`. */
 export default class ClosingLineReporter {
   onRunComplete(_contexts, results) {
     process.stdout.write(`${closingLine(results)}\n`);
   }
 }
 
-/**
- * A test file that could not be run counts as a failure, and so does an interrupted run: neither may read as a success.
- */
+/** A test file that could not be run counts as a failure, and so does an interrupted run. */
 export function closingLine(results) {
   const broken = results.numRuntimeErrorTestSuites + (results.wasInterrupted ? 1 : 0);
   const failed = results.numFailedTests + broken;

@@ -1,18 +1,19 @@
 /**
- * Puts a valkey-server beside the dependencies, for the tests that try every supported store. Debian 12 has it in its backports: the
- * package is fetched and unpacked with lists of their own, so that neither root nor a change of the machine's sources is needed.
+ * Puts a valkey-server beside the dependencies, for the tests of supported stores. Debian 12 has it in its backports. The
+ * package is fetched and unpacked with separate apt lists, so that neither root nor a change of the machine's sources is
+ * needed.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** The server and the tools are one program, which goes by the name that it is called by; the package of the tools has no service. */
+/** Server and tools are one program that acts by its name. The package of the tools starts no service. */
 const PACKAGE = 'valkey-tools';
 const PROGRAM = 'usr/bin/valkey-check-rdb';
 const TIMEOUT_MS = 120_000;
 
-/** @returns whether it is there now: there may be no apt-get, or another Debian */
+/** @returns whether it could be fetched; not without apt-get or on another Debian */
 export function fetchValkey(folder) {
   const scratch = mkdtempSync(join(tmpdir(), 'valkey-'));
   const run = (command, args) =>
@@ -56,7 +57,7 @@ function suiteWithValkey() {
   return { bookworm: 'bookworm-backports', trixie: 'trixie' }[codename];
 }
 
-/** Where this machine has its packages from. */
+/** The Debian archive that this machine uses. */
 function archiveOf(run) {
   const { stdout } = run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']);
   return stdout?.split('\n').find((uri) => /\/debian\/?$/.test(uri));

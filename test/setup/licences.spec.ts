@@ -6,7 +6,7 @@ import { describe, expect, it } from '@jest/globals';
 
 const SCRIPT = join(import.meta.dirname, 'check-licences.mjs');
 
-/** What the check says of a project with one package. */
+/** What the check reports for a project with one package. */
 function check(license: unknown, lock: object = {}, installed = true): string {
   const folder = mkdtempSync(join(tmpdir(), 'licences-'));
   const write = (path: string, content: unknown): void => {
@@ -22,7 +22,7 @@ function check(license: unknown, lock: object = {}, installed = true): string {
 }
 
 describe('the check of licences', () => {
-  it.each(['MIT', '(MIT OR GPL-3.0)', 'Apache-2.0 AND MIT'])('takes %s', (licence) => {
+  it.each(['MIT', '(MIT OR GPL-3.0)', 'Apache-2.0 AND MIT'])('allows %s', (licence) => {
     expect(check(licence)).toBe('');
   });
 
@@ -38,7 +38,7 @@ describe('the check of licences', () => {
     expect(check(licence)).toMatch(/^node_modules\/one \(shipped\): .* is not allowed$/);
   });
 
-  it('takes more of tools, and of one that is not installed what the lock file says', () => {
+  it('allows more for tools, and reads the lock file for a package that is not installed', () => {
     expect(check('CC-BY-4.0')).toContain('is not allowed');
     expect(check('CC-BY-4.0', { dev: true })).toBe('');
     expect(check(undefined, { license: 'MIT' }, false)).toBe('');

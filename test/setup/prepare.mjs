@@ -1,20 +1,20 @@
 /**
- * Makes a checkout ready to work with, so that one npm command is enough on a new machine:
+ * Prepares a checkout, so that one npm command is enough on a new machine:
  *
  *   node test/setup/prepare.mjs               dependencies and Node 24
- *   node test/setup/prepare.mjs --redis       and redis-server, which the tests start themselves; in CI Valkey as well, where it can be had
- *   node test/setup/prepare.mjs --nginx       and nginx, which the runs with faults put before gateways
- *   node test/setup/prepare.mjs --kubectl     and kubectl, which one test file renders the manifests with: without it that file alone fails
- *   node test/setup/prepare.mjs --bench       and wrk, which makes the load of the benchmarks; nginx and Varnish, which they compare with, where these can be had
- *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the console
+ *   node test/setup/prepare.mjs --redis       and redis-server, started by the tests; in CI also Valkey, if available
+ *   node test/setup/prepare.mjs --nginx       and nginx, used by test/faults
+ *   node test/setup/prepare.mjs --kubectl     and kubectl, for one test file, which alone fails without it
+ *   node test/setup/prepare.mjs --bench       and wrk for load; nginx and Varnish to compare with, if available
+ *   node test/setup/prepare.mjs --chromium    and Chromium, for the tests of the pages
  *
- * It runs before anything is installed: Node's built-ins alone, and no syntax that Node 20 does not know. What is at
- * hand already is left alone, without a word; so is what is there in another version, with one. What is installed is named, with the
- * command that does it. A fault is one line on stderr and exit code 1.
+ * It runs before anything is installed, so it uses Node's built-ins only, and no syntax newer than Node 20. Programs that
+ * are installed already are left alone; one in an unsuitable version is reported. Every installation is announced with
+ * its command. A fault is one line on stderr and exit code 1.
  *
- * Why package.json calls it twice, before a script ("pretest") and in it: the shell remembers where it has found `node`,
- * so that a Node 24 installed by the script itself would not be seen by the rest of it; and npm skips the "pre" scripts
- * where install scripts are off, which is when there is something to say.
+ * Why package.json calls it twice, before a script ("pretest") and in it: the shell remembers where it found `node`, so
+ * the rest of a script would not use a Node 24 that the script itself installed. npm skips the "pre" scripts if install
+ * scripts are off; then the second call reports it.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -29,7 +29,7 @@ const modules = join(root, 'node_modules');
 const bin = join(modules, '.bin');
 const stamp = join(modules, '.prepared-for-lock');
 
-/** The PATH without what npm puts before it for this project: that is gone while `npm ci` runs. */
+/** The PATH without npm's entry for this project, which does not exist while `npm ci` runs. */
 const outerPath = (process.env.PATH ?? '')
   .split(delimiter)
   .filter((folder) => folder !== bin)
@@ -37,7 +37,7 @@ const outerPath = (process.env.PATH ?? '')
 
 class Fault extends Error {}
 
-/** Installs what package-lock.json says, unless that has been done for this very lock file. */
+/** Installs the dependencies, unless that has been done for this lock file. */
 function installDependencies() {
   const lock = createHash('sha256')
     .update(readFileSync(join(root, 'package-lock.json')))
@@ -54,7 +54,7 @@ function installDependencies() {
   writeFileSync(stamp, lock);
 }
 
-/** Checks the Node that the npm scripts will get. */
+/** Checks the Node that npm scripts will use. */
 function requireNode() {
   if (isNewEnough(process.version) && existsSync(process.execPath)) return;
   const PATH = [bin, outerPath].join(delimiter);
@@ -77,7 +77,7 @@ const NGINX = { look: 'nginx -v', name: 'nginx', homebrew: 'nginx', what: 'nginx
 
 const WRK = { look: 'which wrk', name: 'wrk', homebrew: 'wrk', what: 'wrk' };
 
-/** The benchmarks leave out whom they cannot compare with. */
+/** The benchmarks leave out contenders that are not installed. */
 function askForCaches() {
   for (const [look, name] of [
     ['nginx -v', 'nginx'],
@@ -99,7 +99,7 @@ function requireServer({ look, name, homebrew, what }) {
   );
 }
 
-/** The tests of the console look for it where Debian puts it, or where CHROMIUM_PATH says. */
+/** The tests of the pages use Debian's Chromium, or the one at CHROMIUM_PATH. */
 function requireChromium() {
   const { CHROMIUM_PATH, CHROMIUM_PATH: path = '/usr/bin/chromium' } = process.env;
   if (existsSync(path)) return;
@@ -111,7 +111,7 @@ function requireChromium() {
   );
 }
 
-/** One that is too old for the manifests is somebody's all the same. Its absence ends nothing: the one test file that needs it says so. */
+/** A kubectl that is too old is left alone. A missing one ends nothing: the one test file that needs it says so. */
 function askForKubectl() {
   if (runs(RENDER)) return;
   const isThere = runs('kubectl version --client') || runs('kubectl help');
@@ -125,7 +125,7 @@ function askForKubectl() {
   );
 }
 
-/** One test file tries Valkey as well, where it is at hand. */
+/** One test file uses Valkey too, if it is available. */
 function askForValkey() {
   const folder = join(modules, '.cache/valkey');
   if (runs('valkey-server --version') || runs(`"${join(folder, 'valkey-server')}" --version`)) return;
@@ -136,7 +136,7 @@ function askForValkey() {
 
 const RENDER = `kubectl kustomize "${join(root, 'config/kubernetes/base')}"`;
 
-/** Installs a package where that needs no questions: Debian's kin, as root or with a sudo that does not ask. */
+/** Installs a package on Debian-based systems, as root or with a sudo that asks no password. */
 function install(name) {
   const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
   if (!runs('apt-get --version') || !runs([...asRoot, 'true'].join(' '))) return;
@@ -147,7 +147,7 @@ function install(name) {
   spawnSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-/** The tests start their own servers: the policy keeps the package from starting one as a service, and goes again. */
+/** Tests start their own servers: a temporary policy keeps the package from starting one as a service. */
 const APT_INSTALL = `
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
-/** A checkout whose dependencies are installed, and where commands are found first. */
+/** A checkout with installed dependencies, first on the PATH. */
 let folder: string;
 let prepareScript: string;
 
@@ -20,7 +20,7 @@ beforeEach(() => {
     join(folder, 'node_modules/.prepared-for-lock'),
     createHash('sha256').update('{}').digest('hex'),
   );
-  // Whoever is asked to install leaves a trace, and installs nothing.
+  // These record that they were called, and install nothing.
   for (const name of ['apt-get', 'sudo']) command(name, `echo "$@" >> ${join(folder, 'installed')}; exit 1`);
 });
 afterEach(() => {
@@ -41,8 +41,8 @@ function prepare(argument: string, env: Readonly<Record<string, string>> = {}) {
   return { status, stderr, hasInstalled: existsSync(join(folder, 'installed')) };
 }
 
-describe('what the tests need of the machine', () => {
-  it('is not installed over a kubectl of another version, which is said', () => {
+describe('a program that the tests need', () => {
+  it('is not installed over a kubectl of another version, which is reported', () => {
     command('kubectl', '[ "$1" != kustomize ]');
     const { status, stderr, hasInstalled } = prepare('--kubectl');
     expect([status, hasInstalled]).toEqual([0, false]);
@@ -51,12 +51,12 @@ describe('what the tests need of the machine', () => {
     );
   });
 
-  it('is not installed where it is there, whatever its version, without a word', () => {
+  it('is not installed if it exists in any version, and nothing is reported', () => {
     command('redis-server', 'echo Redis server v=1.0.0');
     expect(prepare('--redis')).toEqual({ status: 0, stderr: '', hasInstalled: false });
   });
 
-  it('is not installed beside the Chromium that CHROMIUM_PATH names', () => {
+  it('is not installed if CHROMIUM_PATH names another Chromium', () => {
     const { status, stderr, hasInstalled } = prepare('--chromium', { CHROMIUM_PATH: join(folder, 'none') });
     expect([status, hasInstalled]).toEqual([1, false]);
     expect(stderr).toContain('Chromium is needed');
