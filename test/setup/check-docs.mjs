@@ -4,7 +4,8 @@
  * - a reference to a file of docs/, or to one of its numbered sections, that does not exist: in src, test, config and any
  *   .md file. The form is `docs/CONTRACT.md, section 3` (or `sections 1 to 4`, `section 3, Freshness`);
  * - a reference to an invariant or race of ARCHITECTURE.md that does not exist;
- * - in .md files, a relative link to a file or heading that does not exist, and a path in backticks that does not;
+ * - in .md files, a relative link to a file or heading that does not exist, and a path or source file in backticks
+ *   that does not;
  * - a message in a table of log lines (`| log line | …`) that is nowhere in src;
  * - an invariant or a race of ARCHITECTURE.md that names no test file;
  * - a record in docs/decisions that ARCHITECTURE.md does not link.
@@ -12,7 +13,7 @@
  * Each fault is one line on stderr with its file and line; the exit code is then 1.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, extname, join, relative } from 'node:path';
+import { basename, dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = process.argv[2] ?? fileURLToPath(new URL('../../', import.meta.url));
@@ -125,10 +126,12 @@ function checkItemReferences(file, text, items) {
   }
 }
 
+/** A source file that is named without its folder. */
+const NAME_IN_BACKTICKS = /`([\w-]+\.(?:ts|mjs|lua|yaml))`/g;
 const LINK = /\]\(([^()\s]+)\)/g;
 const PATH_IN_BACKTICKS = /`((?:src|test|config|docs)\/[\w./-]+)`/g;
 
-function checkPage(file, text) {
+function checkPage(file, text, names) {
   const prose = withoutCodeBlocks(text);
   for (const { 1: target, index } of prose.matchAll(LINK)) {
     if (/^[a-z][a-z0-9+.-]*:/i.test(target)) continue;
@@ -141,6 +144,9 @@ function checkPage(file, text) {
   for (const { 1: path, index } of prose.matchAll(PATH_IN_BACKTICKS)) {
     if (!exists(path) && !NOT_IN_REPOSITORY.includes(path))
       report(file, text, index, `\`${path}\` does not exist`);
+  }
+  for (const { 1: name, index } of prose.matchAll(NAME_IN_BACKTICKS)) {
+    if (!names.has(name)) report(file, text, index, `\`${name}\` does not exist`);
   }
 }
 
@@ -195,16 +201,16 @@ function checkDecisions(page) {
 const architecture = read('ARCHITECTURE.md') ?? '';
 const items = itemsOf(architecture);
 const pages = readdirSync(root).filter((name) => name.endsWith('.md'));
-const files = [...pages, ...FOLDERS.flatMap(filesIn)].filter(
-  (name) => TEXTS.includes(extname(name)) && !OWN_EXAMPLES.includes(name),
-);
+const all = [...pages, ...FOLDERS.flatMap(filesIn)];
+const names = new Set(all.map((name) => basename(name)));
+const files = all.filter((name) => TEXTS.includes(extname(name)) && !OWN_EXAMPLES.includes(name));
 const source = filesIn('src').map(read).join('\n');
 for (const file of files) {
   const text = read(file);
   checkReferences(file, text);
   checkItemReferences(file, text, items);
   if (!file.endsWith('.md')) continue;
-  checkPage(file, text);
+  checkPage(file, text, names);
   checkLogLines(file, text, source);
 }
 checkArchitecture(architecture, items);

@@ -60,6 +60,7 @@ describe('the check of the documentation', () => {
     ['[a](#none)', 'the link to #none is broken: no such heading'],
     ['![a](picture.png)', 'the link to picture.png is broken: no such file'],
     ['`src/written.ts`', '`src/written.ts` does not exist'],
+    ['`read.ts` and `written.ts`', '`written.ts` does not exist'],
   ])('finds what a page refers to in vain: %s', (text, fault) => {
     expect(check({ 'README.md': text })).toEqual([`README.md:1: ${fault}`]);
   });
