@@ -113,8 +113,13 @@ describe('the arithmetic in Redis', () => {
     // A send leaves between the moment that the windows have come to and the next request.
     const steps = [0, 840, 21, 42, 22, 42, 38];
     const leaving = steps.map((step) => ({ step, what: 'ask' as const }));
+    // The gate opens at the end of what is granted ahead.
+    const opening = [
+      { step: 50, what: 'refused' as const },
+      { step: 1, what: 'ask' as const },
+    ];
     const limit = { name: '1s', limit: 20, windowMs: 1000 };
-    await fc.assert(property, { numRuns: 40, examples: [[[limit], leaving]] });
+    await fc.assert(property, { numRuns: 40, examples: [[[limit], leaving], [[limit], opening]] });
   });
 
   async function agrees(
