@@ -13,7 +13,7 @@ import { UpstreamFailure } from '../upstream-failure.ts';
 
 /** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
 const LONGEST_ASKING_MS = 1000;
-/** How much the newest call counts in the mean of how long calls take. */
+/** Weight of the newest call in the mean of how long calls take. */
 const NEWEST_CALL_WEIGHT = 0.2;
 
 /** A read in line. */
@@ -189,13 +189,15 @@ export class Throttle {
         permit.sent();
       };
       const signal = AbortSignal.any([read.gone.signal, expired]);
-      resolve(await next({ ...read, onWritten, gone: { signal } }));
+      const found = await next({ ...read, onWritten, gone: { signal } });
+      permit.answered();
+      resolve(found);
     } catch (error) {
+      if (error instanceof UpstreamFailure && error.hasAnswer) permit.answered();
       this.#heed(error);
       reject(expired.aborted && !read.gone.signal.aborted ? GatewayError.of('UpstreamTimeout') : error);
     } finally {
       clear();
-      permit.answered();
       this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }
   }
