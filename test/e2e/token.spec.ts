@@ -56,7 +56,8 @@ describe('the token', () => {
     expect(later.every(({ status }) => status === 200)).toBe(true);
     expect(double.tokenRequests).toHaveLength(2);
     const askedAt = double.tokenRequests[1]!.at;
-    expect(askedAt - since).toBeGreaterThanOrEqual(4700);
+    // A fifth of its life before its end, and not long before that.
+    expect(askedAt - since).toBeGreaterThanOrEqual(4000);
     const meanwhile = later.filter(
       ({ begunAt, tookMs }) => begunAt > askedAt && begunAt + tookMs < askedAt + 900,
     );
