@@ -40,7 +40,7 @@ function replica(name: string, longestClosingMs = HOUR) {
 }
 
 /** The state as a gateway without the bound wrote it after one `Retry-After: 1795582882`. */
-async function writeUnbounded(fields: Readonly<Record<string, string | number>> = {}): Promise<void> {
+async function writeUnbounded(fields: Readonly<Record<string, string | number | Buffer>> = {}): Promise<void> {
   const now = Date.now();
   const perWindow = LIMITS.flatMap(({ name, windowMs }) => [
     [`credit:${name}`, 0],
@@ -109,7 +109,7 @@ describe('a state in Redis that says it is closed until 2083', () => {
 });
 
 const now = Date.now();
-const spoilt: [string, Readonly<Record<string, string | number>>][] = [
+const spoilt: [string, Readonly<Record<string, string | number | Buffer>>][] = [
   ['advancedTo far ahead', { advancedTo: FAR }],
   ['advancedTo that is no number', { advancedTo: 'garbage' }],
   ['advancedTo that is not a number', { advancedTo: 'nan' }],
@@ -124,6 +124,8 @@ const spoilt: [string, Readonly<Record<string, string | number>>][] = [
   ['recoversAt long ago', { 'share:1m': 0.05, 'recoversAt:1m': 1, 'share:1h': 0.05, 'recoversAt:1h': 1 }],
   ['recoversAt far ahead', { 'share:1m': 0.7, 'recoversAt:1m': FAR }],
   ['no version', { version: '' }],
+  ['a version that is not UTF-8', { version: Buffer.from([0xff]) }],
+  ['a version that is longer than any', { version: `${'old'.repeat(30)} 1` }],
 ];
 
 describe('a state in Redis with', () => {
@@ -136,6 +138,7 @@ describe('a state in Redis with', () => {
     expect(waitMs).toBeLessThanOrEqual(120_000);
     expect(budget.forecastMs(1)).toBeLessThanOrEqual(120_000);
     const state = await rig.redis.hgetall(STATE);
+    expect(state['version']).toMatch(/^(old|one) \d[\d.]*$/);
     for (const { name, limit } of LIMITS) {
       const [credit, share] = [Number(state[`credit:${name}`]), Number(state[`share:${name}`])];
       expect([name, Math.abs(credit) <= limit, share >= 0.05 && share <= 1]).toEqual([name, true, true]);

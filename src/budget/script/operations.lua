@@ -161,7 +161,7 @@ function operations.tell()
   end
   if not state.version or added > 0 then
     local burst = not state.version and request.fresh
-    advancedTo = state.version and max(advancedTo, newest) or newest
+    advancedTo = max(advancedTo, newest)
     if state.version then state.completions = number('completions', 0) + 1
     else state.version, state.completions = request.replica .. ' ' .. exact(now), 0 end
     for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end

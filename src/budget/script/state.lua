@@ -46,6 +46,8 @@ do
     state = {}
   end
 end
+-- A version that this script has not written is none: other bytes would not come back from a replica as they were.
+if #(state.version or '') > 64 or not string.find(state.version or '', '^[%w_-]+ %d[%d.]*$') then state.version = nil end
 
 -- Sends are granted for moments up to this time: it may lie ahead of now.
 local advancedTo = number('advancedTo', now)
