@@ -31,12 +31,17 @@ afterAll(async () => {
   await rig.server.kill();
 });
 
-function replica(name: string, longestClosingMs = HOUR) {
+function replica(
+  name: string,
+  longestClosingMs = HOUR,
+  onOtherLimits?: (limits: readonly string[]) => void,
+) {
   const windows = spreadWindows(LIMITS, 40);
   const gate = new Gate({ longestClosingMs });
   const store = new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
   const ledger = new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs })));
-  return { gate, budget: new SharedBudget({ store, windows, ledger, gate, latenessMs: 20 }) };
+  const options = { store, windows, ledger, gate, latenessMs: 20, onOtherLimits };
+  return { gate, budget: new SharedBudget(options) };
 }
 
 /** The state as a gateway without the bound wrote it after one `Retry-After: 1795582882`. */
@@ -167,5 +172,21 @@ describe('a state in Redis with', () => {
     const { budget } = replica('one');
     await budget.look(0);
     expect(Object.keys(await rig.redis.hgetall(REPLICAS)).toSorted()).toEqual(['old', 'one']);
+  });
+
+  it('replicas whose numbers or limits none can have written takes them for nothing', async () => {
+    const told: (readonly string[])[] = [];
+    const { budget } = replica('one', HOUR, (limits) => told.push(limits));
+    await budget.look(0);
+    await rig.redis.hset(REPLICAS, {
+      infinite: `${Date.now()} ${'9'.repeat(400)} 500/1m`,
+      many: `${Date.now()} 1234567 500/1m`,
+      none: `${Date.now()} 5 x`,
+      long: `${Date.now()} 5 ${'20/2s,'.repeat(50)}20/2s`,
+      real: `${Date.now()} 5 20/2s,40/1.5m`,
+    });
+    await budget.look(0);
+    expect(told).toEqual([['20/2s,40/1.5m']]);
+    expect((await rig.redis.hkeys(REPLICAS)).toSorted()).toEqual(['one', 'real']);
   });
 });

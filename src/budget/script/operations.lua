@@ -81,21 +81,34 @@ function operations.recount()
   return {}
 end
 
+-- When a replica looked, how many reads waited there, and its limits, if it can have written that.
+local function parsed(word)
+  local at, waiting, limits = string.match(#word <= LONGEST_WORD and word or '', '^(%S+) (%d+) (%S+)$')
+  at = tonumber(at or '')
+  if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) or #waiting > 6 then return nil end
+  if string.gsub(limits .. ',', '%d+/%d[%d.]*%l+,', '') ~= '' then return nil end
+  return tonumber(waiting), limits
+end
+
 -- Changes nothing but what is known of the replica. Says how many reads wait at each of the others, and who has other limits.
 function operations.look()
-  call('HSET', REPLICAS, request.replica, exact(now) .. ' ' .. request.waiting .. ' ' .. request.limits)
+  if call('HLEN', REPLICAS) > MOST_REPLICAS then call('UNLINK', REPLICAS) end
+  local word = exact(now) .. ' ' .. string.format('%d', min(request.waiting, 999999)) .. ' ' .. request.limits
+  call('HSET', REPLICAS, request.replica, word)
   save()
   keep()
-  local others, limits, said = {}, {}, call('HGETALL', REPLICAS)
+  local others, limits, isReported, gone = {}, {}, { [request.limits] = true }, {}
+  local said = call('HGETALL', REPLICAS)
   for i = 1, #said, 2 do
-    local at, waiting, theirs = string.match(said[i + 1], '^(%S+) (%d+) (%S+)$')
-    at = tonumber(at or '')
-    if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) then call('HDEL', REPLICAS, said[i])
+    local waiting, theirs = parsed(said[i + 1])
+    if not waiting then gone[#gone + 1] = said[i]
     elseif said[i] ~= request.replica then
-      if waiting ~= '0' then others[#others + 1] = tonumber(waiting) end
-      if theirs ~= request.limits then limits[#limits + 1] = theirs end
+      if waiting > 0 then others[#others + 1] = waiting end
+      if not isReported[theirs] and #limits < MOST_OTHER_LIMITS then limits[#limits + 1] = theirs end
+      isReported[theirs] = true
     end
   end
+  if #gone > 0 then call('HDEL', REPLICAS, unpack(gone)) end
   return { others = #others > 0 and others or nil, otherLimits = #limits > 0 and limits or nil }
 end
 

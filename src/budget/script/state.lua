@@ -21,6 +21,10 @@ local SAID_GOOD_FOR = 2000
 local KEPT_AFTER_WORD = 60000
 -- Bounds of one request: blocks removed, listed, and seen leaving a window one by one.
 local MOST_REMOVED, MOST_LISTED, MOST_LEAVING = 1000, 1000, 1000
+-- More fields than replicas can have written, even with many limits one after another, and more replicas than there can be.
+local MOST_FIELDS, MOST_REPLICAS = 256, 1000
+-- What a replica says of itself is no longer, and so many other limits are reported.
+local LONGEST_WORD, MOST_OTHER_LIMITS = 200, 10
 
 local call, max, min, huge = redis.call, math.max, math.min, math.huge
 local request = cjson.decode(ARGV[1])
@@ -37,9 +41,21 @@ local function number(field, default)
   return default
 end
 
+-- The fields that this replica's windows need. Each costs something in every request: those of no replica are thrown away.
+local isHealed = call('HLEN', STATE) > MOST_FIELDS
 do
-  local fields = call('HGETALL', STATE)
-  for i = 1, #fields, 2 do state[fields[i]] = fields[i + 1] end
+  local fields = { 'version', 'completions', 'horizon', 'horizonAt', 'advancedTo', 'closedUntil' }
+  for _, w in ipairs(request.windows) do
+    for _, field in ipairs({ 'credit', 'accruedTo', 'share', 'recoversAt' }) do
+      fields[#fields + 1] = field .. ':' .. w.name
+    end
+  end
+  for i = 1, #request.blocks do
+    for _, field in ipairs({ 'keptFor', 'keptAt' }) do fields[#fields + 1] = field .. ':' .. i end
+  end
+  local values = call('HMGET', STATE, unpack(fields))
+  for i, field in ipairs(fields) do state[field] = values[i] or nil end
+  if isHealed then call('UNLINK', STATE) end
   if number('advancedTo', 0) - now > CLOCK_BACK then
     call('DEL', STATE)
     for i = 3, #KEYS do call('UNLINK', KEYS[i]) end
@@ -53,7 +69,6 @@ if #(state.version or '') > 64 or not string.find(state.version or '', '^[%w_-]+
 local advancedTo = number('advancedTo', now)
 
 -- No number that is read goes beyond what this script can have written: an older version's closing may last for years.
-local isHealed = false
 local function bounded(value, lowest, highest)
   local inRange = max(lowest, min(highest, value))
   isHealed = isHealed or inRange ~= value
@@ -62,7 +77,7 @@ end
 
 local closedUntil = bounded(number('closedUntil', 0), 0, now + request.longestClosing)
 local latest = max(now, advancedTo, closedUntil)
-local isClosingCut = isHealed
+local isClosingCut = closedUntil ~= number('closedUntil', 0)
 
 local windows, sets = request.windows, {}
 for i, block in ipairs(request.blocks) do
