@@ -37,6 +37,9 @@ end
 
 local operations = {}
 
+-- No two sends have one time: the cursors of those who have heard of the first would hide the second. So each operation that
+-- counts one at the newest moment leaves advancedTo a step after it.
+
 -- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon. The one of the farthest
 -- replica is everyone's: it would take all moments before the others see them.
 function operations.ask()
@@ -53,9 +56,8 @@ function operations.ask()
       count(request.first + #moments, at)
       for _, w in ipairs(windows) do w.credit = w.credit - 1 end
       moments[#moments + 1] = at - now
-      -- No two sends have one time: the cursors of those who have heard of the first would hide the second.
-      at = at + LEAST_STEP
-      advancedTo = at
+      advancedTo = at + LEAST_STEP
+      at = advancedTo
     end
   end
   save()
@@ -70,6 +72,7 @@ function operations.note()
   waitAt(at)
   count(request.send, at)
   for _, w in ipairs(windows) do w.credit = w.credit - 1 end
+  advancedTo = at + LEAST_STEP
   save()
   keep()
   return {}
@@ -174,7 +177,7 @@ function operations.tell()
   end
   if not state.version or added > 0 then
     local burst = not state.version and request.fresh
-    advancedTo = max(advancedTo, newest)
+    advancedTo = max(advancedTo, newest + LEAST_STEP)
     if state.version then state.completions = number('completions', 0) + 1
     else state.version, state.completions = request.replica .. ' ' .. exact(now), 0 end
     for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
