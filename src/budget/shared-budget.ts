@@ -9,10 +9,10 @@ import type { Ledger } from './ledger.ts';
 import { refusingWindow } from './limit-share.ts';
 import type { NamedWindow } from './local-budget.ts';
 import { OwnSends } from './own-sends.ts';
+import { SharedWindows } from './shared-windows.ts';
 import { StateIntroduction } from './state-introduction.ts';
 import { StoreClock } from './store-clock.ts';
 import type { SpreadWindow } from './window.ts';
-import { boundProgress, type WindowProgress } from './window-progress.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
@@ -44,16 +44,13 @@ export class SharedBudget {
   readonly #forecast: Forecast;
   readonly #introduction: StateIntroduction;
   readonly #own: OwnSends;
+  readonly #windows: SharedWindows;
   readonly #clock: Clock;
   readonly #rules: PermitRules;
   readonly #storeClock = new StoreClock();
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
   #completions = 0;
-  /** Of each window, when the store answered last. */
-  #progress: readonly WindowProgress[] = [];
-  /** Made of it when they are looked at. */
-  #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
   #storeClosedUntil = -Infinity;
   /** When the store answered last. */
@@ -63,13 +60,13 @@ export class SharedBudget {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.heardAt = this.#clock.now();
-    const { gate, latenessMs, windows } = options;
+    const { gate, latenessMs, ledger, windows } = options;
     const usableMs = horizonMs(windows, USABLE_MS);
     this.#rules = { gate, latenessMs, usableMs, clock: this.#clock, arrivalDelay: new ArrivalDelay() };
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
-    const [shortest] = options.windows;
-    this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
-    this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) =>
+    this.#windows = new SharedWindows(windows, ledger);
+    this.#own = new OwnSends(ledger, options.store.replica, windows[0]?.limit ?? 1);
+    this.#introduction = new StateIntroduction(ledger, this.#clock, (operation) =>
       this.#ask(operation),
     );
   }
@@ -110,7 +107,7 @@ export class SharedBudget {
       },
       onUnused: () => {
         this.#own.giveBack(send);
-        this.#windows = undefined;
+        this.#windows.changed();
       },
     });
   }
@@ -169,30 +166,18 @@ export class SharedBudget {
   }
 
   #changed(): void {
-    this.#windows = undefined;
+    this.#windows.changed();
     this.#forecast.sent();
   }
 
-  /** The windows as the store had them when it answered last, on the clock of this process. */
+  /** The windows as the store had them when it answered last. */
   windows(): readonly SpreadWindow[] {
-    this.#windows ??= this.#make();
-    return this.#windows;
-  }
-
-  #make(): SpreadWindow[] {
-    const now = this.#clock.now();
-    return this.#options.windows.map(({ limit, window }, index) => {
-      const progress = this.#progress[index];
-      const { spanMs } = window;
-      return progress
-        ? window.at(progress, this.#options.ledger.times({ limit, spanMs }, now))
-        : window.clone();
-    });
+    return this.#windows.at(this.#clock.now());
   }
 
   /** The part of each limit that is in use. */
   get shares(): number[] {
-    return this.#options.windows.map((_, index) => this.#progress[index]?.share ?? 1);
+    return this.#windows.shares;
   }
 
   /** Runs an operation on a state that knows all that this replica knows. */
@@ -203,7 +188,7 @@ export class SharedBudget {
       this.#cursors = await this.#introduction.introduce({
         closedMs: this.#options.gate.closedMs(),
         shares: this.shares,
-        isFirst: this.#progress.length === 0,
+        isFirst: !this.#windows.isKnown,
       });
     }
     throw new Error('the shared budget changes too fast');
@@ -225,7 +210,7 @@ export class SharedBudget {
 
   #take(reply: Reply, now: number): void {
     this.heardAt = now;
-    const { ledger, gate, windows } = this.#options;
+    const { ledger, gate } = this.#options;
     const storeNow = this.#storeClock.toLocal(reply.now);
     // No send lies further ahead than any is granted: it would count until then.
     for (const [size, id, ago] of reply.sends)
@@ -234,13 +219,9 @@ export class SharedBudget {
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);
     this.#version = reply.version;
-    this.#windows = undefined;
+    this.#windows.changed();
     if (reply.version === undefined) return;
-    this.#progress = windows.map(({ window }, index) => {
-      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = reply.windows[index] ?? {};
-      const progress = { credit, accruedTo: storeNow - accruedAgo, share, recoversAt: storeNow + recoversIn };
-      return boundProgress(progress, window, now + LONGEST_HORIZON_MS, gate.closedUntil);
-    });
+    this.#windows.update(reply.windows, storeNow, now + LONGEST_HORIZON_MS, gate.closedUntil);
   }
 
   #knowledge(): Knowledge & { readonly unused: readonly number[] } {
