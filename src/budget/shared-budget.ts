@@ -48,6 +48,7 @@ export class SharedBudget {
   readonly #clock: Clock;
   readonly #rules: PermitRules;
   readonly #storeClock = new StoreClock();
+  /** The state that knows all that this replica knows, once that has been told to the end. */
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
   #completions = 0;
@@ -185,11 +186,12 @@ export class SharedBudget {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const reply = await this.#ask(operation);
       if (reply.known) return reply;
-      this.#cursors = await this.#introduction.introduce({
+      const { version, cursors } = await this.#introduction.introduce({
         closedMs: this.#options.gate.closedMs(),
         shares: this.shares,
         isFirst: !this.#windows.isKnown,
       });
+      [this.#version, this.#cursors] = [version, cursors];
     }
     throw new Error('the shared budget changes too fast');
   }
@@ -202,7 +204,7 @@ export class SharedBudget {
     this.#storeClock.observe(reply.now, askedAt, now);
     if (reply.known) {
       this.#own.told(knowledge.unused);
-      this.#cursors = reply.cursors;
+      [this.#version, this.#cursors] = [reply.version, reply.cursors];
     }
     this.#take(reply, now);
     return reply;
@@ -218,7 +220,6 @@ export class SharedBudget {
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);
-    this.#version = reply.version;
     this.#windows.changed();
     if (reply.version === undefined) return;
     this.#windows.update(reply.windows, storeNow, now + LONGEST_HORIZON_MS, gate.closedUntil);

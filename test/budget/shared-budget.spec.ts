@@ -55,6 +55,19 @@ function storeOf(name: string, windows: readonly NamedWindow[], longestClosingMs
   return new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
 }
 
+type Run = BudgetStore['run'];
+
+/** A replica whose requests go through something that may lose, hold or count them. */
+function through(
+  name: string,
+  limits: readonly NamedLimit[],
+  wrap: (request: Parameters<Run>, run: Run) => ReturnType<Run>,
+): SharedBudget {
+  const store = storeOf(name, spreadWindows(limits, 40));
+  const run: Run = (...request) => store.run(...request);
+  return replica(name, limits, 40, { replica: name, run: (...request) => wrap(request, run) });
+}
+
 /** Asks until `count` were let go, sleeping as told; how often it was let go before the time was over. */
 async function sendFor(budget: SharedBudget, forMs: number): Promise<number> {
   const end = performance.now() + forMs;
@@ -238,18 +251,12 @@ describe('a shared budget', () => {
 
   it('counts nothing for an ask whose answer was lost, from the next request on', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
-    const windows = spreadWindows(limits, 40);
-    const store = storeOf('one', windows);
     let isLost = false;
-    const losing = {
-      replica: 'one',
-      run: async (...request: Parameters<BudgetStore['run']>) => {
-        const reply = await store.run(...request);
-        if (isLost) throw new Error('Command timed out');
-        return reply;
-      },
-    };
-    const one = replica('one', limits, 40, losing);
+    const one = through('one', limits, async (request, run) => {
+      const reply = await run(...request);
+      if (isLost) throw new Error('Command timed out');
+      return reply;
+    });
     await one.look(0);
     isLost = true;
     await expect(one.ask(3)).rejects.toThrow('timed out');
@@ -257,6 +264,27 @@ describe('a shared budget', () => {
     isLost = false;
     expect((await one.ask(1)).permits).toHaveLength(1);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:3']);
+  });
+
+  it('is not known before the last part is told: one that was lost is told again', async () => {
+    const limits = [{ name: '10m', limit: 4000, windowMs: 600_000 }];
+    let tells = 0;
+    const one = through('one', limits, async (request, run) => {
+      // The second part.
+      if (request[1].op === 'tell' && ++tells === 2) throw new Error('Command timed out');
+      return run(...request);
+    });
+    await one.look(0);
+    tells = 0;
+    let granted = 0;
+    for (let turn = 0; turn < 10; turn++) granted += (await one.ask(64)).permits.length;
+    await rig.redis.flushall();
+    const other = replica('other', limits);
+    await other.look(0);
+    tells = 0;
+    await expect(one.ask(1)).rejects.toThrow('timed out');
+    await one.ask(1);
+    expect(await rig.redis.zcard(SENDS)).toBeGreaterThanOrEqual(granted);
   });
 
   it('gives no two sends one time: who has heard of the first would not hear of the second', async () => {
