@@ -20,7 +20,7 @@ export interface Knowledge {
   /** The state that is known, and of each block size up to where. */
   readonly version: string | undefined;
   readonly cursors: readonly string[] | undefined;
-  /** The newest of the replica's own sends, if it still counts. */
+  /** The newest of the replica's own sends, gone or granted ahead, if it still counts. */
   readonly newest: number | undefined;
   /** Sends that were granted and did not go. */
   readonly unused?: readonly number[];

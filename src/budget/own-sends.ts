@@ -1,6 +1,8 @@
 import type { Ledger } from './ledger.ts';
 import { blockSizeIndex } from './send-blocks.ts';
 
+/** Most sends of which it is known that they were granted; older ones have gone. */
+const MOST_GRANTED = 1000;
 /** Most sends that are told to be unused in one request; older ones count. */
 const MOST_UNUSED = 256;
 /** A send that leaves its window within so many milliseconds may have been dropped by the store already. */
@@ -9,7 +11,8 @@ const LEAVING_MS = 200;
 /** The sends of this replica, by their numbers. */
 export class OwnSends {
   #next = 0;
-  #newest: number | undefined;
+  /** Those that were granted and not given back, newest last; whether they have gone. */
+  readonly #granted = new Map<number, boolean>();
   #unused: readonly number[] = [];
 
   /** @param limit the limit that a send counts against for the shortest time */
@@ -31,19 +34,37 @@ export class OwnSends {
     if (this.#next === first + count) this.#next = first + granted;
   }
 
-  /** A send is granted for this time, or counted anew as of it. */
+  /** A send is granted for this time. */
+  granted(send: number, at: number): void {
+    const [oldest] = this.#granted.keys();
+    if (oldest !== undefined && this.#granted.size >= MOST_GRANTED) this.#granted.delete(oldest);
+    this.#granted.set(send, false);
+    this.note(send, at);
+  }
+
+  /** It is counted anew as of this time. */
   note(send: number, at: number): void {
     this.ledger.noteSend(this.replica, send, at);
   }
 
   sent(send: number): void {
-    this.#newest = Math.max(send, this.#newest ?? 0);
+    if (this.#granted.has(send)) this.#granted.set(send, true);
   }
 
-  /** They were granted, or may have been, and did not go: the store is told with the next request. */
-  giveBack(first: number, count = 1): void {
-    const sends = Array.from({ length: count }, (_, index) => first + index);
-    for (const send of sends) this.ledger.removeSend(this.replica, send);
+  /** It was granted and does not go: the store is told with the next request. */
+  giveBack(send: number): void {
+    if (this.#granted.get(send) !== false) return;
+    this.#granted.delete(send);
+    this.ledger.removeSend(this.replica, send);
+    this.#forgo([send]);
+  }
+
+  /** They may have been granted, in an answer that did not come. */
+  lost(first: number, count: number): void {
+    this.#forgo(Array.from({ length: count }, (_, index) => first + index));
+  }
+
+  #forgo(sends: readonly number[]): void {
     this.#unused = [...this.#unused, ...sends].slice(-MOST_UNUSED);
   }
 
@@ -56,15 +77,16 @@ export class OwnSends {
     return this.#unused;
   }
 
-  /** The newest that went. */
+  /** The newest that was granted and not given back. */
   get newest(): number | undefined {
-    return this.#newest;
+    return [...this.#granted.keys()].at(-1);
   }
 
-  /** That one, while the store is to have it. */
+  /** That one, while the store is to have it: a failover may have lost it, whether it has gone or not. */
   newestKept(now: number): number | undefined {
-    if (this.#newest === undefined) return undefined;
+    const { newest } = this;
+    if (newest === undefined) return undefined;
     const size = blockSizeIndex(this.limit);
-    return this.ledger.counts(this.replica, this.#newest, size, now + LEAVING_MS) ? this.#newest : undefined;
+    return this.ledger.counts(this.replica, newest, size, now + LEAVING_MS) ? newest : undefined;
   }
 }

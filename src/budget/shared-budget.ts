@@ -82,7 +82,7 @@ export class SharedBudget {
       return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
     } catch (error) {
       // It may have been granted all the same.
-      this.#own.giveBack(first, count);
+      this.#own.lost(first, count);
       throw error;
     }
   }
@@ -97,7 +97,7 @@ export class SharedBudget {
 
   #permit(send: number, storeTime: number): Permit {
     const at = this.#storeClock.toLocal(storeTime);
-    this.#own.note(send, at);
+    this.#own.granted(send, at);
     this.#changed();
     return new GrantedPermit(at, this.#rules, {
       onSent: () => {
@@ -161,7 +161,7 @@ export class SharedBudget {
   /** Notes a send of this replica that was let go elsewhere. */
   noteSend(at: number): void {
     const send = this.#own.reserve(1);
-    this.#own.note(send, at);
+    this.#own.granted(send, at);
     this.#own.sent(send);
     this.#changed();
   }

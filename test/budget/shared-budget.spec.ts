@@ -249,6 +249,28 @@ describe('a shared budget', () => {
     expect(await rig.redis.zrange(SENDS, '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
   });
 
+  it('is told what it has lost of permits in hand, and grants their moments to nobody else', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const operations: string[] = [];
+    const one = through('one', limits, (request, run) => {
+      operations.push(request[1].op);
+      return run(...request);
+    });
+    const { permits } = await one.ask(3);
+    permits[0]!.sent();
+    await rig.redis.zrem(SENDS, 'one:1', 'one:2');
+    await one.ask(1);
+    expect(await rig.redis.zrange(SENDS, '0', '3')).toEqual(['one:0', 'one:1', 'one:2']);
+    // One that is given back is not missed.
+    permits[2]!.giveBack();
+    permits[0]!.giveBack();
+    operations.length = 0;
+    await one.look(0);
+    await one.look(0);
+    expect(operations).not.toContain('tell');
+    expect(await rig.redis.zrange(SENDS, '0', '3')).toEqual(['one:0', 'one:1']);
+  });
+
   it('counts nothing for an ask whose answer was lost, from the next request on', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     let isLost = false;

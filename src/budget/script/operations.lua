@@ -193,7 +193,7 @@ end
 if request.op == 'list' then return answer(list(request.from), false) end
 if request.op == 'tell' then return answer(operations.tell(), false) end
 
--- Its newest send has to be there: a failover may have lost the last ones.
+-- Its newest send has to be there, gone or granted ahead: a failover may have lost the last ones.
 local function hasNewest()
   if not request.newest then return true end
   local s = windows[1].set
