@@ -85,11 +85,15 @@ export class Ledger {
     this.#prune(now);
     const missing: KnownBlock[] = [];
     for (const [size, blocks] of this.#blocks) {
-      for (const [id, at] of blocks) if (!held.has(`${size} ${id}`)) missing.push([size, id, now - at]);
+      const since = now - (this.#spans.get(size) ?? 0);
+      for (const [id, at] of blocks) {
+        if (at > since && !held.has(`${size} ${id}`)) missing.push([size, id, now - at]);
+      }
     }
     return missing;
   }
 
+  /** Up to the first that still counts. One that was noted late stands behind newer ones, and is removed after them. */
   #prune(now: number): void {
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);

@@ -47,6 +47,14 @@ export class OwnSends {
     this.ledger.noteSend(this.replica, send, at);
   }
 
+  /**
+   * Whether an entry of the store says nothing new. A reply that was under way when a send was given back still has it; a
+   * block may hold sends that were granted in a lost answer, and counts as a whole.
+   */
+  isKnown(size: number, id: string): boolean {
+    return size === 0 && id.startsWith(`${this.replica}:`);
+  }
+
   sent(send: number): void {
     if (this.#granted.has(send)) this.#granted.set(send, true);
   }

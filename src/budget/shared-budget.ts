@@ -215,8 +215,10 @@ export class SharedBudget {
     const { ledger, gate } = this.#options;
     const storeNow = this.#storeClock.toLocal(reply.now);
     // No send lies further ahead than any is granted: it would count until then.
-    for (const [size, id, ago] of reply.sends)
+    for (const [size, id, ago] of reply.sends) {
+      if (this.#own.isKnown(size, id)) continue;
       ledger.note(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
+    }
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);

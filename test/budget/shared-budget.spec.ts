@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
@@ -347,6 +348,23 @@ describe('a shared budget', () => {
     await one.look(0);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:0']);
     expect(one.windows()[0]?.remaining(performance.now())).toBe(39);
+  });
+
+  it('does not count a permit that was given back while an answer with it was under way', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const one = through('one', limits, async (request, run) => {
+      const reply = await run(...request);
+      if (request[1].op === 'look') await delay(50);
+      return reply;
+    });
+    await one.look(0);
+    // Both say up to where the sends are known: neither has heard of this one.
+    const [asked, looked] = [one.ask(1), one.look(0)];
+    for (const permit of (await asked).permits) permit.giveBack();
+    await looked;
+    expect(one.windows()[0]?.count).toBe(0);
+    await one.look(0);
+    expect(await counted()).toEqual([]);
   });
 
   it('closes its gate for all, keeps it closed when it is rebuilt, and cuts once a closing', async () => {
