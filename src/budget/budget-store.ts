@@ -21,7 +21,7 @@ export interface Knowledge {
   readonly version: string | undefined;
   readonly cursors: readonly string[] | undefined;
   /** The newest of the replica's own sends, gone or granted ahead, if it still counts. */
-  readonly newest: number | undefined;
+  readonly newest: readonly [send: number, agoMs: number] | undefined;
   /** Sends that were granted and did not go. */
   readonly unused?: readonly number[];
 }

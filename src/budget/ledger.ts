@@ -4,6 +4,9 @@ import type { Limit } from './window.ts';
 /** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
 export type KnownBlock = readonly [size: number, id: string, agoMs: number];
 
+/** A store that has a block as of so much earlier, in milliseconds, does not have its latest send. */
+const LATER_MS = 100;
+
 /** A limit, and for how long a send counts against it. */
 export type CountedLimit = Pick<Limit, 'limit'> & { readonly spanMs: number };
 
@@ -74,20 +77,21 @@ export class Ledger {
     return sends === 1 ? times : times.flatMap((at) => Array<number>(sends).fill(at));
   }
 
-  /** Whether this send of the replica still counts at this time, in the first of the sizes. */
-  counts(replica: string, send: number, size: number, at: number): boolean {
-    const id = `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`;
-    return (this.#blocks.get(size)?.get(id) ?? -Infinity) > at - (this.#spans.get(size) ?? 0);
+  /** As of when the block of this size counts that holds this send of the replica; undefined if it does not any more at a time. */
+  countedAt(replica: string, send: number, size: number, time: number): number | undefined {
+    const at = this.#blocks.get(size)?.get(`${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`);
+    return at !== undefined && at > time - (this.#spans.get(size) ?? 0) ? at : undefined;
   }
 
-  /** Those that count now and that a store does not have. @param held the blocks there, as `size id` */
-  missingIn(held: ReadonlySet<string>, now: number): KnownBlock[] {
+  /** Those that count now and that a store does not have. @param held when the latest send of each block there was made, by `size id` */
+  missingIn(held: ReadonlyMap<string, number>, now: number): KnownBlock[] {
     this.#prune(now);
     const missing: KnownBlock[] = [];
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);
       for (const [id, at] of blocks) {
-        if (at > since && !held.has(`${size} ${id}`)) missing.push([size, id, now - at]);
+        const isHeld = at - (held.get(`${size} ${id}`) ?? -Infinity) <= LATER_MS;
+        if (at > since && !isHeld) missing.push([size, id, now - at]);
       }
     }
     return missing;

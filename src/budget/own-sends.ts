@@ -90,11 +90,12 @@ export class OwnSends {
     return [...this.#granted.keys()].at(-1);
   }
 
-  /** That one, while the store is to have it: a failover may have lost it, whether it has gone or not. */
-  newestKept(now: number): number | undefined {
+  /** That one, and how long ago it was, while the store is to have it: a failover may have lost it, whether it has gone or not. */
+  newestKept(now: number): readonly [send: number, agoMs: number] | undefined {
     const { newest } = this;
     if (newest === undefined) return undefined;
     const size = blockSizeIndex(this.limit);
-    return this.ledger.counts(this.replica, newest, size, now + LEAVING_MS) ? newest : undefined;
+    const at = this.ledger.countedAt(this.replica, newest, size, now + LEAVING_MS);
+    return at === undefined ? undefined : [newest, now - at];
   }
 }

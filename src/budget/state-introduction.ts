@@ -48,8 +48,8 @@ export class StateIntroduction {
   }
 
   /** Notes all sends that the store has. */
-  async list(): Promise<Introduced & { held: ReadonlySet<string> }> {
-    const held = new Set<string>();
+  async list(): Promise<Introduced & { held: ReadonlyMap<string, number> }> {
+    const held = new Map<string, number>();
     const sizes = new Set<number>();
     const listed: [size: number, id: string, at: number][] = [];
     let cursors: readonly string[] = [];
@@ -58,7 +58,7 @@ export class StateIntroduction {
       const reply = await this.ask({ op: 'list', from: cursors });
       const now = this.clock.now();
       for (const [size, id, agoMs] of reply.sends) {
-        held.add(`${size} ${id}`);
+        held.set(`${size} ${id}`, now - agoMs);
         sizes.add(size);
         listed.push([size, id, now - agoMs]);
       }

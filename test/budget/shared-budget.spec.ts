@@ -272,6 +272,22 @@ describe('a shared budget', () => {
     expect(await rig.redis.zrange(SENDS, '0', '3')).toEqual(['one:0', 'one:1']);
   });
 
+  it('is told that a block has a later send than the one that a store knows', async () => {
+    const [one, other] = ['one', 'other'].map((name) =>
+      replica(name, [{ name: '1m', limit: 5000, windowMs: 60_000 }]),
+    ) as [SharedBudget, SharedBudget];
+    await one.ask(2);
+    await other.look(0);
+    const [, score] = await rig.redis.zrange('p:{budget}:sends:4', '0', '0', 'WITHSCORES');
+    await rig.redis.zadd('p:{budget}:sends:4', Number(score) - 30_000, 'one:0');
+    await one.look(0);
+    const told = await rig.redis.zscore('p:{budget}:sends:4', 'one:0');
+    expect(Math.abs(Number(told) - Number(score))).toBeLessThan(50);
+    expect(Number(await rig.redis.hget(STATE, 'completions'))).toBe(1);
+    await other.look(0);
+    expect(other.windows()[0]?.count).toBe(4);
+  });
+
   it('counts nothing for an ask whose answer was lost, from the next request on', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     let isLost = false;

@@ -165,7 +165,7 @@ function operations.tell()
   local added, newest = request.added, now
   for _, send in ipairs(request.sends) do
     local at = now - max(-CLOCK_BACK, send[3])
-    added = added + call('ZADD', sets[send[1]].key, 'GT', exact(at), send[2])
+    added = added + call('ZADD', sets[send[1]].key, 'GT', 'CH', exact(at), send[2])
     newest = max(newest, at)
   end
   if not request.isLast then
@@ -196,8 +196,10 @@ if request.op == 'tell' then return answer(operations.tell(), false) end
 -- Its newest send has to be there, gone or granted ahead: a failover may have lost the last ones.
 local function hasNewest()
   if not request.newest then return true end
-  local s = windows[1].set
-  return call('ZSCORE', s.key, request.replica .. ':' .. string.format('%d', math.floor(request.newest / s.block))) ~= false
+  local s, send, agoMs = windows[1].set, unpack(request.newest)
+  local at = call('ZSCORE', s.key, request.replica .. ':' .. string.format('%d', math.floor(send / s.block)))
+  -- A block may be there as it was before this send.
+  return at and now - at <= agoMs + LONGEST_TRANSIT
 end
 if not (isKept and state.version and state.version == request.version and hasNewest()) then
   return answer({}, false)

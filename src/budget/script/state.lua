@@ -17,6 +17,8 @@ local SLACK, MOMENT, LEAST_STEP = 1e-9, 1e-6, 1e-3
 local CLOCK_BACK = 1000
 -- What a replica said of its waiting reads is old after this.
 local SAID_GOOD_FOR = 2000
+-- By how much more an age may be here than it was when the request was made.
+local LONGEST_TRANSIT = 2000
 -- Blocks are kept for a replica with a longer window than the others' until it has not been heard of for so long.
 local KEPT_AFTER_WORD = 60000
 -- Bounds of one request: blocks removed, listed, and seen leaving a window one by one.
