@@ -1,4 +1,4 @@
-import { BLOCK_SIZES, blockSizeIndex, convertBlock } from './send-blocks.ts';
+import { BLOCK_SIZES, blockOf, blockSizeIndex, convertBlock } from './send-blocks.ts';
 import type { Limit } from './window.ts';
 
 /** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
@@ -34,15 +34,13 @@ export class Ledger {
   }
 
   /** A send of this replica. */
-  noteSend(replica: string, send: number, at: number): void {
-    for (const size of this.#blocks.keys()) {
-      this.note(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
-    }
+  noteSend(replica: string, send: string, at: number): void {
+    for (const size of this.#blocks.keys()) this.note(size, blockOf(replica, send, size), at);
   }
 
-  /** Takes back a send that was noted and did not go. */
-  removeSend(replica: string, send: number): void {
-    this.#blocks.get(0)?.delete(`${replica}:${send}`);
+  /** Takes back a send that was noted and did not go. Blocks count as a whole. */
+  removeSend(replica: string, send: string): void {
+    this.#blocks.get(0)?.delete(blockOf(replica, send, 0));
   }
 
   note(size: number, id: string, at: number): void {
@@ -78,9 +76,15 @@ export class Ledger {
   }
 
   /** As of when the block of this size counts that holds this send of the replica; undefined if it does not any more at a time. */
-  countedAt(replica: string, send: number, size: number, time: number): number | undefined {
-    const at = this.#blocks.get(size)?.get(`${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`);
+  countedAt(replica: string, send: string, size: number, time: number): number | undefined {
+    const at = this.#blocks.get(size)?.get(blockOf(replica, send, size));
     return at !== undefined && at > time - (this.#spans.get(size) ?? 0) ? at : undefined;
+  }
+
+  /** Whether there are blocks of several sends, and all that hold this send of the replica count at a time. */
+  countsBlocks(replica: string, send: string, time: number): boolean {
+    const sizes = [...this.#blocks.keys()].filter((size) => size > 0);
+    return sizes.length > 0 && sizes.every((size) => this.countedAt(replica, send, size, time) !== undefined);
   }
 
   /** Those that count now and that a store does not have. @param held when the latest send of each block there was made, by `size id` */

@@ -74,15 +74,16 @@ export class SharedBudget {
 
   /** As `Budget.ask`. */
   async ask(count: number): Promise<Grant> {
-    const first = this.#own.reserve(count);
+    const sends = this.#own.reserve(count, this.#clock.now());
     try {
-      const { moments, wait, now } = await this.#run({ op: 'ask', first, count, ...this.#reach() });
-      this.#own.release(first, count, moments.length);
-      const permits = moments.map((moment, index) => this.#permit(first + index, now + moment));
+      const { moments, wait, now } = await this.#run({ op: 'ask', sends, ...this.#reach() });
+      this.#own.release(sends.slice(moments.length));
+      const granted = sends.slice(0, moments.length);
+      const permits = granted.map((send, index) => this.#permit(send, now + (moments[index] ?? 0)));
       return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
     } catch (error) {
       // It may have been granted all the same.
-      this.#own.lost(first, count);
+      this.#own.lost(sends);
       throw error;
     }
   }
@@ -95,7 +96,7 @@ export class SharedBudget {
     return { lead, horizon: Math.min(horizon, LONGEST_HORIZON_MS) };
   }
 
-  #permit(send: number, storeTime: number): Permit {
+  #permit(send: string, storeTime: number): Permit {
     const at = this.#storeClock.toLocal(storeTime);
     this.#own.granted(send, at);
     this.#changed();
@@ -114,7 +115,7 @@ export class SharedBudget {
   }
 
   /** Counts a send as of a later time than was granted. Nobody waits for that; if it fails it stays as it was. */
-  #countAsOf(send: number, at: number): void {
+  #countAsOf(send: string, at: number): void {
     this.#own.note(send, at);
     const agoMs = Math.max(0, this.#clock.now() - at);
     this.#options.store.run(this.#knowledge(), { op: 'recount', send, agoMs }).catch(() => undefined);
@@ -160,9 +161,7 @@ export class SharedBudget {
 
   /** Notes a send of this replica that was let go elsewhere. */
   noteSend(at: number): void {
-    const send = this.#own.reserve(1);
-    this.#own.granted(send, at);
-    this.#own.sent(send);
+    this.#own.noteElsewhere(at);
     this.#changed();
   }
 
@@ -227,7 +226,7 @@ export class SharedBudget {
     this.#windows.update(reply.windows, storeNow, now + LONGEST_HORIZON_MS, gate.closedUntil);
   }
 
-  #knowledge(): Knowledge & { readonly unused: readonly number[] } {
+  #knowledge(): Knowledge & { readonly unused: readonly string[] } {
     const newest = this.#own.newestKept(this.#clock.now());
     return { version: this.#version, cursors: this.#cursors, newest, unused: this.#own.unused };
   }

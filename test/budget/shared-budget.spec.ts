@@ -162,7 +162,8 @@ describe('the arithmetic in Redis', () => {
         const count = 1 + (step % 4);
         const { permits, waitMs } = await local.ask(count);
         const expected = permits.map(({ at }) => at - clock.now());
-        const { moments, wait } = await shared({ op: 'ask', first: id, count, lead: 0, horizon: 50 });
+        const sends = Array.from({ length: count }, (_, index) => `${id + index}`);
+        const { moments, wait } = await shared({ op: 'ask', sends, lead: 0, horizon: 50 });
         id += expected.length;
         expect(moments ?? []).toHaveLength(expected.length);
         expected.forEach((moment, index) => expect(moments?.[index]).toBeCloseTo(moment, 1));
@@ -364,6 +365,38 @@ describe('a shared budget', () => {
     await one.look(0);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:0']);
     expect(one.windows()[0]?.remaining(performance.now())).toBe(39);
+  });
+
+  it('uses the places of permits that were given back, and of lost answers, where blocks count', async () => {
+    const limits = [
+      { name: '1m', limit: 4000, windowMs: 60_000 },
+      { name: '1h', limit: 5000, windowMs: 3_600_000 },
+    ];
+    const blocks = 'p:{budget}:sends:4';
+    let isLost = false;
+    const requests: Parameters<Run>[] = [];
+    const one = through('one', limits, async (request, run) => {
+      requests.push(request);
+      const reply = await run(...request);
+      if (isLost) throw new Error('Command timed out');
+      return reply;
+    });
+    for (const permit of (await one.ask(8)).permits) permit.giveBack();
+    await one.look(0);
+    expect((await one.ask(8)).permits).toHaveLength(8);
+    expect([await rig.redis.zcard(SENDS), await rig.redis.zcard(blocks)]).toEqual([8, 2]);
+    isLost = true;
+    await expect(one.ask(64)).rejects.toThrow('timed out');
+    isLost = false;
+    await one.look(0);
+    expect((await one.ask(64)).permits).toHaveLength(64);
+    expect([await rig.redis.zcard(SENDS), await rig.redis.zcard(blocks)]).toEqual([72, 18]);
+    expect(one.windows().map((window) => window.count)).toEqual([72, 72]);
+    // A request that gave them back arrives once more, late.
+    const names = await rig.redis.zrange(SENDS, '0', '-1');
+    const store = storeOf('one', spreadWindows(limits, 40));
+    for (const [knowledge] of requests) await store.run(knowledge, { op: 'look', waiting: 0 });
+    expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(names);
   });
 
   it('does not count a permit that was given back while an answer with it was under way', async () => {

@@ -49,11 +49,11 @@ function operations.ask()
   end
   local at, last = max(now + request.lead, advancedTo), now + horizon
   local moments = {}
-  while at <= last and #moments < request.count do
+  while at <= last and #moments < #request.sends do
     local wait = waitAt(at)
     if wait > 0 then at = at + max(wait, LEAST_STEP)
     else
-      count(request.first + #moments, at)
+      count(request.sends[#moments + 1], at)
       for _, w in ipairs(windows) do w.credit = w.credit - 1 end
       moments[#moments + 1] = at - now
       advancedTo = at + LEAST_STEP
@@ -197,18 +197,19 @@ if request.op == 'tell' then return answer(operations.tell(), false) end
 local function hasNewest()
   if not request.newest then return true end
   local s, send, agoMs = windows[1].set, unpack(request.newest)
-  local at = call('ZSCORE', s.key, request.replica .. ':' .. string.format('%d', math.floor(send / s.block)))
+  local at = call('ZSCORE', s.key, blockOf(s, send))
   -- A block may be there as it was before this send.
   return at and now - at <= agoMs + LONGEST_TRANSIT
 end
 if not (isKept and state.version and state.version == request.version and hasNewest()) then
   return answer({}, false)
 end
--- Sends that were granted and did not go, or of which the answer was lost. A block is not taken apart: it counts as a whole.
+-- Sends that were granted and did not go, or of which the answer was lost. A block is not taken apart: its
+-- places are used again, under other names.
 for _, send in ipairs(request.unused or {}) do
   for _, s in ipairs(sets) do
     if s.block == 1 and s.keptFor > 0 then
-      local removed = call('ZREM', s.key, request.replica .. ':' .. string.format('%d', send))
+      local removed = call('ZREM', s.key, blockOf(s, send))
       if removed == 1 then
         s.card = s.card - 1
         for _, w in ipairs(windows) do
