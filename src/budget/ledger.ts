@@ -65,14 +65,19 @@ export class Ledger {
     }
   }
 
-  /** Times of the sends that count now against a limit, oldest first. */
-  times({ limit, spanMs }: CountedLimit, now: number): number[] {
+  /** Times of the sends that count now against a limit, oldest first, each send of a block by itself. */
+  times(limit: CountedLimit, now: number): number[] {
+    const { times, blockSize } = this.blocks(limit, now);
+    return blockSize === 1 ? times : times.flatMap((at) => Array<number>(blockSize).fill(at));
+  }
+
+  /** Times of the blocks of sends that count now against a limit, oldest first. */
+  blocks({ limit, spanMs }: CountedLimit, now: number): { times: number[]; blockSize: number } {
     const size = blockSizeIndex(limit);
     this.#prune(now);
     const times = [...(this.#blocks.get(size)?.values() ?? [])].filter((at) => at > now - spanMs);
     times.sort((a, b) => a - b);
-    const sends = BLOCK_SIZES[size] ?? 1;
-    return sends === 1 ? times : times.flatMap((at) => Array<number>(sends).fill(at));
+    return { times, blockSize: BLOCK_SIZES[size] ?? 1 };
   }
 
   /** As of when the block of this size counts that holds this send of the replica; undefined if it does not any more at a time. */

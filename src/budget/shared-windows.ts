@@ -47,8 +47,9 @@ export class SharedWindows {
   at(now: number): readonly SpreadWindow[] {
     this.#made ??= this.windows.map(({ limit, window }, index) => {
       const progress = this.#progress[index];
-      const { spanMs } = window;
-      return progress ? window.at(progress, this.ledger.times({ limit, spanMs }, now)) : window.clone();
+      if (!progress) return window.clone();
+      const { times, blockSize } = this.ledger.blocks({ limit, spanMs: window.spanMs }, now);
+      return window.at(progress, times, blockSize);
     });
     return this.#made;
   }
