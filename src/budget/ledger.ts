@@ -80,7 +80,10 @@ export class Ledger {
     return { times, blockSize: BLOCK_SIZES[size] ?? 1 };
   }
 
-  /** As of when the block of this size counts that holds this send of the replica; undefined if it does not any more at a time. */
+  /**
+   * As of when the block of this size counts that holds this send of the replica.
+   * @returns undefined if it does not count at that time
+   */
   countedAt(replica: string, send: string, size: number, time: number): number | undefined {
     const at = this.#blocks.get(size)?.get(blockOf(replica, send, size));
     return at !== undefined && at > time - (this.#spans.get(size) ?? 0) ? at : undefined;
@@ -92,7 +95,10 @@ export class Ledger {
     return sizes.length > 0 && sizes.every((size) => this.countedAt(replica, send, size, time) !== undefined);
   }
 
-  /** Those that count now and that a store does not have. @param held when the latest send of each block there was made, by `size id` */
+  /**
+   * Those that count now and that a store does not have.
+   * @param held when the latest send of each block there was made, by `size id`
+   */
   missingIn(held: ReadonlyMap<string, number>, now: number): KnownBlock[] {
     this.#prune(now);
     const missing: KnownBlock[] = [];
@@ -106,7 +112,7 @@ export class Ledger {
     return missing;
   }
 
-  /** Up to the first that still counts. One that was noted late stands behind newer ones, and is removed after them. */
+  /** Up to the first that still counts: one that was noted late stands behind newer ones. */
   #prune(now: number): void {
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);

@@ -34,7 +34,10 @@ export class OwnSends {
     this.#names.release(sends);
   }
 
-  /** A send of this replica that was let go elsewhere. No place is used again for it: a store that is away has that block as it was. */
+  /**
+   * A send of this replica that was let go elsewhere. No place is used again for it: a store that is away has that block
+   * as it was before.
+   */
   noteElsewhere(at: number): void {
     for (const send of this.#names.reserve(1, () => false)) {
       this.granted(send, at);
@@ -56,8 +59,8 @@ export class OwnSends {
   }
 
   /**
-   * Whether an entry of the store says nothing new. A reply that was under way when a send was given back still has it; a
-   * block may hold sends that were granted in a lost answer, and counts as a whole.
+   * Whether an entry of the store says nothing new. A reply that was under way when a send was given back still has it.
+   * A block may hold sends that were granted in a lost answer, and counts as a whole.
    */
   isKnown(size: number, id: string): boolean {
     return size === 0 && id.startsWith(`${this.replica}:`);
@@ -95,7 +98,10 @@ export class OwnSends {
     return [...this.#granted.keys()].at(-1);
   }
 
-  /** That one, and how long ago it was, while the store is to have it: a failover may have lost it, whether it has gone or not. */
+  /**
+   * That one, and how long ago it was, while the store is to have it: a failover may have lost it, whether it has gone
+   * or not.
+   */
   newestKept(now: number): readonly [send: string, agoMs: number] | undefined {
     const { newest } = this;
     if (newest === undefined) return undefined;

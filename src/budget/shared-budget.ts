@@ -67,9 +67,7 @@ export class SharedBudget {
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
     this.#windows = new SharedWindows(windows, ledger);
     this.#own = new OwnSends(ledger, options.store.replica, windows[0]?.limit ?? 1);
-    this.#introduction = new StateIntroduction(ledger, this.#clock, (operation) =>
-      this.#ask(operation),
-    );
+    this.#introduction = new StateIntroduction(ledger, this.#clock, (operation) => this.#ask(operation));
   }
 
   /** As `Budget.ask`. */

@@ -30,13 +30,16 @@ export class StateIntroduction {
     private readonly ask: (operation: Operation) => Promise<Reply>,
   ) {}
 
-  /** @returns the state's version, if it has been one all the time, and the cursors up to which its sends have been heard of */
+  /**
+   * @returns the state's version, if it was the same from the list to the last part, and the cursors up to which its
+   * sends have been heard of
+   */
   async introduce({ closedMs, shares, isFirst }: Brought): Promise<Introduced> {
     const fresh = isFirst && this.ledger.empty;
     const { held, cursors, version: listed } = await this.list();
     const missing = this.ledger.missingIn(held, this.clock.now());
     let added = 0;
-    let version = listed;
+    let version: string | undefined;
     do {
       const sends: KnownBlock[] = missing.splice(0, MOST_TOLD);
       const isLast = missing.length === 0;

@@ -136,12 +136,11 @@ export class SpreadWindow {
     return twin;
   }
 
-  /** A window of the same size that has come so far. @param sends times, oldest first, of blocks if `blockSize` is more than 1 */
-  at(
-    { credit, accruedTo, share, recoversAt }: WindowProgress,
-    sends: number[],
-    blockSize = 1,
-  ): SpreadWindow {
+  /**
+   * A window of the same size that has come so far.
+   * @param sends times, oldest first, of blocks if `blockSize` is more than 1
+   */
+  at({ credit, accruedTo, share, recoversAt }: WindowProgress, sends: number[], blockSize = 1): SpreadWindow {
     const twin = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
     twin.#credit = credit;
     twin.#accruedTo = accruedTo;

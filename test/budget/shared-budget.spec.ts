@@ -133,7 +133,13 @@ describe('the arithmetic in Redis', () => {
       { step: 1, what: 'ask' as const },
     ];
     const limit = { name: '1s', limit: 20, windowMs: 1000 };
-    await fc.assert(property, { numRuns: 40, examples: [[[limit], leaving], [[limit], opening]] });
+    await fc.assert(property, {
+      numRuns: 40,
+      examples: [
+        [[limit], leaving],
+        [[limit], opening],
+      ],
+    });
   });
 
   async function agrees(

@@ -27,17 +27,22 @@ describe('windows that are counted in blocks of sends', () => {
   it('count each block as a whole until its last send leaves, and later sends one by one', () => {
     const ages = fc.array(fc.double({ min: 0, max: 9000, noNaN: true }), { maxLength: 40 });
     fc.assert(
-      fc.property(fc.constantFrom(5000, 20_000, 1_000_000), ages, fc.nat(12_000), (limit, agesMs, laterMs) => {
-        const { windows, spanMs } = windowsAfter(limit, 10_000, agesMs);
-        const window = windows.at(NOW)[0]!.clone();
-        window.take(NOW);
-        const size = BLOCK_SIZES[blockSizeIndex(limit)]!;
-        const left = agesMs.map((ageMs) => spanMs - ageMs - laterMs).filter((leavesMs) => leavesMs > 0);
-        const own = spanMs > laterMs ? 1 : 0;
-        expect(window.remaining(NOW + laterMs)).toBe(Math.max(0, limit - left.length * size - own));
-        const leaves = [...left, ...(own ? [spanMs - laterMs] : [])];
-        expect(window.resetMs(NOW + laterMs)).toBeCloseTo(Math.min(...(leaves.length ? leaves : [0])), 3);
-      }),
+      fc.property(
+        fc.constantFrom(5000, 20_000, 1_000_000),
+        ages,
+        fc.nat(12_000),
+        (limit, agesMs, laterMs) => {
+          const { windows, spanMs } = windowsAfter(limit, 10_000, agesMs);
+          const window = windows.at(NOW)[0]!.clone();
+          window.take(NOW);
+          const size = BLOCK_SIZES[blockSizeIndex(limit)]!;
+          const left = agesMs.map((ageMs) => spanMs - ageMs - laterMs).filter((leavesMs) => leavesMs > 0);
+          const own = spanMs > laterMs ? 1 : 0;
+          expect(window.remaining(NOW + laterMs)).toBe(Math.max(0, limit - left.length * size - own));
+          const leaves = [...left, ...(own ? [spanMs - laterMs] : [])];
+          expect(window.resetMs(NOW + laterMs)).toBeCloseTo(Math.min(...(leaves.length ? leaves : [0])), 3);
+        },
+      ),
     );
   });
 

@@ -31,11 +31,7 @@ afterAll(async () => {
   await rig.server.kill();
 });
 
-function replica(
-  name: string,
-  longestClosingMs = HOUR,
-  onOtherLimits?: (limits: readonly string[]) => void,
-) {
+function replica(name: string, longestClosingMs = HOUR, onOtherLimits?: (limits: readonly string[]) => void) {
   const windows = spreadWindows(LIMITS, 40);
   const gate = new Gate({ longestClosingMs });
   const store = new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
@@ -45,7 +41,9 @@ function replica(
 }
 
 /** The state as a gateway without the bound wrote it after one `Retry-After: 1795582882`. */
-async function writeUnbounded(fields: Readonly<Record<string, string | number | Buffer>> = {}): Promise<void> {
+async function writeUnbounded(
+  fields: Readonly<Record<string, string | number | Buffer>> = {},
+): Promise<void> {
   const now = Date.now();
   const perWindow = LIMITS.flatMap(({ name, windowMs }) => [
     [`credit:${name}`, 0],

@@ -37,8 +37,8 @@ end
 
 local operations = {}
 
--- No two sends have one time: the cursors of those who have heard of the first would hide the second. So each operation that
--- counts one at the newest moment leaves advancedTo a step after it.
+-- No two sends have one time: the cursors of those who have heard of the first would hide the second. So each operation
+-- that counts one at the newest moment leaves advancedTo a step after it.
 
 -- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon. The one of the farthest
 -- replica is everyone's: it would take all moments before the others see them.

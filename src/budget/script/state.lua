@@ -23,7 +23,7 @@ local LONGEST_TRANSIT = 2000
 local KEPT_AFTER_WORD = 60000
 -- Bounds of one request: blocks removed, listed, and seen leaving a window one by one.
 local MOST_REMOVED, MOST_LISTED, MOST_LEAVING = 1000, 1000, 1000
--- More fields than replicas can have written, even with many limits one after another, and more replicas than there can be.
+-- More fields than replicas can have written, with many limits one after another, and more replicas than there can be.
 local MOST_FIELDS, MOST_REPLICAS = 256, 1000
 -- What a replica says of itself is no longer, and so many other limits are reported.
 local LONGEST_WORD, MOST_OTHER_LIMITS = 200, 10
@@ -43,7 +43,7 @@ local function number(field, default)
   return default
 end
 
--- The fields that this replica's windows need. Each costs something in every request: those of no replica are thrown away.
+-- The fields that this replica's windows need. What else is there is not read, and thrown away when it is much.
 local isHealed = call('HLEN', STATE) > MOST_FIELDS
 do
   local fields = { 'version', 'completions', 'horizon', 'horizonAt', 'advancedTo', 'closedUntil' }
@@ -65,7 +65,10 @@ do
   end
 end
 -- A version that this script has not written is none: other bytes would not come back from a replica as they were.
-if #(state.version or '') > 64 or not string.find(state.version or '', '^[%w_-]+ %d[%d.]*$') then state.version = nil end
+do
+  local version = state.version or ''
+  if #version > 64 or not string.find(version, '^[%w_-]+ %d[%d.]*$') then state.version = nil end
+end
 
 -- Sends are granted for moments up to this time: it may lie ahead of now.
 local advancedTo = number('advancedTo', now)
