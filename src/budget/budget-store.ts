@@ -20,25 +20,24 @@ export interface Knowledge {
   /** The state that is known, and of each block size up to where. */
   readonly version: string | undefined;
   readonly cursors: readonly string[] | undefined;
-  /** The newest of the replica's own sends, if it still counts. */
-  readonly newest: number | undefined;
+  /** The newest of the replica's own sends, gone or granted ahead, if it still counts. */
+  readonly newest: readonly [send: string, agoMs: number] | undefined;
   /** Sends that were granted and did not go. */
-  readonly unused?: readonly number[];
+  readonly unused?: readonly string[];
 }
 
 /** Milliseconds throughout. */
 export type Operation =
   | {
       readonly op: 'ask';
-      /** The number of the first send, and most that are granted. */
-      readonly first: number;
-      readonly count: number;
+      /** Names for as many sends as are granted at most. */
+      readonly sends: readonly string[];
       /** From when on and up to when they are granted. */
       readonly lead: number;
       readonly horizon: number;
     }
-  | { readonly op: 'note'; readonly send: number }
-  | { readonly op: 'recount'; readonly send: number; readonly agoMs: number }
+  | { readonly op: 'note'; readonly send: string }
+  | { readonly op: 'recount'; readonly send: string; readonly agoMs: number }
   | { readonly op: 'list'; readonly from: readonly string[] }
   | { readonly op: 'look'; readonly waiting: number }
   | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }

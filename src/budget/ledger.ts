@@ -1,8 +1,11 @@
-import { BLOCK_SIZES, blockSizeIndex, convertBlock } from './send-blocks.ts';
+import { BLOCK_SIZES, blockOf, blockSizeIndex, convertBlock } from './send-blocks.ts';
 import type { Limit } from './window.ts';
 
 /** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
 export type KnownBlock = readonly [size: number, id: string, agoMs: number];
+
+/** A store that has a block as of so much earlier, in milliseconds, does not have its latest send. */
+const LATER_MS = 100;
 
 /** A limit, and for how long a send counts against it. */
 export type CountedLimit = Pick<Limit, 'limit'> & { readonly spanMs: number };
@@ -31,15 +34,13 @@ export class Ledger {
   }
 
   /** A send of this replica. */
-  recordSend(replica: string, send: number, at: number): void {
-    for (const size of this.#blocks.keys()) {
-      this.record(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
-    }
+  recordSend(replica: string, send: string, at: number): void {
+    for (const size of this.#blocks.keys()) this.record(size, blockOf(replica, send, size), at);
   }
 
-  /** Takes back a send that was noted and did not go. */
-  removeSend(replica: string, send: number): void {
-    this.#blocks.get(0)?.delete(`${replica}:${send}`);
+  /** Takes back a send that was noted and did not go. Blocks count as a whole. */
+  removeSend(replica: string, send: string): void {
+    this.#blocks.get(0)?.delete(blockOf(replica, send, 0));
   }
 
   record(size: number, id: string, at: number): void {
@@ -64,32 +65,54 @@ export class Ledger {
     }
   }
 
-  /** Times of the sends that count now against a limit, oldest first. */
-  times({ limit, spanMs }: CountedLimit, now: number): number[] {
+  /** Times of the sends that count now against a limit, oldest first, each send of a block by itself. */
+  times(limit: CountedLimit, now: number): number[] {
+    const { times, blockSize } = this.blocks(limit, now);
+    return blockSize === 1 ? times : times.flatMap((at) => Array<number>(blockSize).fill(at));
+  }
+
+  /** Times of the blocks of sends that count now against a limit, oldest first. */
+  blocks({ limit, spanMs }: CountedLimit, now: number): { times: number[]; blockSize: number } {
     const size = blockSizeIndex(limit);
     this.#prune(now);
     const times = [...(this.#blocks.get(size)?.values() ?? [])].filter((at) => at > now - spanMs);
     times.sort((a, b) => a - b);
-    const sends = BLOCK_SIZES[size] ?? 1;
-    return sends === 1 ? times : times.flatMap((at) => Array<number>(sends).fill(at));
+    return { times, blockSize: BLOCK_SIZES[size] ?? 1 };
   }
 
-  /** Whether this send of the replica still counts at this time, in the first of the sizes. */
-  counts(replica: string, send: number, size: number, at: number): boolean {
-    const id = `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`;
-    return (this.#blocks.get(size)?.get(id) ?? -Infinity) > at - (this.#spans.get(size) ?? 0);
+  /**
+   * As of when the block of this size counts that holds this send of the replica.
+   * @returns undefined if it does not count at that time
+   */
+  countedAt(replica: string, send: string, size: number, time: number): number | undefined {
+    const at = this.#blocks.get(size)?.get(blockOf(replica, send, size));
+    return at !== undefined && at > time - (this.#spans.get(size) ?? 0) ? at : undefined;
   }
 
-  /** Those that count now and that a store does not have. @param held the blocks there, as `size id` */
-  missingIn(held: ReadonlySet<string>, now: number): KnownBlock[] {
+  /** Whether there are blocks of several sends, and all that hold this send of the replica count at a time. */
+  countsBlocks(replica: string, send: string, time: number): boolean {
+    const sizes = [...this.#blocks.keys()].filter((size) => size > 0);
+    return sizes.length > 0 && sizes.every((size) => this.countedAt(replica, send, size, time) !== undefined);
+  }
+
+  /**
+   * Those that count now and that a store does not have.
+   * @param held when the latest send of each block there was made, by `size id`
+   */
+  missingIn(held: ReadonlyMap<string, number>, now: number): KnownBlock[] {
     this.#prune(now);
     const missing: KnownBlock[] = [];
     for (const [size, blocks] of this.#blocks) {
-      for (const [id, at] of blocks) if (!held.has(`${size} ${id}`)) missing.push([size, id, now - at]);
+      const since = now - (this.#spans.get(size) ?? 0);
+      for (const [id, at] of blocks) {
+        const isHeld = at - (held.get(`${size} ${id}`) ?? -Infinity) <= LATER_MS;
+        if (at > since && !isHeld) missing.push([size, id, now - at]);
+      }
     }
     return missing;
   }
 
+  /** Up to the first that still counts: one that was noted late stands behind newer ones. */
   #prune(now: number): void {
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);

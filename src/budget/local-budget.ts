@@ -88,7 +88,11 @@ export class LocalBudget implements Budget {
       this.#advancedTo = at;
       const waitMs = this.#waitMs(at);
       if (waitMs > 0) at += Math.max(waitMs, LEAST_STEP_MS);
-      else permits.push(this.#permit(at));
+      else {
+        permits.push(this.#permit(at));
+        // As in the script, where no two sends have one time.
+        at += LEAST_STEP_MS;
+      }
     }
     return { permits, waitMs: Math.max(0, at - last) };
   }

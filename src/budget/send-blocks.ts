@@ -14,10 +14,16 @@ export function blockSizeIndex(limit: number): number {
   return index < 0 ? BLOCK_SIZES.length - 1 : index;
 }
 
+/** The block of one size that holds a send of this name (send-names.ts). */
+export function blockOf(replica: string, send: string, size: number): string {
+  if (size === 0) return `${replica}:${send}`;
+  return `${replica}:${Math.floor(Number.parseInt(send, 10) / (BLOCK_SIZES[size] ?? 1))}`;
+}
+
 /** Where a block of one size lies in another: the block that holds it, or all that it holds. */
 export function convertBlock(id: string, from: number, to: number): string[] {
   const [replica = '', number = ''] = id.split(':');
   const [fromSize, toSize] = [BLOCK_SIZES[from] ?? 1, BLOCK_SIZES[to] ?? 1];
-  const first = Math.floor((Number(number) * fromSize) / toSize);
+  const first = Math.floor((Number.parseInt(number, 10) * fromSize) / toSize);
   return Array.from({ length: Math.max(1, fromSize / toSize) }, (_, index) => `${replica}:${first + index}`);
 }

@@ -9,10 +9,10 @@ import type { Ledger } from './ledger.ts';
 import { refusingWindow } from './limit-share.ts';
 import type { NamedWindow } from './local-budget.ts';
 import { OwnSends } from './own-sends.ts';
+import { SharedWindows } from './shared-windows.ts';
 import { StateIntroduction } from './state-introduction.ts';
 import { StoreClock } from './store-clock.ts';
 import type { SpreadWindow } from './window.ts';
-import { boundProgress, type WindowProgress } from './window-progress.ts';
 
 /** A state that changes under each of so many attempts is not to be caught up with. */
 const MOST_ATTEMPTS = 5;
@@ -44,16 +44,14 @@ export class SharedBudget {
   readonly #forecast: Forecast;
   readonly #introduction: StateIntroduction;
   readonly #own: OwnSends;
+  readonly #windows: SharedWindows;
   readonly #clock: Clock;
   readonly #rules: PermitRules;
   readonly #storeClock = new StoreClock();
+  /** The state that knows all that this replica knows, once that has been told to the end. */
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
   #completions = 0;
-  /** Of each window, when the store answered last. */
-  #progress: readonly WindowProgress[] = [];
-  /** Made of it when they are looked at. */
-  #windows: readonly SpreadWindow[] | undefined;
   #others: readonly number[] = [];
   #storeClosedUntil = -Infinity;
   /** When the store answered last. */
@@ -63,28 +61,27 @@ export class SharedBudget {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.heardAt = this.#clock.now();
-    const { gate, latenessMs, windows } = options;
+    const { gate, latenessMs, ledger, windows } = options;
     const usableMs = horizonMs(windows, USABLE_MS);
     this.#rules = { gate, latenessMs, usableMs, clock: this.#clock, arrivalDelay: new ArrivalDelay() };
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
-    const [shortest] = options.windows;
-    this.#own = new OwnSends(options.ledger, options.store.replica, shortest?.limit ?? 1);
-    this.#introduction = new StateIntroduction(options.ledger, this.#clock, (operation) =>
-      this.#ask(operation),
-    );
+    this.#windows = new SharedWindows(windows, ledger);
+    this.#own = new OwnSends(ledger, options.store.replica, windows[0]?.limit ?? 1);
+    this.#introduction = new StateIntroduction(ledger, this.#clock, (operation) => this.#ask(operation));
   }
 
   /** As `Budget.ask`. */
   async tryAcquire(count: number): Promise<Grant> {
-    const first = this.#own.reserve(count);
+    const sends = this.#own.reserve(count, this.#clock.now());
     try {
-      const { moments, wait, now } = await this.#run({ op: 'ask', first, count, ...this.#reach() });
-      this.#own.release(first, count, moments.length);
-      const permits = moments.map((moment, index) => this.#permit(first + index, now + moment));
+      const { moments, wait, now } = await this.#run({ op: 'ask', sends, ...this.#reach() });
+      this.#own.release(sends.slice(moments.length));
+      const granted = sends.slice(0, moments.length);
+      const permits = granted.map((send, index) => this.#permit(send, now + (moments[index] ?? 0)));
       return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
     } catch (error) {
       // It may have been granted all the same.
-      this.#own.giveBack(first, count);
+      this.#own.lost(sends);
       throw error;
     }
   }
@@ -97,9 +94,9 @@ export class SharedBudget {
     return { lead, horizon: Math.min(horizon, LONGEST_HORIZON_MS) };
   }
 
-  #permit(send: number, storeTime: number): Permit {
+  #permit(send: string, storeTime: number): Permit {
     const at = this.#storeClock.toLocal(storeTime);
-    this.#own.record(send, at);
+    this.#own.granted(send, at);
     this.#changed();
     return new GrantedPermit(at, this.#rules, {
       onSent: () => {
@@ -110,13 +107,13 @@ export class SharedBudget {
       },
       onUnused: () => {
         this.#own.giveBack(send);
-        this.#windows = undefined;
+        this.#windows.changed();
       },
     });
   }
 
   /** Counts a send as of a later time than was granted. Nobody waits for that; if it fails it stays as it was. */
-  #countAsOf(send: number, at: number): void {
+  #countAsOf(send: string, at: number): void {
     this.#own.record(send, at);
     const agoMs = Math.max(0, this.#clock.now() - at);
     this.#options.store.run(this.#knowledge(), { op: 'recount', send, agoMs }).catch(() => undefined);
@@ -162,37 +159,23 @@ export class SharedBudget {
 
   /** Notes a send of this replica that was let go elsewhere. */
   recordSend(at: number): void {
-    const send = this.#own.reserve(1);
-    this.#own.record(send, at);
-    this.#own.sent(send);
+    this.#own.noteElsewhere(at);
     this.#changed();
   }
 
   #changed(): void {
-    this.#windows = undefined;
+    this.#windows.changed();
     this.#forecast.sent();
   }
 
-  /** The windows as the store had them when it answered last, on the clock of this process. */
+  /** The windows as the store had them when it answered last. */
   windows(): readonly SpreadWindow[] {
-    this.#windows ??= this.#make();
-    return this.#windows;
-  }
-
-  #make(): SpreadWindow[] {
-    const now = this.#clock.now();
-    return this.#options.windows.map(({ limit, window }, index) => {
-      const progress = this.#progress[index];
-      const { spanMs } = window;
-      return progress
-        ? window.at(progress, this.#options.ledger.times({ limit, spanMs }, now))
-        : window.clone();
-    });
+    return this.#windows.at(this.#clock.now());
   }
 
   /** The part of each limit that is in use. */
   get shares(): number[] {
-    return this.#options.windows.map((_, index) => this.#progress[index]?.share ?? 1);
+    return this.#windows.shares;
   }
 
   /** Runs an operation on a state that knows all that this replica knows. */
@@ -200,11 +183,12 @@ export class SharedBudget {
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const reply = await this.#ask(operation);
       if (reply.known) return reply;
-      this.#cursors = await this.#introduction.introduce({
+      const { version, cursors } = await this.#introduction.introduce({
         closedMs: this.#options.gate.closedMs(),
         shares: this.shares,
-        isFirst: this.#progress.length === 0,
+        isFirst: !this.#windows.isKnown,
       });
+      [this.#version, this.#cursors] = [version, cursors];
     }
     throw new Error('the shared budget changes too fast');
   }
@@ -216,8 +200,8 @@ export class SharedBudget {
     const now = this.#clock.now();
     this.#storeClock.observe(reply.now, askedAt, now);
     if (reply.known) {
-      this.#own.reportedUnused(knowledge.unused);
-      this.#cursors = reply.cursors;
+      this.#own.told(knowledge.unused);
+      [this.#version, this.#cursors] = [reply.version, reply.cursors];
     }
     this.#take(reply, now);
     return reply;
@@ -225,25 +209,22 @@ export class SharedBudget {
 
   #take(reply: Reply, now: number): void {
     this.heardAt = now;
-    const { ledger, gate, windows } = this.#options;
+    const { ledger, gate } = this.#options;
     const storeNow = this.#storeClock.toLocal(reply.now);
     // No send lies further ahead than any is granted: it would count until then.
-    for (const [size, id, ago] of reply.sends)
+    for (const [size, id, ago] of reply.sends) {
+      if (this.#own.isKnown(size, id)) continue;
       ledger.record(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
+    }
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);
-    this.#version = reply.version;
-    this.#windows = undefined;
+    this.#windows.changed();
     if (reply.version === undefined) return;
-    this.#progress = windows.map(({ window }, index) => {
-      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = reply.windows[index] ?? {};
-      const progress = { credit, accruedTo: storeNow - accruedAgo, share, recoversAt: storeNow + recoversIn };
-      return boundProgress(progress, window, now + LONGEST_HORIZON_MS, gate.closedUntil);
-    });
+    this.#windows.update(reply.windows, storeNow, now + LONGEST_HORIZON_MS, gate.closedUntil);
   }
 
-  #knowledge(): Knowledge & { readonly unused: readonly number[] } {
+  #knowledge(): Knowledge & { readonly unused: readonly string[] } {
     const newest = this.#own.newestKept(this.#clock.now());
     return { version: this.#version, cursors: this.#cursors, newest, unused: this.#own.unused };
   }

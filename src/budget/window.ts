@@ -13,7 +13,7 @@ export const LEAST_STEP_MS = 1e-3;
  *
  *     rate = min( limit / span, (limit - n + 1) / (oldest + span - now) )      n = sends in the last span
  *
- * (+ 1: the slot that frees when the oldest leaves.) A burst is paid back at once by a slower, even pace instead of by
+ * (+ 1: the slot that frees when the oldest leaves, or as many as leave with it.) A burst is paid back at once by a slower, even pace instead of by
  * a stall when the window is full; under saturation the pace settles at limit / span. Nothing is sent while n = limit,
  * so no window can exceed it whatever the credit says. All times in milliseconds on one clock.
  */
@@ -25,6 +25,9 @@ export class SpreadWindow {
   #recoversAt = Infinity;
   #sends: number[] = [];
   #head = 0;
+  /** So many of the oldest are not one send each, but a block of them (send-blocks.ts), which leaves as a whole. */
+  #blocks = 0;
+  #blockSize = 1;
 
   constructor(
     readonly fullLimit: number,
@@ -65,7 +68,7 @@ export class SpreadWindow {
   /** A send that was counted did not go. Its credit is not given back: it accrues anew. @returns false: it has left the window */
   remove(time: number): boolean {
     const at = this.#sends.lastIndexOf(time);
-    if (at < this.#head) return false;
+    if (at < this.#head + this.#blocks) return false;
     this.#sends.splice(at, 1);
     return true;
   }
@@ -74,7 +77,7 @@ export class SpreadWindow {
   postpone(from: number, to: number): void {
     if (!this.remove(from)) return;
     let place = this.#sends.length;
-    while (place > this.#head && (this.#sends[place - 1] ?? 0) > to) place--;
+    while (place > this.#head + this.#blocks && (this.#sends[place - 1] ?? 0) > to) place--;
     this.#sends.splice(place, 0, to);
   }
 
@@ -105,7 +108,7 @@ export class SpreadWindow {
 
   /** Sends in the last span, as of the last time that was asked about. */
   get count(): number {
-    return this.#sends.length - this.#head;
+    return this.#sends.length - this.#head + this.#blocks * (this.#blockSize - 1);
   }
 
   /** Sends that it would still take in this span. */
@@ -122,26 +125,30 @@ export class SpreadWindow {
 
   /** The same window, to try things out on. */
   clone(): SpreadWindow {
-    const sends = this.#sends.slice(this.#head);
-    return this.at(
-      {
-        credit: this.#credit,
-        accruedTo: this.#accruedTo,
-        share: this.#share,
-        recoversAt: this.#recoversAt,
-      },
-      sends,
-    );
+    const progress = {
+      credit: this.#credit,
+      accruedTo: this.#accruedTo,
+      share: this.#share,
+      recoversAt: this.#recoversAt,
+    };
+    const twin = this.at(progress, this.#sends.slice(this.#head), this.#blockSize);
+    twin.#blocks = this.#blocks;
+    return twin;
   }
 
-  /** A window of the same size that has come so far. @param sends times, oldest first */
-  at({ credit, accruedTo, share, recoversAt }: WindowProgress, sends: number[]): SpreadWindow {
+  /**
+   * A window of the same size that has come so far.
+   * @param sends times, oldest first, of blocks if `blockSize` is more than 1
+   */
+  at({ credit, accruedTo, share, recoversAt }: WindowProgress, sends: number[], blockSize = 1): SpreadWindow {
     const twin = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
     twin.#credit = credit;
     twin.#accruedTo = accruedTo;
     twin.#share = share;
     twin.#recoversAt = recoversAt;
     twin.#sends = sends;
+    twin.#blockSize = blockSize;
+    twin.#blocks = blockSize > 1 ? sends.length : 0;
     return twin;
   }
 
@@ -152,7 +159,8 @@ export class SpreadWindow {
   #rate(now: number, count = this.count): number {
     const even = this.limit / this.spanMs;
     if (this.count === 0) return even;
-    return Math.max(0, Math.min(even, (this.limit - count + 1) / (this.#oldestLeaves - now)));
+    const freed = this.#blocks > 0 ? this.#blockSize : 1;
+    return Math.max(0, Math.min(even, (this.limit - count + freed) / (this.#oldestLeaves - now)));
   }
 
   /**
@@ -175,6 +183,7 @@ export class SpreadWindow {
 
   #dropOldest(): void {
     this.#head++;
+    this.#blocks = Math.max(0, this.#blocks - 1);
     if (this.#head < 1024 || this.#head * 2 < this.#sends.length) return;
     this.#sends = this.#sends.slice(this.#head);
     this.#head = 0;

@@ -29,9 +29,11 @@ export function bound(
   roundTrip: RoundTrip,
   timeoutMs: number,
   clock: Clock = systemClock,
+  onTimeout: () => void = () => undefined,
 ): void {
   const since = clock.now();
   const giveUp = (): void => {
+    onTimeout();
     command.reject(new Error('Command timed out'));
   };
   const cancel = clock.after(timeoutMs, () => setImmediate(giveUp));

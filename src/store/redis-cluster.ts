@@ -1,4 +1,5 @@
 import { Cluster, type ClusterNode, type ClusterOptions, type Redis } from 'ioredis';
+import { systemClock } from '../clock.ts';
 import { RoundTrip } from '../round-trip.ts';
 import { bound } from './bounded-redis.ts';
 import { withCheckedSlots } from './cluster-slots.ts';
@@ -12,14 +13,23 @@ const SLOTS_INTERVAL_MS = 5000;
 
 /**
  * A cluster whose commands are bounded as a whole, redirections included. ioredis' own `commandTimeout` would hold for what a node
- * is asked while it connects as well: a busy start would then take a cluster that is there for one that is away.
+ * is asked while it connects as well: a busy start would then take a cluster that is there for one that is away. There are no
+ * samples from before the first command: a timeout is one as well, so that the time of later commands grows to the distance.
  */
 export class BoundedCluster extends Cluster {
   readonly roundTrip = new RoundTrip();
 
   override sendCommand(...[command, ...rest]: Parameters<Cluster['sendCommand']>): unknown {
-    if (this.status === 'ready') bound(command, this.roundTrip, this.roundTrip.timeoutMs);
+    if (this.status === 'ready') this.#bound(command);
     return super.sendCommand(command, ...rest);
+  }
+
+  #bound(command: Parameters<Cluster['sendCommand']>[0]): void {
+    const { roundTrip } = this;
+    const { timeoutMs } = roundTrip;
+    bound(command, roundTrip, timeoutMs, systemClock, () => {
+      roundTrip.observe(timeoutMs);
+    });
   }
 }
 

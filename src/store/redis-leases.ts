@@ -4,8 +4,9 @@ import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, LeaseEvents, SharedReadOutcome } from '../upstream/leases.ts';
+import type { Announcer } from './announcer.ts';
 import { CLAIM, PROLONG, RELEASE } from './lease-scripts.ts';
-import { encodeMessage, type SharedReadMessage } from './replica-messages.ts';
+import type { SharedReadMessage } from './replica-messages.ts';
 import type { InvalidValue } from './invalid-value-log.ts';
 
 /** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
@@ -34,13 +35,12 @@ export function leaseKey(keyPrefix: string, jobId: string): string {
   return `${keyPrefix}lease:${jobId}`;
 }
 
-type Client = Pick<Redis, 'eval' | 'publish'>;
+type Client = Pick<Redis, 'eval'>;
 
 export interface RedisLeasesOptions {
   readonly redis: Client;
   readonly keyPrefix: string;
-  /** Where all replicas listen. */
-  readonly channel: string;
+  readonly announcer: Pick<Announcer, 'announce'>;
   readonly onFault: (operation: 'lease', error: unknown) => void;
   readonly onSpoilt: (what: InvalidValue) => void;
   /** Since when no notice can have been missed, on `clock`; Infinity while some may be. */
@@ -174,10 +174,7 @@ export class RedisLeases implements Leases {
   }
 
   async announce(jobId: string, said: SharedReadMessage): Promise<void> {
-    const { redis, channel, onFault } = this.#options;
-    await redis.publish(channel, encodeMessage(jobId, said)).catch((error: unknown) => {
-      onFault('lease', error);
-    });
+    await this.#options.announcer.announce(jobId, said);
   }
 
   #try(run: () => Promise<unknown>): void {

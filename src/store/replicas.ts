@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import type { ReadAnnouncements } from '../upstream/copies.ts';
 import type { Leases } from '../upstream/leases.ts';
+import { Announcer } from './announcer.ts';
 import type { ConnectionLog } from './connection-log.ts';
 import { decodeMessage, type ReplicaMessage } from './replica-messages.ts';
 import { RedisLeases } from './redis-leases.ts';
@@ -68,7 +69,15 @@ export function joinReplicas(options: ReplicasOptions): Replicas {
       if (wasUp) leases.interrupt();
     },
   });
-  const leases = new RedisLeases({ ...options, channel, announcedSince: () => subscription.since });
+  const announcer = new Announcer({
+    redis,
+    channel,
+    clock,
+    onFault: (error) => {
+      options.onFault('lease', error);
+    },
+  });
+  const leases = new RedisLeases({ ...options, announcer, announcedSince: () => subscription.since });
   const take = (jobId: string, said: ReplicaMessage): void => {
     const isGone = said.kind === 'forgotten' || (said.kind === 'failed' && said.error.status === 403);
     if (isGone) for (const forget of forgetting) forget(jobId);

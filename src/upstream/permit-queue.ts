@@ -3,6 +3,8 @@ import type { Budget, Permit } from '../budget/budget.ts';
 
 /** Most permits that are held. */
 const MOST_HELD = 64;
+/** The budget is asked again after this at the latest, in milliseconds: a limit recovers, or another mode of the budget has more. */
+const LONGEST_PAUSE_MS = 1000;
 
 /** What is wanted of the budget now. */
 export interface Demand {
@@ -21,6 +23,8 @@ export class PermitQueue {
   #isAsking = false;
   /** When it may be asked again. */
   #askAt = -Infinity;
+  /** When the budget expects to have the next permit. */
+  #expectedAt = -Infinity;
   #fault: { readonly error: unknown } | undefined;
   /** Ends a wait before its time. */
   #wake = (): void => undefined;
@@ -31,7 +35,7 @@ export class PermitQueue {
     private readonly clock: Clock = systemClock,
   ) {}
 
-  /** The next permit, at its moment; or in how many milliseconds the budget is to be asked again. @throws what the budget throws */
+  /** The next permit, at its moment; or in how many milliseconds the budget expects to have one. @throws what the budget throws */
   async next(): Promise<Permit | number> {
     for (;;) {
       this.#ask();
@@ -43,7 +47,7 @@ export class PermitQueue {
       }
       if (this.#fault) this.#throw(this.#fault.error);
       const asksIn = this.#isAsking || this.#wants <= 0 ? Infinity : this.#askAt - now;
-      if (!permit && !this.#isAsking) return Math.max(0, this.#askAt - now);
+      if (!permit && !this.#isAsking) return Math.max(0, this.#expectedAt - now);
       await this.#wait(Math.min(permit ? permit.at - now : Infinity, asksIn));
     }
   }
@@ -81,7 +85,9 @@ export class PermitQueue {
       .tryAcquire(count, this.demand().waiting)
       .then(({ permits, waitMs }) => {
         this.#permits.push(...permits);
-        this.#askAt = this.clock.now() + waitMs;
+        const now = this.clock.now();
+        this.#askAt = now + Math.min(waitMs, LONGEST_PAUSE_MS);
+        this.#expectedAt = now + waitMs;
       })
       .catch((error: unknown) => {
         this.#fault = { error };

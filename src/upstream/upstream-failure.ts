@@ -48,6 +48,11 @@ export class UpstreamFailure extends GatewayError {
     return !this.isAnswer && status !== 429 && status !== 'cancelled';
   }
 
+  /** Whether upstream has answered: a call that was cut off or given up does not tell when it arrived. */
+  get hasAnswer(): boolean {
+    return typeof this.call.outcome.status === 'number';
+  }
+
   /** Whether it is what upstream has to say of the job. */
   get isAnswer(): boolean {
     const { status } = this.call.outcome;

@@ -152,7 +152,7 @@ describe('the failover of the budget', () => {
     await clock.advance(100);
     store.take('note');
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(0);
-    expect(store.take('note')).toEqual([{ op: 'note', send: 0 }]);
+    expect(store.take('note')).toEqual([{ op: 'note', send: '0' }]);
   });
 
   it('closes at once while the store is away, and tells it when it is back', async () => {

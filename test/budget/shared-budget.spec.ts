@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
@@ -53,6 +54,19 @@ function replica(
 
 function storeOf(name: string, windows: readonly NamedWindow[], longestClosingMs = 3_600_000): BudgetStore {
   return new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
+}
+
+type Run = BudgetStore['run'];
+
+/** A replica whose requests go through something that may lose, hold or count them. */
+function through(
+  name: string,
+  limits: readonly NamedLimit[],
+  wrap: (request: Parameters<Run>, run: Run) => ReturnType<Run>,
+): SharedBudget {
+  const store = storeOf(name, spreadWindows(limits, 40));
+  const run: Run = (...request) => store.run(...request);
+  return replica(name, limits, 40, { replica: name, run: (...request) => wrap(request, run) });
 }
 
 /** Asks until `count` were let go, sleeping as told; how often it was let go before the time was over. */
@@ -113,8 +127,19 @@ describe('the arithmetic in Redis', () => {
     // A send leaves between the moment that the windows have come to and the next request.
     const steps = [0, 840, 21, 42, 22, 42, 38];
     const leaving = steps.map((step) => ({ step, what: 'ask' as const }));
+    // The gate opens at the end of what is granted ahead.
+    const opening = [
+      { step: 50, what: 'refused' as const },
+      { step: 1, what: 'ask' as const },
+    ];
     const limit = { name: '1s', limit: 20, windowMs: 1000 };
-    await fc.assert(property, { numRuns: 40, examples: [[[limit], leaving]] });
+    await fc.assert(property, {
+      numRuns: 40,
+      examples: [
+        [[limit], leaving],
+        [[limit], opening],
+      ],
+    });
   });
 
   async function agrees(
@@ -143,7 +168,8 @@ describe('the arithmetic in Redis', () => {
         const count = 1 + (step % 4);
         const { permits, waitMs } = await local.tryAcquire(count);
         const expected = permits.map(({ at }) => at - clock.now());
-        const { moments, wait } = await shared({ op: 'ask', first: id, count, lead: 0, horizon: 50 });
+        const sends = Array.from({ length: count }, (_, index) => `${id + index}`);
+        const { moments, wait } = await shared({ op: 'ask', sends, lead: 0, horizon: 50 });
         id += expected.length;
         expect(moments ?? []).toHaveLength(expected.length);
         expected.forEach((moment, index) => expect(moments?.[index]).toBeCloseTo(moment, 1));
@@ -198,7 +224,7 @@ describe('a shared budget', () => {
     const sent = await Promise.all(budgets.map((budget) => sendFor(budget, 3000)));
     const total = sent.reduce((sum, count) => sum + count, 0);
     const allowed = 25 + (50 / 1.04) * 3;
-    expect(total).toBeGreaterThan(0.9 * (50 / 1.04) * 3);
+    expect(total).toBeGreaterThan(0.7 * (50 / 1.04) * 3);
     expect(total).toBeLessThanOrEqual(Math.ceil(allowed));
     expect(mostIn(await counted(), 1000)).toBeLessThanOrEqual(50);
   });
@@ -206,10 +232,10 @@ describe('a shared budget', () => {
   it('is rebuilt by the next to ask when it is flushed: nothing that anyone sent is forgotten, and there is no credit', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
-    for (let sends = 0; sends < 10; sends++)
-      expect([await one.tryAcquire(1), await other.tryAcquire(1)].map((grant) => waitMsOf(grant))).toEqual([
-        0, 0,
-      ]);
+    for (let sends = 0; sends < 10; sends++) {
+      const granted = [await one.tryAcquire(1), await other.tryAcquire(1)];
+      expect(granted.map(({ permits }) => permits.length)).toEqual([1, 1]);
+    }
     // It knows of the others' sends from their common store.
     await one.sync(0);
     const before = await counted();
@@ -233,20 +259,52 @@ describe('a shared budget', () => {
     expect(await rig.redis.zrange(SENDS, '0', '4')).toEqual(['one:0', 'one:1', 'one:2', 'one:3', 'one:4']);
   });
 
+  it('is told what it has lost of permits in hand, and grants their moments to nobody else', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const operations: string[] = [];
+    const one = through('one', limits, (request, run) => {
+      operations.push(request[1].op);
+      return run(...request);
+    });
+    const { permits } = await one.tryAcquire(3);
+    permits[0]!.sent();
+    await rig.redis.zrem(SENDS, 'one:1', 'one:2');
+    await one.tryAcquire(1);
+    expect(await rig.redis.zrange(SENDS, '0', '3')).toEqual(['one:0', 'one:1', 'one:2']);
+    // One that is given back is not missed.
+    permits[2]!.giveBack();
+    permits[0]!.giveBack();
+    operations.length = 0;
+    await one.sync(0);
+    await one.sync(0);
+    expect(operations).not.toContain('tell');
+    expect(await rig.redis.zrange(SENDS, '0', '3')).toEqual(['one:0', 'one:1']);
+  });
+
+  it('is told that a block has a later send than the one that a store knows', async () => {
+    const [one, other] = ['one', 'other'].map((name) =>
+      replica(name, [{ name: '1m', limit: 5000, windowMs: 60_000 }]),
+    ) as [SharedBudget, SharedBudget];
+    await one.tryAcquire(2);
+    await other.sync(0);
+    const [, score] = await rig.redis.zrange('p:{budget}:sends:4', '0', '0', 'WITHSCORES');
+    await rig.redis.zadd('p:{budget}:sends:4', Number(score) - 30_000, 'one:0');
+    await one.sync(0);
+    const told = await rig.redis.zscore('p:{budget}:sends:4', 'one:0');
+    expect(Math.abs(Number(told) - Number(score))).toBeLessThan(50);
+    expect(Number(await rig.redis.hget(STATE, 'completions'))).toBe(1);
+    await other.sync(0);
+    expect(other.windows()[0]?.count).toBe(4);
+  });
+
   it('counts nothing for an ask whose answer was lost, from the next request on', async () => {
     const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
-    const windows = spreadWindows(limits, 40);
-    const store = storeOf('one', windows);
     let isLost = false;
-    const losing = {
-      replica: 'one',
-      run: async (...request: Parameters<BudgetStore['run']>) => {
-        const reply = await store.run(...request);
-        if (isLost) throw new Error('Command timed out');
-        return reply;
-      },
-    };
-    const one = replica('one', limits, 40, losing);
+    const one = through('one', limits, async (request, run) => {
+      const reply = await run(...request);
+      if (isLost) throw new Error('Command timed out');
+      return reply;
+    });
     await one.sync(0);
     isLost = true;
     await expect(one.tryAcquire(3)).rejects.toThrow('timed out');
@@ -256,12 +314,54 @@ describe('a shared budget', () => {
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:3']);
   });
 
+  it('is not known before the last part is told: one that was lost is told again', async () => {
+    const limits = [{ name: '10m', limit: 4000, windowMs: 600_000 }];
+    let tells = 0;
+    const one = through('one', limits, async (request, run) => {
+      // The second part.
+      if (request[1].op === 'tell' && ++tells === 2) throw new Error('Command timed out');
+      return run(...request);
+    });
+    await one.sync(0);
+    tells = 0;
+    let granted = 0;
+    for (let turn = 0; turn < 10; turn++) granted += (await one.tryAcquire(64)).permits.length;
+    await rig.redis.flushall();
+    const other = replica('other', limits);
+    await other.sync(0);
+    tells = 0;
+    await expect(one.tryAcquire(1)).rejects.toThrow('timed out');
+    await one.tryAcquire(1);
+    expect(await rig.redis.zcard(SENDS)).toBeGreaterThanOrEqual(granted);
+  });
+
   it('gives no two sends one time: who has heard of the first would not hear of the second', async () => {
     const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
     const granted = [...(await one.tryAcquire(10)).permits, ...(await other.tryAcquire(10)).permits];
     expect(new Set(await counted()).size).toBe(granted.length);
     await one.sync(0);
     expect(one.windows()[0]?.count).toBe(granted.length);
+  });
+
+  it('gives no two told sends one time either', async () => {
+    const [one, other] = [replica('one', LIMITS), replica('other', LIMITS)];
+    await Promise.all([one.sync(0), other.sync(0)]);
+    // Moments have been granted ahead: all that is told lies at their end.
+    await rig.redis.hset(STATE, 'advancedTo', Date.now() + 900);
+    for (let sends = 1; sends <= 3; sends++) {
+      one.recordSend(performance.now());
+      await one.recordNewest();
+      await other.sync(0);
+      expect(other.windows()[0]?.count).toBe(sends);
+    }
+    expect(new Set(await counted()).size).toBe(3);
+    await rig.redis.flushall();
+    await other.sync(0);
+    one.recordSend(performance.now());
+    await one.recordNewest();
+    await other.sync(0);
+    expect(new Set(await counted()).size).toBe(4);
+    expect(other.windows()[0]?.count).toBe(4);
   });
 
   it('counts no permit that is given back', async () => {
@@ -273,6 +373,55 @@ describe('a shared budget', () => {
     await one.sync(0);
     expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(['one:0']);
     expect(one.windows()[0]?.remaining(performance.now())).toBe(39);
+  });
+
+  it('uses the places of permits that were given back, and of lost answers, where blocks count', async () => {
+    const limits = [
+      { name: '1m', limit: 4000, windowMs: 60_000 },
+      { name: '1h', limit: 5000, windowMs: 3_600_000 },
+    ];
+    const blocks = 'p:{budget}:sends:4';
+    let isLost = false;
+    const requests: Parameters<Run>[] = [];
+    const one = through('one', limits, async (request, run) => {
+      requests.push(request);
+      const reply = await run(...request);
+      if (isLost) throw new Error('Command timed out');
+      return reply;
+    });
+    for (const permit of (await one.tryAcquire(8)).permits) permit.giveBack();
+    await one.sync(0);
+    expect((await one.tryAcquire(8)).permits).toHaveLength(8);
+    expect([await rig.redis.zcard(SENDS), await rig.redis.zcard(blocks)]).toEqual([8, 2]);
+    isLost = true;
+    await expect(one.tryAcquire(64)).rejects.toThrow('timed out');
+    isLost = false;
+    await one.sync(0);
+    expect((await one.tryAcquire(64)).permits).toHaveLength(64);
+    expect([await rig.redis.zcard(SENDS), await rig.redis.zcard(blocks)]).toEqual([72, 18]);
+    expect(one.windows().map((window) => window.count)).toEqual([72, 72]);
+    // A request that gave them back arrives once more, late.
+    const names = await rig.redis.zrange(SENDS, '0', '-1');
+    const store = storeOf('one', spreadWindows(limits, 40));
+    for (const [knowledge] of requests) await store.run(knowledge, { op: 'look', waiting: 0 });
+    expect(await rig.redis.zrange(SENDS, '0', '-1')).toEqual(names);
+  });
+
+  it('does not count a permit that was given back while an answer with it was under way', async () => {
+    const limits = [{ name: '10s', limit: 40, windowMs: 10_000 }];
+    const one = through('one', limits, async (request, run) => {
+      const reply = await run(...request);
+      if (request[1].op === 'look') await delay(50);
+      return reply;
+    });
+    await one.sync(0);
+    // Both say up to where the sends are known: neither has heard of this one.
+    const [asked, looked] = [one.tryAcquire(1), one.sync(0)];
+    for (const permit of (await asked).permits) permit.giveBack();
+    await looked;
+    expect(one.windows()[0]?.count).toBe(0);
+    await one.sync(0);
+    expect(await counted()).toEqual([]);
   });
 
   it('closes its gate for all, keeps it closed when it is rebuilt, and cuts once a closing', async () => {

@@ -31,16 +31,19 @@ afterAll(async () => {
   await rig.server.kill();
 });
 
-function replica(name: string, longestClosingMs = HOUR) {
+function replica(name: string, longestClosingMs = HOUR, onOtherLimits?: (limits: readonly string[]) => void) {
   const windows = spreadWindows(LIMITS, 40);
   const gate = new Gate({ longestClosingMs });
   const store = new BudgetStore(rig.redis, { keyPrefix: 'p:', windows, replica: name, longestClosingMs });
   const ledger = new Ledger(windows.map(({ limit, window: { spanMs } }) => ({ limit, spanMs })));
-  return { gate, budget: new SharedBudget({ store, windows, ledger, gate, latenessMs: 20 }) };
+  const options = { store, windows, ledger, gate, latenessMs: 20, onOtherLimits };
+  return { gate, budget: new SharedBudget(options) };
 }
 
 /** The state as a gateway without the bound wrote it after one `Retry-After: 1795582882`. */
-async function writeUnbounded(fields: Readonly<Record<string, string | number>> = {}): Promise<void> {
+async function writeUnbounded(
+  fields: Readonly<Record<string, string | number | Buffer>> = {},
+): Promise<void> {
   const now = Date.now();
   const perWindow = LIMITS.flatMap(({ name, windowMs }) => [
     [`credit:${name}`, 0],
@@ -113,7 +116,7 @@ describe('a state in Redis that says it is closed until 2083', () => {
 });
 
 const now = Date.now();
-const spoilt: [string, Readonly<Record<string, string | number>>][] = [
+const spoilt: [string, Readonly<Record<string, string | number | Buffer>>][] = [
   ['advancedTo far ahead', { advancedTo: FAR }],
   ['advancedTo that is no number', { advancedTo: 'garbage' }],
   ['advancedTo that is not a number', { advancedTo: 'nan' }],
@@ -128,6 +131,8 @@ const spoilt: [string, Readonly<Record<string, string | number>>][] = [
   ['recoversAt long ago', { 'share:1m': 0.05, 'recoversAt:1m': 1, 'share:1h': 0.05, 'recoversAt:1h': 1 }],
   ['recoversAt far ahead', { 'share:1m': 0.7, 'recoversAt:1m': FAR }],
   ['no version', { version: '' }],
+  ['a version that is not UTF-8', { version: Buffer.from([0xff]) }],
+  ['a version that is longer than any', { version: `${'old'.repeat(30)} 1` }],
 ];
 
 describe('a state in Redis with', () => {
@@ -140,6 +145,7 @@ describe('a state in Redis with', () => {
     expect(waitMs).toBeLessThanOrEqual(120_000);
     expect(budget.forecastMs(1)).toBeLessThanOrEqual(120_000);
     const state = await rig.redis.hgetall(STATE);
+    expect(state['version']).toMatch(/^(old|one) \d[\d.]*$/);
     for (const { name, limit } of LIMITS) {
       const [credit, share] = [Number(state[`credit:${name}`]), Number(state[`share:${name}`])];
       expect([name, Math.abs(credit) <= limit, share >= 0.05 && share <= 1]).toEqual([name, true, true]);
@@ -168,5 +174,21 @@ describe('a state in Redis with', () => {
     const { budget } = replica('one');
     await budget.sync(0);
     expect(Object.keys(await rig.redis.hgetall(REPLICAS)).toSorted()).toEqual(['old', 'one']);
+  });
+
+  it('replicas whose numbers or limits none can have written takes them for nothing', async () => {
+    const told: (readonly string[])[] = [];
+    const { budget } = replica('one', HOUR, (limits) => told.push(limits));
+    await budget.sync(0);
+    await rig.redis.hset(REPLICAS, {
+      infinite: `${Date.now()} ${'9'.repeat(400)} 500/1m`,
+      many: `${Date.now()} 1234567 500/1m`,
+      none: `${Date.now()} 5 x`,
+      long: `${Date.now()} 5 ${'20/2s,'.repeat(50)}20/2s`,
+      real: `${Date.now()} 5 20/2s,40/1.5m`,
+    });
+    await budget.sync(0);
+    expect(told).toEqual([['20/2s,40/1.5m']]);
+    expect((await rig.redis.hkeys(REPLICAS)).toSorted()).toEqual(['one', 'real']);
   });
 });

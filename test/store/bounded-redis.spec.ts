@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
+import { connectCluster } from '../../src/store/redis-cluster.ts';
 import { BoundedRedis } from '../../src/store/bounded-redis.ts';
 import { DelayingProxy } from '../support/delaying-proxy.ts';
-import { atEnd, startRedis } from '../support/rig.ts';
+import { inMemory, lookAt } from '../support/redis.ts';
+import { atEnd, startRedis, temporaryFolder } from '../support/rig.ts';
+import { until } from '../support/until.ts';
 
 async function connected(roundTripMs: number, jitterMs = 0): Promise<BoundedRedis> {
   const server = await startRedis();
@@ -30,5 +33,46 @@ describe('the commands of a Redis', () => {
     const end = performance.now() + 500;
     while (performance.now() < end);
     expect(await answer).toBe('PONG');
+  });
+});
+
+/** A cluster of one node, which is so far away. */
+async function farCluster(roundTripMs: number) {
+  const server = await startRedis((port) => [
+    ...inMemory(port),
+    ...['--cluster-enabled', 'yes', '--dir', temporaryFolder()],
+  ]);
+  const proxy = await DelayingProxy.start(server.port, { roundTripMs });
+  atEnd(() => proxy.stop());
+  const eyes = lookAt({ port: server.port });
+  atEnd(async () => eyes.disconnect());
+  await eyes.config('SET', 'cluster-announce-ip', '127.0.0.1');
+  await eyes.config('SET', 'cluster-announce-port', proxy.port);
+  await eyes.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  await until('the cluster is up', async () => (await eyes.cluster('INFO')).includes('cluster_state:ok'));
+  const login = { username: '', password: '', tls: false };
+  const cluster = connectCluster({
+    kind: 'cluster',
+    login,
+    nodes: [{ host: '127.0.0.1', port: proxy.port }],
+  });
+  cluster.on('error', () => undefined);
+  atEnd(async () => cluster.disconnect());
+  await once(cluster, 'ready');
+  return cluster;
+}
+
+describe('the commands of a cluster that is 150 ms away', () => {
+  it('are answered after a few that were given up', async () => {
+    const cluster = await farCluster(150);
+    let givenUp = 0;
+    await until('a command is answered', () =>
+      cluster.set('key', 'value').then(
+        () => true,
+        () => ++givenUp < 0,
+      ),
+    );
+    expect(givenUp).toBeLessThanOrEqual(5);
+    for (let times = 0; times < 20; times++) await cluster.set(`key:${times}`, times);
   });
 });

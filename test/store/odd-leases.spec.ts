@@ -5,9 +5,9 @@ import { RedisLeases } from '../../src/store/redis-leases.ts';
 async function claimAnswered(answer: unknown) {
   let faults = 0;
   const leases = new RedisLeases({
-    redis: { eval: () => Promise.resolve(answer), publish: () => Promise.resolve(0) },
+    redis: { eval: () => Promise.resolve(answer) },
     keyPrefix: 'a:',
-    channel: 'a',
+    announcer: { announce: () => Promise.resolve() },
     onFault: () => faults++,
     onSpoilt: () => undefined,
     announcedSince: () => 0,

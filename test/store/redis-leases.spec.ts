@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { encodeMessage } from '../../src/store/replica-messages.ts';
 import { RedisLeases } from '../../src/store/redis-leases.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
@@ -27,12 +28,11 @@ beforeEach(() => {
       if (!script.includes("'DEL'")) prolonged.push([clock.now(), args[2]]);
       return null;
     },
-    publish: async (_channel: string, message: string) => published.push(message),
   };
   leases = new RedisLeases({
     redis: redis as never,
     keyPrefix: 'prefix:',
-    channel: 'flights',
+    announcer: { announce: async (jobId, said) => void published.push(encodeMessage(jobId, said)) },
     onFault: () => faults++,
     onSpoilt: (what) => spoilt.push(what),
     announcedSince: () => announcedSince,

@@ -27,7 +27,7 @@ describe('a lease in Redis', () => {
     const leases = new RedisLeases({
       redis: rig.redis,
       keyPrefix: 'p:',
-      channel: 'c',
+      announcer: { announce: () => Promise.resolve() },
       onFault: (_operation, error) => {
         throw error;
       },

@@ -6,8 +6,8 @@ import { GrantedPermit } from '../../src/budget/granted-permit.ts';
 import { PermitQueue } from '../../src/upstream/permit-queue.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-/** A budget that answers after a while, with what the test has put there for each tryAcquire. */
-function queue({ answerMs = 0, slots = 4, waiting = 10 } = {}) {
+/** A budget that answers after a while, with what the test has put there for each ask. */
+function queue({ answerMs = 0, slots = 4, waiting = 10, waitMs = 1000 } = {}) {
   const clock = new VirtualClock();
   const gate = new Gate({ clock });
   const demand = { slots, waiting };
@@ -20,12 +20,12 @@ function queue({ answerMs = 0, slots = 4, waiting = 10 } = {}) {
       { clock, gate, latenessMs: 25, usableMs: 250, arrivalDelay: new ArrivalDelay() },
       { onSent: () => undefined, onMoved: () => undefined, onUnused: () => unused.push(at) },
     );
-  const tryAcquire = (count: number): Promise<Grant> => {
+  const ask = (count: number): Promise<Grant> => {
     asked.push(count);
     const permits = (moments.shift() ?? []).slice(0, count).map(permit);
-    return new Promise((resolve) => clock.after(answerMs, () => resolve({ permits, waitMs: 1000 })));
+    return new Promise((resolve) => clock.after(answerMs, () => resolve({ permits, waitMs })));
   };
-  const permits = new PermitQueue({ tryAcquire }, () => demand, clock);
+  const permits = new PermitQueue({ tryAcquire: ask }, () => demand, clock);
   const got: (number | { wait: number })[] = [];
   /** Takes the next, as one turn of the queue does. */
   const next = (): void => {
@@ -43,6 +43,16 @@ describe('the permits in hand', () => {
     next();
     await clock.advance(0);
     expect(asked).toEqual([4]);
+  });
+
+  it('are asked for each second, however long the budget expects to have none', async () => {
+    const { clock, asked, next, got } = queue({ waitMs: 3_000_000 });
+    for (let second = 0; second < 5; second++) {
+      next();
+      await clock.advance(1000);
+    }
+    expect(asked).toHaveLength(5);
+    expect(got).toEqual(got.map(() => ({ wait: 3_000_000 })));
   });
 
   it('are each used at its moment, never before', async () => {

@@ -37,6 +37,9 @@ end
 
 local operations = {}
 
+-- No two sends have one time: the cursors of those who have heard of the first would hide the second. So each operation
+-- that counts one at the newest moment leaves advancedTo a step after it.
+
 -- Grants sends for the first moments that they may go at, from when the reply can be there up to a horizon. The one of the farthest
 -- replica is everyone's: it would take all moments before the others see them.
 function operations.ask()
@@ -46,16 +49,15 @@ function operations.ask()
   end
   local at, last = max(now + request.lead, advancedTo), now + horizon
   local moments = {}
-  while at <= last and #moments < request.count do
+  while at <= last and #moments < #request.sends do
     local wait = waitAt(at)
     if wait > 0 then at = at + max(wait, LEAST_STEP)
     else
-      count(request.first + #moments, at)
+      count(request.sends[#moments + 1], at)
       for _, w in ipairs(windows) do w.credit = w.credit - 1 end
       moments[#moments + 1] = at - now
-      -- No two sends have one time: the cursors of those who have heard of the first would hide the second.
-      at = at + LEAST_STEP
-      advancedTo = at
+      advancedTo = at + LEAST_STEP
+      at = advancedTo
     end
   end
   save()
@@ -70,6 +72,7 @@ function operations.note()
   waitAt(at)
   count(request.send, at)
   for _, w in ipairs(windows) do w.credit = w.credit - 1 end
+  advancedTo = at + LEAST_STEP
   save()
   keep()
   return {}
@@ -81,21 +84,34 @@ function operations.recount()
   return {}
 end
 
+-- When a replica looked, how many reads waited there, and its limits, if it can have written that.
+local function parsed(word)
+  local at, waiting, limits = string.match(#word <= LONGEST_WORD and word or '', '^(%S+) (%d+) (%S+)$')
+  at = tonumber(at or '')
+  if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) or #waiting > 6 then return nil end
+  if string.gsub(limits .. ',', '%d+/%d[%d.]*%l+,', '') ~= '' then return nil end
+  return tonumber(waiting), limits
+end
+
 -- Changes nothing but what is known of the replica. Says how many reads wait at each of the others, and who has other limits.
 function operations.look()
-  call('HSET', REPLICAS, request.replica, exact(now) .. ' ' .. request.waiting .. ' ' .. request.limits)
+  if call('HLEN', REPLICAS) > MOST_REPLICAS then call('UNLINK', REPLICAS) end
+  local word = exact(now) .. ' ' .. string.format('%d', min(request.waiting, 999999)) .. ' ' .. request.limits
+  call('HSET', REPLICAS, request.replica, word)
   save()
   keep()
-  local others, limits, said = {}, {}, call('HGETALL', REPLICAS)
+  local others, limits, isReported, gone = {}, {}, { [request.limits] = true }, {}
+  local said = call('HGETALL', REPLICAS)
   for i = 1, #said, 2 do
-    local at, waiting, theirs = string.match(said[i + 1], '^(%S+) (%d+) (%S+)$')
-    at = tonumber(at or '')
-    if not at or not (math.abs(now - at) <= SAID_GOOD_FOR) then call('HDEL', REPLICAS, said[i])
+    local waiting, theirs = parsed(said[i + 1])
+    if not waiting then gone[#gone + 1] = said[i]
     elseif said[i] ~= request.replica then
-      if waiting ~= '0' then others[#others + 1] = tonumber(waiting) end
-      if theirs ~= request.limits then limits[#limits + 1] = theirs end
+      if waiting > 0 then others[#others + 1] = waiting end
+      if not isReported[theirs] and #limits < MOST_OTHER_LIMITS then limits[#limits + 1] = theirs end
+      isReported[theirs] = true
     end
   end
+  if #gone > 0 then call('HDEL', REPLICAS, unpack(gone)) end
   return { others = #others > 0 and others or nil, otherLimits = #limits > 0 and limits or nil }
 end
 
@@ -149,7 +165,7 @@ function operations.tell()
   local added, newest = request.added, now
   for _, send in ipairs(request.sends) do
     local at = now - max(-CLOCK_BACK, send[3])
-    added = added + call('ZADD', sets[send[1]].key, 'GT', exact(at), send[2])
+    added = added + call('ZADD', sets[send[1]].key, 'GT', 'CH', exact(at), send[2])
     newest = max(newest, at)
   end
   if not request.isLast then
@@ -161,7 +177,7 @@ function operations.tell()
   end
   if not state.version or added > 0 then
     local burst = not state.version and request.fresh
-    advancedTo = state.version and max(advancedTo, newest) or newest
+    advancedTo = max(advancedTo, newest + LEAST_STEP)
     if state.version then state.completions = number('completions', 0) + 1
     else state.version, state.completions = request.replica .. ' ' .. exact(now), 0 end
     for _, w in ipairs(windows) do w.credit = burst and w.burst or min(w.credit, 0) end
@@ -177,20 +193,23 @@ end
 if request.op == 'list' then return answer(list(request.from), false) end
 if request.op == 'tell' then return answer(operations.tell(), false) end
 
--- Its newest send has to be there: a failover may have lost the last ones.
+-- Its newest send has to be there, gone or granted ahead: a failover may have lost the last ones.
 local function hasNewest()
   if not request.newest then return true end
-  local s = windows[1].set
-  return call('ZSCORE', s.key, request.replica .. ':' .. string.format('%d', math.floor(request.newest / s.block))) ~= false
+  local s, send, agoMs = windows[1].set, unpack(request.newest)
+  local at = call('ZSCORE', s.key, blockOf(s, send))
+  -- A block may be there as it was before this send.
+  return at and now - at <= agoMs + LONGEST_TRANSIT
 end
 if not (isKept and state.version and state.version == request.version and hasNewest()) then
   return answer({}, false)
 end
--- Sends that were granted and did not go, or of which the answer was lost. A block is not taken apart: it counts as a whole.
+-- Sends that were granted and did not go, or of which the answer was lost. A block is not taken apart: its
+-- places are used again, under other names.
 for _, send in ipairs(request.unused or {}) do
   for _, s in ipairs(sets) do
     if s.block == 1 and s.keptFor > 0 then
-      local removed = call('ZREM', s.key, request.replica .. ':' .. string.format('%d', send))
+      local removed = call('ZREM', s.key, blockOf(s, send))
       if removed == 1 then
         s.card = s.card - 1
         for _, w in ipairs(windows) do

@@ -17,10 +17,16 @@ local SLACK, MOMENT, LEAST_STEP = 1e-9, 1e-6, 1e-3
 local CLOCK_BACK = 1000
 -- What a replica said of its waiting reads is old after this.
 local SAID_GOOD_FOR = 2000
+-- By how much more an age may be here than it was when the request was made.
+local LONGEST_TRANSIT = 2000
 -- Blocks are kept for a replica with a longer window than the others' until it has not been heard of for so long.
 local KEPT_AFTER_WORD = 60000
 -- Bounds of one request: blocks removed, listed, and seen leaving a window one by one.
 local MOST_REMOVED, MOST_LISTED, MOST_LEAVING = 1000, 1000, 1000
+-- More fields than replicas can have written, with many limits one after another, and more replicas than there can be.
+local MOST_FIELDS, MOST_REPLICAS = 256, 1000
+-- What a replica says of itself is no longer, and so many other limits are reported.
+local LONGEST_WORD, MOST_OTHER_LIMITS = 200, 10
 
 local call, max, min, huge = redis.call, math.max, math.min, math.huge
 local request = cjson.decode(ARGV[1])
@@ -37,21 +43,37 @@ local function number(field, default)
   return default
 end
 
+-- The fields that this replica's windows need. What else is there is not read, and thrown away when it is much.
+local isHealed = call('HLEN', STATE) > MOST_FIELDS
 do
-  local fields = call('HGETALL', STATE)
-  for i = 1, #fields, 2 do state[fields[i]] = fields[i + 1] end
+  local fields = { 'version', 'completions', 'horizon', 'horizonAt', 'advancedTo', 'closedUntil' }
+  for _, w in ipairs(request.windows) do
+    for _, field in ipairs({ 'credit', 'accruedTo', 'share', 'recoversAt' }) do
+      fields[#fields + 1] = field .. ':' .. w.name
+    end
+  end
+  for i = 1, #request.blocks do
+    for _, field in ipairs({ 'keptFor', 'keptAt' }) do fields[#fields + 1] = field .. ':' .. i end
+  end
+  local values = call('HMGET', STATE, unpack(fields))
+  for i, field in ipairs(fields) do state[field] = values[i] or nil end
+  if isHealed then call('UNLINK', STATE) end
   if number('advancedTo', 0) - now > CLOCK_BACK then
     call('DEL', STATE)
     for i = 3, #KEYS do call('UNLINK', KEYS[i]) end
     state = {}
   end
 end
+-- A version that this script has not written is none: other bytes would not come back from a replica as they were.
+do
+  local version = state.version or ''
+  if #version > 64 or not string.find(version, '^[%w_-]+ %d[%d.]*$') then state.version = nil end
+end
 
 -- Sends are granted for moments up to this time: it may lie ahead of now.
 local advancedTo = number('advancedTo', now)
 
 -- No number that is read goes beyond what this script can have written: an older version's closing may last for years.
-local isHealed = false
 local function bounded(value, lowest, highest)
   local inRange = max(lowest, min(highest, value))
   isHealed = isHealed or inRange ~= value
@@ -60,7 +82,7 @@ end
 
 local closedUntil = bounded(number('closedUntil', 0), 0, now + request.longestClosing)
 local latest = max(now, advancedTo, closedUntil)
-local isClosingCut = isHealed
+local isClosingCut = closedUntil ~= number('closedUntil', 0)
 
 local windows, sets = request.windows, {}
 for i, block in ipairs(request.blocks) do

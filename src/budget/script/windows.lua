@@ -60,12 +60,17 @@ local function waitAt(at)
   return wait
 end
 
+-- The block that holds a send of this replica: the number in its name is a place in all blocks (send-names.ts).
+local function blockOf(s, send)
+  if s.block == 1 then return request.replica .. ':' .. send end
+  return request.replica .. ':' .. string.format('%d', math.floor(string.match(send, '^%d+') / s.block))
+end
+
 -- Counts a send, or counts it anew: a block moves to the latest time of any of its sends.
 local function count(send, at)
   for _, s in ipairs(sets) do
     if s.keptFor > 0 then
-      local id = request.replica .. ':' .. string.format('%d', math.floor(send / s.block))
-      s.added = call('ZADD', s.key, 'GT', exact(at), id)
+      s.added = call('ZADD', s.key, 'GT', exact(at), blockOf(s, send))
       s.card = s.card + s.added
     end
   end

@@ -189,15 +189,17 @@ export class Throttle {
         permit.sent();
       };
       const signal = AbortSignal.any([read.cancellation.signal, expired]);
-      resolve(await next({ ...read, onRequestSent, cancellation: { signal } }));
+      const found = await next({ ...read, onRequestSent, cancellation: { signal } });
+      permit.answered();
+      resolve(found);
     } catch (error) {
+      if (error instanceof UpstreamFailure && error.hasAnswer) permit.answered();
       this.#heed(error);
       reject(
         expired.aborted && !read.cancellation.signal.aborted ? GatewayError.of('UpstreamTimeout') : error,
       );
     } finally {
       clear();
-      permit.answered();
       this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
     }
   }
