@@ -3,9 +3,10 @@ import type { Budget, Permit } from '../../budget/budget.ts';
 import { type Clock, deadline, sleep, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
+import type { JobCopy } from '../copy.ts';
 import type { Exchange, SharedRead, ReadResult, Layer } from '../exchange.ts';
 import { Wakeup } from '../wakeup.ts';
-import { Line, type Ticket } from '../line.ts';
+import { ReadQueue, type Ticket } from '../read-queue.ts';
 import { tooManyRequests } from '../waiters.ts';
 import { PermitQueue } from '../permit-queue.ts';
 import type { ThrottleOptions } from '../throttle-options.ts';
@@ -38,7 +39,7 @@ interface Going {
  * upstream counts), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
  */
 export class Throttle {
-  readonly #line: Line<Waiting>;
+  readonly #queue: ReadQueue<Waiting>;
   readonly #bottleneck: Bottleneck;
   /** Slots held by askers, and by calls under way. */
   #asking = 0;
@@ -56,15 +57,15 @@ export class Throttle {
     private readonly options: ThrottleOptions,
     private readonly clock: Clock = systemClock,
   ) {
-    this.#line = new Line(options.queueLimit, options.callerLimit);
-    const demand = () => ({ slots: this.#asking, waiting: this.#line.size });
+    this.#queue = new ReadQueue(options.queueLimit, options.callerLimit);
+    const demand = () => ({ slots: this.#asking, waiting: this.#queue.size });
     this.#permits = new PermitQueue(budget, demand, clock);
     this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
   }
 
   /** Reads waiting for a slot. */
   get depth(): number {
-    return this.#line.size;
+    return this.#queue.size;
   }
 
   readonly layer: Layer<SharedRead> = (next) => async (read) => {
@@ -84,26 +85,24 @@ export class Throttle {
       since: this.clock.now(),
       resolve,
       reject,
-      again: read.isRetry,
-      refreshes: read.staleCopy?.readAt,
-      strict: read.mustRevalidate,
+      ...placeOf(read),
       get callers() {
         return read.waiters.callers;
       },
     };
     const gone = (): void => {
-      this.#line.leave(ticket);
+      this.#queue.remove(ticket);
       reject(new CallerGone());
     };
-    const turnedAway = this.#line.enter(ticket);
+    const turnedAway = this.#queue.enqueue(ticket);
     turnedAway?.reject(tooManyRequests(this.forecastMs(turnedAway.read)));
     if (turnedAway === ticket) return promise;
     read.cancellation.signal.addEventListener('abort', gone, { once: true });
     read.waiters.onEnqueued({
-      forecastMs: () => this.#turnMs(this.#line.before(ticket)),
+      forecastMs: () => this.#turnMs(this.#queue.positionOf(ticket)),
       refusal: () => this.refusal(read),
       onCallersChanged: () => {
-        this.#line.callersChanged(ticket);
+        this.#queue.updateCallers(ticket);
       },
     });
     this.#entered.notify();
@@ -119,7 +118,7 @@ export class Throttle {
   /** As many askers as there are reads for, and slots; one even for none: Bottleneck takes some 5 ms, which the next read is spared. */
   #takeSlots(): void {
     const free = this.options.concurrency - this.#underWay;
-    while (this.#asking < Math.min(Math.max(1, this.#line.size), free)) {
+    while (this.#asking < Math.min(Math.max(1, this.#queue.size), free)) {
       this.#asking++;
       // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
       this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
@@ -146,11 +145,11 @@ export class Throttle {
   async #nextToSend(until: number): Promise<Going | undefined> {
     try {
       while (this.clock.now() < until) {
-        if (this.#line.size === 0) this.#permits.giveBack();
-        if (this.#line.size === 0) await this.#entered.wait(until - this.clock.now(), this.clock);
-        if (this.#line.size === 0) break;
+        if (this.#queue.size === 0) this.#permits.giveBack();
+        if (this.#queue.size === 0) await this.#entered.wait(until - this.clock.now(), this.clock);
+        if (this.#queue.size === 0) break;
         await this.#ready();
-        if (this.#line.size === 0) continue;
+        if (this.#queue.size === 0) continue;
         const answer = await this.#permits.next();
         if (typeof answer === 'number') {
           if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
@@ -159,13 +158,13 @@ export class Throttle {
         }
         // Upstream may have been given up, or the token lost, before the moment came.
         await this.#ready();
-        if (answer.isValid()) return { ticket: this.#line.next(), permit: answer };
+        if (answer.isValid()) return { ticket: this.#queue.dequeue(), permit: answer };
         answer.giveBack();
       }
     } catch (error) {
       this.#permits.giveBack();
       // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
-      for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
+      for (let ticket = this.#queue.dequeue(); ticket; ticket = this.#queue.dequeue()) ticket.reject(error);
     }
     return undefined;
   }
@@ -213,24 +212,22 @@ export class Throttle {
 
   /** Nothing goes for so many milliseconds. */
   #noneBefore(waitMs: number): void {
-    for (const { read } of this.#line) {
+    for (const { read } of this.#queue) {
       read.progress?.onExpectedWait(waitMs);
       read.waiters.onExpectedWait(waitMs);
     }
   }
 
   /** When a new read has its turn, in milliseconds from now. */
-  forecastMs({ waiters, staleCopy, mustRevalidate, isRetry }: SharedRead): number {
-    if (isRetry) return this.#turnMs(0);
-    if (!staleCopy) return this.#turnMs(this.#line.ahead(waiters.callers));
-    return mustRevalidate
-      ? this.#turnMs(this.#line.aheadOfStrict(waiters.callers))
-      : this.forecastRefreshMs(staleCopy);
+  forecastMs(read: SharedRead): number {
+    if (read.isRetry) return this.#turnMs(0);
+    return this.#turnMs(this.#queue.positionForNew({ ...placeOf(read), callers: read.waiters.callers }));
   }
 
   /** When the refresh of a copy would have its turn, in milliseconds from now. */
-  forecastRefreshMs({ readAt }: { readonly readAt: number }): number {
-    return this.#turnMs(this.#line.aheadOfRefresh(readAt));
+  forecastRefreshMs(staleCopy: JobCopy): number {
+    const place = placeOf({ staleCopy, isRetry: false, mustRevalidate: false });
+    return this.#turnMs(this.#queue.positionForNew({ ...place, callers: [] }));
   }
 
   /** When the budget lets a read go before which so many go, and a slot is free of them. */
@@ -245,4 +242,12 @@ export class Throttle {
     if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
     return tooManyRequests(this.forecastMs(read));
   }
+}
+
+function placeOf({
+  isRetry,
+  staleCopy,
+  mustRevalidate,
+}: Pick<SharedRead, 'isRetry' | 'staleCopy' | 'mustRevalidate'>) {
+  return { isRetry, copyReadAt: staleCopy?.readAt, mustRevalidate };
 }
