@@ -4,8 +4,8 @@ import { SortedQueue } from './sorted-queue.ts';
 
 /** A read's place in the queue. */
 export interface Ticket extends FairTicket {
-  /** When the copy was read that the read replaces, on the clock of `performance.now()`; undefined for a miss. */
-  readonly copyReadAt: number | undefined;
+  /** The copy that the read replaces, and when that was read; undefined for a miss. */
+  readonly staleCopy: { readonly readAt: number } | undefined;
   /** A caller takes no copy: the read is that caller's, not the refresh of a copy that is served to many. */
   readonly mustRevalidate: boolean;
 }
@@ -28,8 +28,8 @@ const MISSES_FOR_ANOTHER = 3;
 export class ReadQueue<T extends Ticket> {
   readonly #misses = new FairQueue<T>();
   readonly #revalidations = new FairQueue<T>();
-  readonly #refreshes = new SortedQueue<T>(({ isRetry, copyReadAt = 0 }) =>
-    isRetry ? -Infinity : copyReadAt,
+  readonly #refreshes = new SortedQueue<T>(({ isRetry, staleCopy }) =>
+    isRetry ? -Infinity : (staleCopy?.readAt ?? 0),
   );
   readonly #others = new Rotation<T, Queue<T>>().add(this.#refreshes).add(this.#revalidations);
   readonly #order = new Rotation<T, FairQueue<T> | Rotation<T, Queue<T>>>()
@@ -104,8 +104,8 @@ export class ReadQueue<T extends Ticket> {
     return this.#fairQueueOf(ticket) ?? this.#refreshes;
   }
 
-  #fairQueueOf({ copyReadAt, mustRevalidate }: T): FairQueue<T> | undefined {
-    if (copyReadAt === undefined) return this.#misses;
+  #fairQueueOf({ staleCopy, mustRevalidate }: T): FairQueue<T> | undefined {
+    if (!staleCopy) return this.#misses;
     return mustRevalidate ? this.#revalidations : undefined;
   }
 

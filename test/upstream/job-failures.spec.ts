@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { stack } from '../../src/upstream/exchange.ts';
 import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
-import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
+import { failure, sharedRead, UPSTREAM_ANSWER as found } from '../support/shared-reads.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -32,7 +32,7 @@ async function read(jobId: string): Promise<string> {
     return error === undefined ? Promise.resolve(found) : Promise.reject(error);
   });
   try {
-    await exchange(flight(clock, { jobId }));
+    await exchange(sharedRead(clock, { jobId }));
     return 'well';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -103,7 +103,7 @@ describe('a job that upstream fails to answer for', () => {
     const slow = Promise.withResolvers<never>();
     const exchange = failures.recordOutcome(() => slow.promise);
     const reads = Array.from({ length: 10 }, () =>
-      exchange(flight(clock, { jobId: 'bad' })).catch(() => undefined),
+      exchange(sharedRead(clock, { jobId: 'bad' })).catch(() => undefined),
     );
     await clock.advance(400);
     slow.reject(failure('final', 500));

@@ -12,11 +12,12 @@ const NEVER_FULL = 1000;
 /** A miss of the callers that its id names: `ab1` is waited for by a and b. */
 function miss(id: string, options: Partial<Named> = {}): Named {
   const callers = id.replaceAll(/[^a-z]/g, '').split('');
-  return { id, callers, isRetry: false, copyReadAt: undefined, mustRevalidate: false, ...options };
+  return { id, callers, isRetry: false, staleCopy: undefined, mustRevalidate: false, ...options };
 }
 
-const refresh = (id: string, copyReadAt: number, isRetry = false): Named => miss(id, { copyReadAt, isRetry });
-const revalidation = (id: string): Named => miss(id, { copyReadAt: 0, mustRevalidate: true });
+const refresh = (id: string, readAt: number, isRetry = false): Named =>
+  miss(id, { staleCopy: { readAt }, isRetry });
+const revalidation = (id: string): Named => miss(id, { staleCopy: { readAt: 0 }, mustRevalidate: true });
 
 function queueOf(tickets: readonly Named[], limit = NEVER_FULL, callerLimit = limit): ReadQueue<Named> {
   const queue = new ReadQueue<Named>(limit, callerLimit);
@@ -161,8 +162,8 @@ const oneCaller = fc.constantFrom('a', 'b', 'c', 'd').map((caller) => [caller]);
 
 function tickets(ofCallers: fc.Arbitrary<string[]>): fc.Arbitrary<Omit<Named, 'id'>> {
   const isRetry = fc.integer({ min: 0, max: 5 }).map((drawn) => drawn === 0);
-  const copyReadAt = fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined });
-  return fc.record({ callers: ofCallers, isRetry, copyReadAt, mustRevalidate: fc.boolean() });
+  const staleCopy = fc.option(fc.record({ readAt: fc.integer({ min: 0, max: 5 }) }), { nil: undefined });
+  return fc.record({ callers: ofCallers, isRetry, staleCopy, mustRevalidate: fc.boolean() });
 }
 
 function steps(ofCallers: fc.Arbitrary<string[]>): fc.Arbitrary<Step[]> {

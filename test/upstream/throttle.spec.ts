@@ -3,7 +3,7 @@ import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Exchange, SharedRead, ReadResult } from '../../src/upstream/exchange.ts';
 import { Throttle } from '../../src/upstream/layers/throttle.ts';
 import type { ThrottleOptions } from '../../src/upstream/throttle-options.ts';
-import { Ending, failure, flight, fromUpstream, jobCopy } from '../support/flights.ts';
+import { Ending, failure, sharedRead, fromUpstream, jobCopy } from '../support/shared-reads.ts';
 import { ObedientBudget } from '../support/obedient-budget.ts';
 import { until } from '../support/until.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
@@ -41,8 +41,8 @@ function start(options: Partial<ThrottleOptions> = {}): void {
   });
 }
 
-function begin(options?: Parameters<typeof flight>[1]) {
-  const read = flight(clock, options);
+function begin(options?: Parameters<typeof sharedRead>[1]) {
+  const read = sharedRead(clock, options);
   return { read, ending: new Ending(send(read)) };
 }
 
@@ -223,7 +223,7 @@ describe('what a call needs beside a slot', () => {
     const token = Promise.withResolvers<undefined>();
     ready = () => token.promise;
     const { read } = begin({ patienceMs: 1000 });
-    await until('it is asked for', () => throttle.refusal(read).status === 503);
+    await until('it is asked for', () => send.forecast!(read).refusal().status === 503);
     await clock.advance(1000);
     // Whose patience ends meanwhile is not told of the quota.
     expect(read.refused.map(({ body }) => body.code)).toEqual(['ServiceUnavailable']);

@@ -3,11 +3,10 @@ import type { Budget, Permit } from '../../budget/budget.ts';
 import { type Clock, deadline, sleep, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
-import type { JobCopy } from '../copy.ts';
-import type { Exchange, SharedRead, ReadResult, Layer } from '../exchange.ts';
+import { type Exchange, type Layer, type ReadResult, type SharedRead, withForecast } from '../exchange.ts';
+import { type Forecast, tooManyRequests } from '../forecast.ts';
 import { Wakeup } from '../wakeup.ts';
 import { ReadQueue, type Ticket } from '../read-queue.ts';
-import { tooManyRequests } from '../waiters.ts';
 import { PermitQueue } from '../permit-queue.ts';
 import type { ThrottleOptions } from '../throttle-options.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
@@ -68,39 +67,36 @@ export class Throttle {
     return this.#queue.size;
   }
 
-  readonly layer: Layer<SharedRead> = (next) => async (read) => {
-    if (read.cancellation.signal.aborted) throw new CallerGone();
-    const waitMs = this.forecastMs(read);
-    if (waitMs > read.waiters.patienceMs) throw tooManyRequests(waitMs);
-    if (read.isRetry) read.onQueued();
-    read.progress?.onExpectedWait(waitMs);
-    return this.#wait(read, next);
-  };
+  readonly layer: Layer<SharedRead> = (next) =>
+    withForecast(
+      async (read) => {
+        if (read.cancellation.signal.aborted) throw new CallerGone();
+        const { waitMs } = this.#forecast(read);
+        if (waitMs > read.state.waiters.patienceMs) throw tooManyRequests(waitMs);
+        read.state.expectCall(waitMs);
+        return this.#wait(read, next);
+      },
+      (read) => this.#forecast(read),
+    );
 
   async #wait(read: SharedRead, next: Exchange<SharedRead>): Promise<ReadResult> {
     const { promise, resolve, reject } = Promise.withResolvers<ReadResult>();
-    const ticket: Waiting = {
-      read,
-      next,
-      since: this.clock.now(),
-      resolve,
-      reject,
-      ...placeOf(read),
-      get callers() {
-        return read.waiters.callers;
-      },
-    };
+    const { callers, isRetry, staleCopy, mustRevalidate } = read;
+    const place = { callers, isRetry, staleCopy, mustRevalidate };
+    const ticket: Waiting = { ...place, read, next, since: this.clock.now(), resolve, reject };
     const gone = (): void => {
       this.#queue.remove(ticket);
       reject(new CallerGone());
     };
     const turnedAway = this.#queue.enqueue(ticket);
-    turnedAway?.reject(tooManyRequests(this.forecastMs(turnedAway.read)));
+    turnedAway?.reject(tooManyRequests(this.#forecast(turnedAway.read).waitMs));
     if (turnedAway === ticket) return promise;
     read.cancellation.signal.addEventListener('abort', gone, { once: true });
-    read.waiters.onEnqueued({
-      forecastMs: () => this.#turnMs(this.#queue.positionOf(ticket)),
-      refusal: () => this.refusal(read),
+    read.state.queue({
+      forecast: () => ({
+        waitMs: this.#turnMs(this.#queue.positionOf(ticket)),
+        refusal: () => this.#refusal(read),
+      }),
       onCallersChanged: () => {
         this.#queue.updateCallers(ticket);
       },
@@ -111,7 +107,7 @@ export class Throttle {
       return await promise;
     } finally {
       read.cancellation.signal.removeEventListener('abort', gone);
-      read.waiters.onDequeued();
+      read.state.leaveQueue();
     }
   }
 
@@ -178,8 +174,7 @@ export class Throttle {
 
   /** Never rejects: what comes of it is the ticket's. */
   async #call({ read, next, since, resolve, reject }: Waiting, permit: Permit): Promise<void> {
-    read.waiters.onDequeued();
-    read.onSent();
+    read.state.call();
     this.options.onSlot?.(this.clock.now() - since);
     const { signal: expired, clear } = deadline(this.clock, this.options.callMs);
     const sentAt = this.clock.now();
@@ -212,22 +207,12 @@ export class Throttle {
 
   /** Nothing goes for so many milliseconds. */
   #noneBefore(waitMs: number): void {
-    for (const { read } of this.#queue) {
-      read.progress?.onExpectedWait(waitMs);
-      read.waiters.onExpectedWait(waitMs);
-    }
+    for (const { read } of this.#queue) read.state.block(waitMs);
   }
 
-  /** When a new read has its turn, in milliseconds from now. */
-  forecastMs(read: SharedRead): number {
-    if (read.isRetry) return this.#turnMs(0);
-    return this.#turnMs(this.#queue.positionForNew({ ...placeOf(read), callers: read.waiters.callers }));
-  }
-
-  /** When the refresh of a copy would have its turn, in milliseconds from now. */
-  forecastRefreshMs(staleCopy: JobCopy): number {
-    const place = placeOf({ staleCopy, isRetry: false, mustRevalidate: false });
-    return this.#turnMs(this.#queue.positionForNew({ ...place, callers: [] }));
+  #forecast(read: Ticket): Forecast {
+    const position = read.isRetry ? 0 : this.#queue.positionForNew(read);
+    return { waitMs: this.#turnMs(position), refusal: () => this.#refusal(read) };
   }
 
   /** When the budget lets a read go before which so many go, and a slot is free of them. */
@@ -237,17 +222,8 @@ export class Throttle {
     return Math.max(this.budget.forecastMs(before + 1), slotMs);
   }
 
-  /** What a waiter is told whose patience ends in line, here or at another replica. */
-  refusal(read: SharedRead): GatewayError {
+  #refusal(read: Ticket): GatewayError {
     if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
-    return tooManyRequests(this.forecastMs(read));
+    return tooManyRequests(this.#forecast(read).waitMs);
   }
-}
-
-function placeOf({
-  isRetry,
-  staleCopy,
-  mustRevalidate,
-}: Pick<SharedRead, 'isRetry' | 'staleCopy' | 'mustRevalidate'>) {
-  return { isRetry, copyReadAt: staleCopy?.readAt, mustRevalidate };
 }

@@ -80,7 +80,7 @@ async function addQueue(bench: Bench, count: number): Promise<void> {
   const ticket = (index: number) => ({
     callers: [`caller-${index % 10}`],
     isRetry: false,
-    copyReadAt: undefined,
+    staleCopy: undefined,
     mustRevalidate: false,
   });
   for (let index = 0; index < count; index++) queue.enqueue(ticket(index));
