@@ -1,0 +1,79 @@
+import Bottleneck from 'bottleneck';
+
+/** The right to have one call under way. */
+export class Slot {
+  readonly #expiry = new AbortController();
+
+  /** Aborts when the slot has been taken away because it was held for too long. */
+  get expired(): AbortSignal {
+    return this.#expiry.signal;
+  }
+
+  expire(): void {
+    this.#expiry.abort();
+  }
+}
+
+/**
+ * The slots for calls. Bottleneck decides how many there are and for how long each is held: a slot is one of its jobs. A job
+ * takes some 5 ms to start, so slots are requested before there is a permit, and stand ready.
+ */
+export class Slots {
+  readonly #bottleneck: Bottleneck;
+  /** Slots that run and have no call yet. */
+  readonly #ready = new Set<Slot>();
+
+  /**
+   * @param concurrency most slots at a time
+   * @param longestMs longest time that a slot is held, in milliseconds
+   * @param use what a slot is held for; it must not reject
+   */
+  constructor(
+    private readonly concurrency: number,
+    private readonly longestMs: number,
+    private readonly use: (slot: Slot) => Promise<void>,
+  ) {
+    this.#bottleneck = new Bottleneck({ maxConcurrent: concurrency });
+    // It comes before Bottleneck gives the slot to the next job, so that the call has been cancelled by then.
+    this.#bottleneck.on('failed', (_error, { args: [slot] }) => {
+      this.#expire(slot as Slot);
+    });
+  }
+
+  /** Slots that wait for a call. */
+  get ready(): number {
+    return this.#ready.size;
+  }
+
+  /** Slots with a call under way. */
+  get calling(): number {
+    return this.#bottleneck.counts().EXECUTING - this.#ready.size;
+  }
+
+  /** Requests slots until so many have no call, started or not. More than could run at once are not worth their cost. */
+  request(count: number): void {
+    const { RECEIVED, QUEUED, RUNNING } = this.#bottleneck.counts();
+    const idle = RECEIVED + QUEUED + RUNNING + this.#ready.size;
+    for (let missing = Math.min(count, this.concurrency) - idle; missing > 0; missing--) this.#requestOne();
+  }
+
+  /** The slot has a call from now on. */
+  take(slot: Slot): void {
+    this.#ready.delete(slot);
+  }
+
+  #requestOne(): void {
+    const run = async (slot: Slot): Promise<void> => {
+      this.#ready.add(slot);
+      await this.use(slot);
+      this.#ready.delete(slot);
+    };
+    // A rejection means that the slot has expired, which `failed` has told.
+    this.#bottleneck.schedule({ expiration: this.longestMs }, run, new Slot()).catch(() => undefined);
+  }
+
+  #expire(slot: Slot): void {
+    this.#ready.delete(slot);
+    slot.expire();
+  }
+}
