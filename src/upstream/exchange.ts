@@ -24,7 +24,7 @@ export interface CacheDirectives {
   readonly onlyIfCached: boolean;
 }
 
-/** Its signal aborts when nobody waits for the answer any more. It is created on first access: a hit needs none. */
+/** Its signal aborts when the last waiter has left. It is created on first access: a hit needs none. */
 export type Cancellation = Pick<AbortController, 'signal'>;
 
 /** One read of one job. */
@@ -106,7 +106,10 @@ export type JobReader = (read: Read) => Promise<JobResult>;
 /** One concern, put around the next exchange. */
 export type Layer<R extends Read = Read> = (next: Exchange<R>) => Exchange<R>;
 
-/** Composes layers, outermost first, around the innermost exchange. Forecasts pass through layers that have none of their own. */
+/**
+ * Composes layers, outermost first, around the innermost exchange. Forecasts pass through layers that have none of
+ * their own.
+ */
 export function stack<R extends Read>(layers: readonly Layer<R>[], innermost: Exchange<R>): Exchange<R> {
   return layers.reduceRight((next, layer) => {
     const exchange = layer(next);

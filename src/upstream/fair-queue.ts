@@ -14,8 +14,8 @@ type CallerQueue<T> = SortedQueue<T>;
 const NO_CALLERS: ReadonlySet<string> = new Set();
 
 /**
- * A queue for each caller, served in rotation: one caller's flood does not delay another's reads. A ticket of several callers
- * is in the queue of each, and goes when the first of them has its turn.
+ * A queue for each caller, served in rotation: one caller's flood does not delay another's reads. A ticket of several
+ * callers is in the queue of each, and goes when the first of them has its turn.
  */
 export class FairQueue<T extends FairTicket> {
   readonly #queues = new Map<string, CallerQueue<T>>();

@@ -3,7 +3,10 @@ import { type Clock, sleep } from '../clock.ts';
 /** The first claims go out at once, further ones at this interval, in milliseconds. */
 const PROMPT_CLAIMS = 3;
 const CLAIM_INTERVAL_MS = 250;
-/** While notices may be missed, the first look at the lease comes after so long, in milliseconds; further ones later and later. */
+/**
+ * While notices may be missed, the first look at the lease comes after so long, in milliseconds; further ones later and
+ * later.
+ */
 const FIRST_LOOK_MS = 100;
 const LOOK_GROWTH = 1.5;
 const LONGEST_LOOK_MS = 500;
@@ -11,8 +14,8 @@ const LONGEST_LOOK_MS = 500;
 const AFTER_END_MS = 10;
 
 /**
- * Bounds what a read does while another replica holds its job's lease, whatever the lease and the notices about it say: how often
- * it claims, and for how long in all it believes that the holder's call is under way.
+ * Bounds what a read does while another replica holds its job's lease, whatever the lease and the notices about it say:
+ * how often it claims, and for how long in all it believes that the holder's call is under way.
  */
 export class LeaseWait {
   #claims = 0;

@@ -3,8 +3,8 @@ import type { GatewayError } from '../errors/gateway-error.ts';
 /** How a read with a lease ended. `free`: without an answer for the others. */
 export type SharedReadOutcome =
   /**
-   * `missing`: there is no such job; that may be stored for no time at all. `etag`: the document of a finished job that was
-   * stored; absent from gateways that do not send it.
+   * `missing`: there is no such job; that may be stored for no time at all. `etag`: the document of a finished job that
+   * was stored; absent from gateways that do not send it.
    */
   | {
       readonly kind: 'stored';

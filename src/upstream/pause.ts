@@ -3,8 +3,8 @@ import type { GatewayError } from '../errors/gateway-error.ts';
 import type { SharedRead } from './exchange.ts';
 
 /**
- * Waits between two calls of a read, outside the queue. Patience runs meanwhile; a waiter whose patience ends is answered with
- * the failure.
+ * Waits between two calls of a read, outside the queue. Patience runs meanwhile; a waiter whose patience ends is
+ * answered with the failure.
  * @returns false, at once, when no waiter has patience for it
  * @throws `CallerGone` when the last waiter has left
  */

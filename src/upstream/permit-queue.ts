@@ -14,8 +14,8 @@ export interface Demand {
 }
 
 /**
- * Permits that the budget has granted and whose moments have not come. More are asked for while some are waited for, so that the
- * round trip to the budget delays no read. One caller at a time may wait for `next`.
+ * Permits that the budget has granted and whose moments have not come. More are asked for while some are waited for, so
+ * that the round trip to the budget delays no read. One caller at a time may wait for `next`.
  */
 export class PermitQueue {
   #permits: Permit[] = [];

@@ -20,10 +20,10 @@ const MISSES_FOR_ANOTHER = 3;
  *
  *     3 misses         fair among callers
  *     1 other read     in turn: a refresh        the oldest copy first, so that all running jobs age evenly
- *                               a revalidation   fair among callers: a loop of them delays nobody else's
+ *                               a revalidation   fair among callers: a caller's loop delays no other caller
  *
- * Retries go first among their caller's reads, or before all refreshes. Adding and removing take O(log n) of the caller's
- * reads, a position O(callers), and O(n) while a read in the same queue is shared by several callers.
+ * Retries go first among their caller's reads, or before all refreshes. Adding and removing take O(log n), a
+ * position O(callers), or O(n) while a read of the same kind is shared by several callers.
  */
 export class ReadQueue<T extends Ticket> {
   readonly #misses = new FairQueue<T>();
@@ -50,8 +50,8 @@ export class ReadQueue<T extends Ticket> {
   }
 
   /**
-   * Adds a ticket. When the queue is full a refresh is evicted, because its copy can be served; without one, a read of the
-   * caller with most.
+   * Adds a ticket. When the queue is full a refresh is evicted, because its copy can be served; without one, a read of
+   * the caller with most.
    * @returns the evicted ticket; this one when there is no room for it
    */
   enqueue(ticket: T): T | undefined {
@@ -120,7 +120,7 @@ export class ReadQueue<T extends Ticket> {
     const ofAnotherKind =
       this.#refreshes.evict() ?? (queue === this.#misses ? this.#revalidations.evict() : undefined);
     if (ofAnotherKind) return ofAnotherKind;
-    // A caller that would have most itself evicts nobody else's.
+    // A caller that would have most reads itself evicts no other caller's.
     return counts.some((count) => count + 1 >= queue.longest) ? ticket : (queue.evict() ?? ticket);
   }
 }

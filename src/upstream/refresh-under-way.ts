@@ -3,7 +3,10 @@ import { CallerGone } from '../errors/caller-gone.ts';
 import type { ReadResult } from './exchange.ts';
 import type { ReadObserver } from './shared-read-state.ts';
 
-/** A reader waits when the call is expected within this part of its wait; the rest is for the call and for errors of the forecast. */
+/**
+ * A reader waits when the call is expected within this part of its wait; the rest is for the call and for errors of the
+ * forecast.
+ */
 const FORECAST_PART = 0.5;
 /** A call that is later than expected by so much, in milliseconds, is not waited for any longer. */
 const OVERDUE_MS = 100;

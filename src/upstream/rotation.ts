@@ -5,11 +5,11 @@ interface Source<T> {
 }
 
 /**
- * Weighted round robin: each member in turn gives as many tickets as it has turns in a row. This is the only definition of
- * an order by turns: `dequeue` follows it, and `positionOf` is its closed form.
+ * Weighted round robin: each member in turn gives as many tickets as it has turns in a row. This is the only definition
+ * of an order by turns: `dequeue` follows it, and `positionOf` is its closed form.
  *
- * When the member at the front is empty, the next one is served in its place, and the front keeps its turns. With members
- * that stay while they are empty there may be two at most: a third would starve.
+ * When the member at the front is empty, the next one is served in its place, and the front keeps its turns. With
+ * members that stay while they are empty there may be two at most: a third would starve.
  */
 export class Rotation<T, M extends Source<T>> {
   /** Members and their turns in a row, in the order in which they are served. */

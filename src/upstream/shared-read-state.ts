@@ -63,13 +63,13 @@ export class SharedReadState {
     this.waiters.refuseImpatient(waitMs);
   }
 
-  /** @param position where it waits, which takes patience; none yet when a call is certain but not asked for */
+  /** @param position starts patience; absent while the read is not in a queue yet */
   queue(position?: QueuePosition): void {
     this.#enter('queued');
     if (position) this.waiters.onEnqueued(position);
   }
 
-  /** It does not wait in a queue any longer; the phase is told separately. */
+  /** Stops patience, whatever the phase. */
   leaveQueue(): void {
     this.waiters.onDequeued();
   }

@@ -15,8 +15,8 @@ export class Slot {
 }
 
 /**
- * The slots for calls. Bottleneck decides how many there are and for how long each is held: a slot is one of its jobs. A job
- * takes some 5 ms to start, so slots are requested before there is a permit, and stand ready.
+ * The slots for calls. Bottleneck decides how many there are and for how long each is held: a slot is one of its jobs.
+ * A job takes some 5 ms to start, so slots are requested before there is a permit, and stand ready.
  */
 export class Slots {
   readonly #bottleneck: Bottleneck;
@@ -50,7 +50,9 @@ export class Slots {
     return this.#bottleneck.counts().EXECUTING - this.#ready.size;
   }
 
-  /** Requests slots until so many have no call, started or not. More than could run at once are not worth their cost. */
+  /**
+   * Requests slots until so many have no call, started or not. More than could run at once are not worth their cost.
+   */
   request(count: number): void {
     const { RECEIVED, QUEUED, RUNNING } = this.#bottleneck.counts();
     const idle = RECEIVED + QUEUED + RUNNING + this.#ready.size;
@@ -68,7 +70,7 @@ export class Slots {
       await this.use(slot);
       this.#ready.delete(slot);
     };
-    // A rejection means that the slot has expired, which `failed` has told.
+    // It rejects when the slot has expired, which the listener of `failed` has handled.
     this.#bottleneck.schedule({ expiration: this.longestMs }, run, new Slot()).catch(() => undefined);
   }
 

@@ -29,8 +29,8 @@ export interface QueuePosition {
 }
 
 /**
- * The waiters of one read. Their patience runs while the read is queued and stands still while a call is under way. A waiter
- * without patience left is refused alone.
+ * The waiters of one read. Their patience runs while the read is queued and stands still while a call is under way. A
+ * waiter without patience left is refused alone.
  */
 export class Waiters {
   readonly #waiters = new Map<Waiter, Patience>();

@@ -73,7 +73,9 @@ export function failure(
   return new UpstreamFailure({ kind, outcome: { status }, retryAfterMs }, error);
 }
 
-/** How a read ended: the copy's etag, the error's code, or the name of an error that no caller gets; `pending` before. */
+/**
+ * How a read ended: the copy's etag, the error's code, or the name of an error that no caller gets; `pending` before.
+ */
 export class Ending {
   is = 'pending';
   found: ReadResult | undefined;

@@ -10,7 +10,7 @@ beforeEach(() => {
   wait = new LeaseWait(3000, clock);
 });
 
-/** How often it claims in so many milliseconds if each claim gives reason to claim again. */
+/** The number of claims in so many milliseconds when each one fails at once. */
 async function claimsIn(ms: number): Promise<number> {
   const end = new AbortController();
   let claims = 0;
@@ -35,7 +35,7 @@ describe('the wait for a lease of another replica', () => {
     expect(clock.now()).toBe(10_000);
   });
 
-  it('looks again when the lease has run out, and much sooner while notices may be missed', async () => {
+  it('looks at the lease again after its end, and much sooner while notices may be missed', async () => {
     wait.onClaim();
     expect(wait.nextLookMs(2000, true)).toBeGreaterThanOrEqual(2000);
     const looks: number[] = [];
@@ -47,7 +47,7 @@ describe('the wait for a lease of another replica', () => {
     expect(looks).toEqual([100, 150, 225, 338, 500, 500]);
   });
 
-  it('believes that a call is out for as long as calls can take, all told', async () => {
+  it('believes that a call is under way for as long as calls can take in all', async () => {
     wait.onSent();
     await clock.advance(2000);
     wait.onNotSent();

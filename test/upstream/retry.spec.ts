@@ -6,7 +6,7 @@ import { failure, sharedRead, UPSTREAM_ANSWER as found } from '../support/shared
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 let clock: VirtualClock;
-/** What each call is answered, in turn; then: well. */
+/** The error of each call, in turn; further calls go well. */
 let answers: Error[];
 let calls: { at: number; read: SharedRead }[];
 
@@ -33,7 +33,7 @@ function start(read: SharedRead): { readonly ended: string[] } {
 const times = (): number[] => calls.map(({ at }) => at);
 
 describe('a call that failed', () => {
-  it('in passing is made once more at once, in front of the line', async () => {
+  it('for a moment (transient) is retried once at once, first in the queue', async () => {
     answers = [failure('transient', 503)];
     const { ended } = start(sharedRead(clock, { jobId: 'job' }));
     await settled();
@@ -41,14 +41,14 @@ describe('a call that failed', () => {
     expect(calls.map(({ read }) => read.isRetry)).toEqual([false, true]);
   });
 
-  it('in passing twice is the answer', async () => {
+  it('twice is the answer', async () => {
     answers = [failure('transient', 'connection'), failure('transient', 502)];
     const { ended } = start(sharedRead(clock, { jobId: 'job' }));
     await settled();
     expect([ended, calls.length]).toEqual([['502'], 2]);
   });
 
-  it('is the answer at once when the job has failed before', async () => {
+  it('is the answer at once when the last read of the job failed', async () => {
     answers = [failure('transient', 503)];
     const { ended } = start({ ...sharedRead(clock, { jobId: 'job' }), hasFailed: true });
     await settled();
@@ -62,7 +62,7 @@ describe('a call that failed', () => {
     expect([ended, calls.length]).toEqual([['502'], 1]);
   });
 
-  it('with a Retry-After is made once more when that is over', async () => {
+  it('with a Retry-After is retried when that is over', async () => {
     answers = [failure('transient', 503, undefined, 4000)];
     const { ended } = start(sharedRead(clock, { jobId: 'job' }));
     await clock.advance(3999);
@@ -71,7 +71,7 @@ describe('a call that failed', () => {
     expect([ended, times()]).toEqual([['well'], [0, 4000]]);
   });
 
-  it('with a Retry-After beyond the patience of all who wait is the answer at once', async () => {
+  it('with a Retry-After beyond the patience of all waiters is the answer at once', async () => {
     answers = [failure('transient', 503, undefined, 10_001)];
     const { ended } = start(sharedRead(clock, { jobId: 'job', patienceMs: 10_000 }));
     await settled();
@@ -80,7 +80,7 @@ describe('a call that failed', () => {
 });
 
 describe('a token that was refused', () => {
-  it('is tried again as often as its pauses say, and each try knows the refusals before', async () => {
+  it('is retried after each pause, with the refusals so far', async () => {
     const refused = (tokenId: number, retryAfterMs: number) => {
       const error = failure('token-refused', 401, undefined, retryAfterMs);
       Object.assign(error.call, { refusal: { tokenId, sentAt: clock.now() } });
@@ -94,8 +94,8 @@ describe('a token that was refused', () => {
   });
 });
 
-describe('a pause between two tries', () => {
-  it('ends with the last of those who wait', async () => {
+describe('the pause before a retry', () => {
+  it('ends when the last waiter has left', async () => {
     answers = [failure('transient', 503, undefined, 4000)];
     const cancellation = new AbortController();
     const { ended } = start({ ...sharedRead(clock, { jobId: 'job' }), cancellation });
@@ -107,14 +107,14 @@ describe('a pause between two tries', () => {
 });
 
 describe('a 429', () => {
-  it('is tried again without end: the queue judges by its gate', async () => {
+  it('is retried without a limit: the gate and patience are the queue’s', async () => {
     answers = Array.from({ length: 50 }, () => failure('rate-limited', 429, undefined, 60_000));
     const { ended } = start(sharedRead(clock, { jobId: 'job' }));
     await settled();
     expect([ended, calls.length]).toEqual([['well'], 51]);
   });
 
-  it('is told by the queue when there is no slot in time, another failure by itself', async () => {
+  it('is answered by the queue’s refusal; another failure is the answer itself', async () => {
     const refusal = GatewayError.of('TooManyRequests');
     answers = [failure('rate-limited', 429), refusal];
     const limited = start(sharedRead(clock, { jobId: 'job' }));

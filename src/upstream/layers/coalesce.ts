@@ -79,7 +79,10 @@ class ReadUnderWay {
     }
   }
 
-  /** The last waiter has left. `onEnd` comes before the abort, so that no new caller joins a read that is being cancelled. */
+  /**
+   * The last waiter has left. `onEnd` comes before the abort, so that no new caller joins a read that is being
+   * cancelled.
+   */
   #abandon(): void {
     if (this.#isOver) return;
     this.onEnd();
@@ -90,8 +93,8 @@ class ReadUnderWay {
 }
 
 /**
- * Answers all who ask for one job at one time with one read (single flight). An error goes to those who wait, and to no later
- * caller.
+ * Answers all who ask for one job at one time with one read (single flight). An error goes to those who wait, and to no
+ * later caller.
  */
 export function coalesce(next: Exchange<SharedRead>, clock: Clock = systemClock): Exchange<UpstreamRead> {
   /** The latest read of each job: it has most of its way before it. */

@@ -18,9 +18,9 @@ export interface LeaseOptions {
 }
 
 /**
- * One read across replicas. The replica that gets the job's lease makes the call; the others wait for its outcome and find the
- * copy in the store. The claim and the look-up in the store go out together, in this order: a copy that was stored before the
- * lease was free is not missed. ARCHITECTURE.md lists the races.
+ * One read across replicas. The replica that gets the job's lease makes the call; the others wait for its outcome and
+ * find the copy in the store. The claim and the look-up in the store go out together, in this order: a copy that was
+ * stored before the lease was free is not missed. ARCHITECTURE.md lists the races.
  */
 export function lease(options: LeaseOptions): Layer<SharedRead> {
   const { clock = systemClock, longestSentMs, leases, copies } = options;
@@ -57,8 +57,8 @@ export function lease(options: LeaseOptions): Layer<SharedRead> {
 }
 
 /**
- * The copy, if it answers the read: a fresh one, or one that another replica has just read for it, however short it is fresh. A
- * revalidation accepts only a call that was sent after it came.
+ * The copy, if it answers the read: a fresh one, or one that another replica has just read for it, however short it is
+ * fresh. A revalidation accepts only a call that was sent after it came.
  */
 function answerTo(
   read: SharedRead,
@@ -83,7 +83,7 @@ async function readForAll(
   try {
     const found = await latestOf(await next(read), read, events, copies);
     const released = held.release(storedOutcome(found.copy));
-    // Before its end is told here, no other replica may show an earlier state.
+    // No other replica may show an earlier state once this one has shown the final one.
     if (isFinishedJob(found.copy)) await released;
     return found;
   } catch (error) {
@@ -106,7 +106,7 @@ function announcePhases({ state }: SharedRead, held: Lease): () => void {
   });
 }
 
-/** Reads without the lease; the others are told all the same when the job is finished. */
+/** Reads without the lease. The other replicas are told only when the job is finished. */
 async function readAlone(
   next: Exchange<SharedRead>,
   read: SharedRead,
@@ -118,7 +118,9 @@ async function readAlone(
   return found;
 }
 
-/** The job's end may have been announced while an earlier state was on its way here: then the stored copy is the answer. */
+/**
+ * The job's end may have been announced while an earlier state was on its way here: then the stored copy is the answer.
+ */
 async function latestOf(
   found: ReadResult,
   { jobId }: SharedRead,
@@ -170,7 +172,10 @@ function storedOutcome(copy: Copy): SharedReadOutcome {
   return { kind: 'stored', finished: isFinishedJob(copy), missing, etag: missing ? undefined : copy.etag };
 }
 
-/** Upstream's answer is shared with all who wait. A refusal here for lack of patience or quota concerns no other replica. */
+/**
+ * Upstream's answer is shared with all who wait. A refusal here for lack of patience or quota concerns no other
+ * replica.
+ */
 function outcomeOf(error: unknown): SharedReadOutcome {
   if (!(error instanceof UpstreamFailure)) return { kind: 'free' };
   const { kind, outcome } = error.call;

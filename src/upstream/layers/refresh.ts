@@ -18,8 +18,9 @@ export interface RefreshOptions {
 }
 
 /**
- * Decides which copy is the answer and when upstream is called (contract section 3, Freshness). A fresh copy is served at once. An
- * older one is refreshed, and served all the same when the refresh takes long or fails. The caller's directives come first.
+ * Decides which copy is the answer and when upstream is called (contract section 3, Freshness). A fresh copy is served
+ * at once. An older one is refreshed, and served all the same when the refresh takes long or fails. The caller's
+ * directives come first.
  */
 export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>) => Exchange {
   const { copies, lifetimes, clock = systemClock } = options;

@@ -6,11 +6,12 @@ import type { TokenRefusal } from '../token.ts';
 import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
 
 /**
- * Makes a failed call again, each time through the queue (contract section 3, Waiting). It is the only place that does: the
- * retries of the HTTP client and of Bottleneck are off.
+ * Makes a failed call again, each time through the queue (contract section 3, Waiting). It is the only place that does:
+ * the retries of the HTTP client and of Bottleneck are off.
  *
- * After a 429 the queue decides whether there is patience for another call; since each 429 closes the gate, time bounds their
- * number. So do the growing pauses after a refused token. A 503 is retried when the Retry-After of its job is over.
+ * After a 429 the queue decides whether there is patience for another call; since each 429 closes the gate, time bounds
+ * their number. So do the growing pauses after a refused token. A 503 is retried when the Retry-After of its job is
+ * over.
  */
 export function retry(clock: Clock = systemClock): Layer<SharedRead> {
   return (next) => async (read) => {
@@ -46,7 +47,10 @@ function isRefusal(error: unknown): boolean {
   return error instanceof GatewayError && error.status === 429;
 }
 
-/** Without another call the caller gets the failure itself; after a 429, the queue's refusal, which says when to come back. */
+/**
+ * Without another call the caller gets the failure itself; after a 429, the queue's refusal, which says when to come
+ * back.
+ */
 function errorToTell(failure: UpstreamFailure | undefined): UpstreamFailure | undefined {
   return failure?.call.kind === 'rate-limited' ? undefined : failure;
 }

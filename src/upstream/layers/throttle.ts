@@ -31,18 +31,19 @@ interface Dispatch {
 }
 
 /**
- * The queue before upstream. The read queue decides which read is next and which is evicted, the budget when a call may be sent,
- * and Bottleneck how many are under way and for how long.
+ * The queue before upstream. The read queue decides which read is next and which is evicted, the budget when a call may
+ * be sent, and Bottleneck how many are under way and for how long.
  *
- * The slots that stand ready take turns: one waits for a read, a token and a permit, and takes the next read at the moment of the
- * permit. A call is counted as of that moment, so nothing may come between; and a read that has left by then costs nothing.
+ * The slots that stand ready take turns: one waits for a read, a token and a permit, and takes the next read at the
+ * moment of the permit. A call is counted as of that moment, so nothing may come between; and a read that has left by
+ * then costs nothing.
  */
 export class Throttle {
   readonly #queue: ReadQueue<QueuedRead>;
   readonly #permits: PermitQueue;
   readonly #slots: Slots;
   readonly #enqueued = new Wakeup();
-  /** Resolves when the last slot in line has had its turn. */
+  /** Resolves when all ready slots have had their turns. */
   #turns: Promise<unknown> = Promise.resolve();
   /** Recent mean duration of calls, in milliseconds. */
   #meanCallMs = 0;

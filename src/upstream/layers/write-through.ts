@@ -2,7 +2,10 @@ import type { Copies } from '../copies.ts';
 import type { Layer, ReadResult, SharedRead } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** Stores what upstream answers, a job or that there is none, and drops the copy of a job that the gateway may not see (403). */
+/**
+ * Stores what upstream answers, a job or that there is none, and drops the copy of a job that the gateway may not see
+ * (403).
+ */
 export function writeThrough(copies: Copies): Layer<SharedRead> {
   return (next) => async (read) => {
     read.state.queue();
