@@ -27,22 +27,27 @@ export class Slots {
    * @param concurrency most slots at a time
    * @param longestMs longest time that a slot is held, in milliseconds
    * @param use what a slot is held for; it must not reject
+   * @param onFree told when a slot is free again, however it ended
    */
   constructor(
     private readonly concurrency: number,
     private readonly longestMs: number,
     private readonly use: (slot: Slot) => Promise<void>,
+    private readonly onFree: () => void = () => undefined,
   ) {
     this.#bottleneck = new Bottleneck({ maxConcurrent: concurrency });
-    // It comes before Bottleneck gives the slot to the next job, so that the call has been cancelled by then.
+    // Bottleneck tells of an expiration before it gives the slot to the next job: the call has been cancelled by then.
     this.#bottleneck.on('failed', (_error, { args: [slot] }) => {
       this.#expire(slot as Slot);
     });
   }
 
-  /** Slots that wait for a call. */
-  get ready(): number {
-    return this.#ready.size;
+  /**
+   * Slots that wait for a call, or will when Bottleneck has started them. Permits are asked for these too: a burst
+   * would wait for two round trips to the budget otherwise.
+   */
+  get available(): number {
+    return Math.max(this.#ready.size, Math.min(this.#idle, this.concurrency - this.calling));
   }
 
   /** Slots with a call under way. */
@@ -54,14 +59,19 @@ export class Slots {
    * Requests slots until so many have no call, started or not. More than could run at once are not worth their cost.
    */
   request(count: number): void {
-    const { RECEIVED, QUEUED, RUNNING } = this.#bottleneck.counts();
-    const idle = RECEIVED + QUEUED + RUNNING + this.#ready.size;
-    for (let missing = Math.min(count, this.concurrency) - idle; missing > 0; missing--) this.#requestOne();
+    for (let missing = Math.min(count, this.concurrency) - this.#idle; missing > 0; missing--)
+      this.#requestOne();
   }
 
   /** The slot has a call from now on. */
   take(slot: Slot): void {
     this.#ready.delete(slot);
+  }
+
+  /** Slots without a call, started or not. */
+  get #idle(): number {
+    const { RECEIVED, QUEUED, RUNNING } = this.#bottleneck.counts();
+    return RECEIVED + QUEUED + RUNNING + this.#ready.size;
   }
 
   #requestOne(): void {
@@ -71,7 +81,8 @@ export class Slots {
       this.#ready.delete(slot);
     };
     // It rejects when the slot has expired, which the listener of `failed` has handled.
-    this.#bottleneck.schedule({ expiration: this.longestMs }, run, new Slot()).catch(() => undefined);
+    const job = this.#bottleneck.schedule({ expiration: this.longestMs }, run, new Slot());
+    void job.catch(() => undefined).then(this.onFree);
   }
 
   #expire(slot: Slot): void {

@@ -27,7 +27,7 @@ describe('slots', () => {
     slots.request(5);
     // Another Bottleneck job takes some 5 ms to start.
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([held.length, slots.ready, slots.calling]).toEqual([2, 0, 2]);
+    expect([held.length, slots.available, slots.calling]).toEqual([2, 0, 2]);
     held[0]!.release();
     await started(3);
     release();
@@ -43,7 +43,7 @@ describe('slots', () => {
     await started(1);
     slots.request(1);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([held.length, slots.ready, slots.calling]).toEqual([1, 1, 0]);
+    expect([held.length, slots.available, slots.calling]).toEqual([1, 1, 0]);
     release();
   });
 
@@ -55,7 +55,7 @@ describe('slots', () => {
     slots.request(1);
     await started(2);
     expect([held[0]!.slot.expired.aborted, held[1]!.slot.expired.aborted]).toEqual([true, false]);
-    expect([slots.ready, slots.calling]).toEqual([1, 0]);
+    expect([slots.available, slots.calling]).toEqual([1, 0]);
     release();
   });
 });

@@ -57,10 +57,10 @@ export class Throttle {
     private readonly clock: Clock = systemClock,
   ) {
     this.#queue = new ReadQueue(options.queueLimit, options.callerLimit);
-    const demand = () => ({ slots: this.#slots.ready, waiting: this.#queue.size });
+    const demand = () => ({ slots: this.#slots.available, waiting: this.#queue.size });
     this.#permits = new PermitQueue(budget, demand, clock);
     const longestMs = LONGEST_READY_MS + options.callMs;
-    this.#slots = new Slots(options.concurrency, longestMs, (slot) => this.#use(slot));
+    this.#slots = new Slots(options.concurrency, longestMs, (slot) => this.#use(slot), this.#requestSlots);
   }
 
   /** Queued reads. */
@@ -119,10 +119,10 @@ export class Throttle {
   }
 
   /** A slot for each queued read, or for the next one to come. */
-  #requestSlots(): void {
+  readonly #requestSlots = (): void => {
     this.#slots.request(Math.max(this.#spareSlots, this.#queue.size));
     this.#permits.onDemandGrew();
-  }
+  };
 
   /** Makes one call, if a read may be sent in time. Never rejects. */
   async #use(slot: Slot): Promise<void> {
@@ -133,9 +133,7 @@ export class Throttle {
     const dispatch = await turn;
     this.#slots.take(slot);
     this.#requestSlots();
-    if (!dispatch) return;
-    await this.#call(dispatch, slot);
-    this.#requestSlots();
+    if (dispatch) await this.#call(dispatch, slot);
   }
 
   /** Waits until a read may be sent, and takes the next one. Never rejects. */
