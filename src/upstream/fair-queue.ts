@@ -9,8 +9,6 @@ export interface FairTicket {
   readonly isRetry: boolean;
 }
 
-type CallerQueue<T> = SortedQueue<T>;
-
 const NO_CALLERS: ReadonlySet<string> = new Set();
 
 /**
@@ -18,8 +16,8 @@ const NO_CALLERS: ReadonlySet<string> = new Set();
  * callers is in the queue of each, and goes when the first of them has its turn.
  */
 export class FairQueue<T extends FairTicket> {
-  readonly #queues = new Map<string, CallerQueue<T>>();
-  readonly #rotation = new Rotation<T, CallerQueue<T>>();
+  readonly #queues = new Map<string, SortedQueue<T>>();
+  readonly #rotation = new Rotation<T, SortedQueue<T>>();
   /** In whose queues each ticket is. */
   readonly #callersOf = new Map<T, ReadonlySet<string>>();
   /** Tickets that are in more than one queue. */

@@ -41,9 +41,9 @@ export function lease(options: LeaseOptions): Layer<SharedRead> {
           if (claim.kind === 'lease') void claim.lease.release({ kind: 'free' });
           return { copy, source: hasWaited ? 'upstream' : held.source, collapsed: hasWaited };
         }
-        if (claim.kind === 'lease') return await readForAll(next, read, claim.lease, events, copies);
+        if (claim.kind === 'lease') return await readForAll(current(next, events, copies), read, claim.lease);
         if (claim.kind === 'unknown' || (read.mustRevalidate && claim.sent) || overdueHolder !== undefined)
-          return await readAlone(next, read, events, options);
+          return await readAlone(current(next, events, copies), read, leases);
         outcome = await follow(next, read, claim, events, wait);
         if (wait.isOverdue) overdueHolder = claim.holder;
         if (outcome?.kind === 'failed') throw outcome.error;
@@ -72,16 +72,10 @@ function answerTo(
 }
 
 /** Reads with the lease, and tells the other replicas how far it is. */
-async function readForAll(
-  next: Exchange<SharedRead>,
-  read: SharedRead,
-  held: Lease,
-  events: LeaseEvents,
-  copies: Copies,
-): Promise<ReadResult> {
+async function readForAll(next: Exchange<SharedRead>, read: SharedRead, held: Lease): Promise<ReadResult> {
   const unobserve = announcePhases(read, held);
   try {
-    const found = await latestOf(await next(read), read, events, copies);
+    const found = await next(read);
     const released = held.release(storedOutcome(found.copy));
     // No other replica may show an earlier state once this one has shown the final one.
     if (isFinishedJob(found.copy)) await released;
@@ -107,28 +101,23 @@ function announcePhases({ state }: SharedRead, held: Lease): () => void {
 }
 
 /** Reads without the lease. The other replicas are told only when the job is finished. */
-async function readAlone(
-  next: Exchange<SharedRead>,
-  read: SharedRead,
-  events: LeaseEvents,
-  { leases, copies }: LeaseOptions,
-): Promise<ReadResult> {
-  const found = await latestOf(await next(read), read, events, copies);
+async function readAlone(next: Exchange<SharedRead>, read: SharedRead, leases: Leases): Promise<ReadResult> {
+  const found = await next(read);
   if (isFinishedJob(found.copy)) await leases.announce(read.jobId, storedOutcome(found.copy));
   return found;
 }
 
-/**
- * The job's end may have been announced while an earlier state was on its way here: then the stored copy is the answer.
- */
-async function latestOf(
-  found: ReadResult,
-  { jobId }: SharedRead,
+/** The job's end may be announced while an earlier state is on its way here: then the stored copy is the answer. */
+function current(
+  next: Exchange<SharedRead>,
   events: LeaseEvents,
   copies: Copies,
-): Promise<ReadResult> {
-  if (isFinishedJob(found.copy) || !events.finished) return found;
-  return { ...found, copy: (await copies.find(jobId))?.copy ?? found.copy };
+): (read: SharedRead) => Promise<ReadResult> {
+  return async (read) => {
+    const found = await next(read);
+    if (isFinishedJob(found.copy) || !events.finished) return found;
+    return { ...found, copy: (await copies.find(read.jobId))?.copy ?? found.copy };
+  };
 }
 
 /** Waits for the outcome of the holder's read, until its lease has run out without one or has to be looked at again. */
