@@ -20,18 +20,6 @@ export const systemClock: Clock = {
   },
 };
 
-/** A signal that aborts after so many milliseconds, unless it is cleared before. */
-export function deadline(
-  clock: Clock,
-  ms: number,
-): { readonly signal: AbortSignal; readonly clear: () => void } {
-  const controller = new AbortController();
-  const clear = clock.after(ms, () => {
-    controller.abort();
-  });
-  return { signal: controller.signal, clear };
-}
-
 /** Resolves after so many milliseconds. @throws the signal's reason as soon as the signal aborts */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

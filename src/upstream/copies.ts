@@ -4,68 +4,67 @@ import type { Copy } from './copy.ts';
 import { isFinishedJob } from './copy.ts';
 import { type Lifetimes, remainingMs } from './freshness.ts';
 
-/** What an entry costs beside its bytes: key, copy and list nodes, roughly. */
+/** Memory of an entry beside its bytes, roughly: key, copy and list nodes. */
 const OVERHEAD_BYTES = 1024;
 
-/** The copies that all replicas share and that outlive a restart. A fault of the store is a miss, never an error. */
+/** The copies that all replicas share. A fault of the store is a miss, never an error. */
 export interface SharedCopies {
   get(jobId: string): Promise<Copy | undefined>;
   /**
-   * Keeps a copy for as long as it is good.
-   * @param evenOverFinished true: it replaces a finished job too, which otherwise nothing does
-   * @returns the copy that is good now
+   * Stores a copy for its lifetime.
+   * @param evenOverFinished true: it replaces a finished job too, which otherwise only a finished one does
+   * @returns the copy that is stored now
    */
   put(jobId: string, copy: Copy, evenOverFinished: boolean): Promise<Copy>;
   drop(jobId: string): Promise<void>;
 }
 
-/** Takes who is to be told of each job that a replica has read, whether it found it finished, and the tag of the document. */
+/** Subscribes to the reads of other replicas: the job, whether it is finished, and the entity tag of the document. */
 export type ReadAnnouncements = (
   tell: (jobId: string, finished: boolean, etag: string | undefined) => void,
 ) => void;
 
 export type CopyListener = (copy: Copy) => void;
 
-/** A copy, and where it was. */
+/** A copy and where it was found. */
 export interface HeldCopy {
   readonly copy: Copy;
   readonly source: 'memory' | 'redis';
 }
 
-/** A copy in memory. */
 interface Entry {
   readonly copy: Copy;
-  /** When the store was asked whether there is a newer one, on `clock`. */
+  /** When the store was last asked for a newer one, on `clock`. */
   readonly checkedAt: number;
 }
 
-/** A copy on its way into the store. */
+/** A copy that is being stored. */
 interface Write {
   readonly jobId: string;
-  /** Another replica has told meanwhile that the job is finished. */
+  /** Another replica has announced meanwhile that the job is finished. */
   isOvertaken: boolean;
 }
 
 export interface CopiesOptions {
   readonly lifetimes: Lifetimes;
-  /** Most bytes of this process' own copies. */
+  /** Most bytes in this process' memory. */
   readonly maxBytes: number;
   readonly shared?: SharedCopies | undefined;
   readonly onReadElsewhere?: ReadAnnouncements | undefined;
-  /** Since when none of these can have been missed, on `clock`; Infinity while some may be. */
+  /** Since when no announcement can have been missed, on `clock`; Infinity while some may be. */
   readonly announcedSince?: (() => number) | undefined;
-  /** Takes who is to be told of each job of which nothing is to be kept. */
+  /** Subscribes to the jobs whose copies are to be removed. */
   readonly onForgotten?: ((tell: (jobId: string) => void) => void) | undefined;
   readonly clock?: Clock;
 }
 
-/** What is held of jobs: in this process, where nothing of a hit leaves it, and behind that what all replicas share. */
+/** Copies of jobs: in this process' memory, and behind that in the store that all replicas share. */
 export class Copies {
   readonly #options: CopiesOptions;
   readonly #clock: Clock;
   readonly #memory: LRUCache<string, Entry>;
   readonly #watchers = new Map<string, Set<CopyListener>>();
-  readonly #looking = new Map<string, Promise<HeldCopy | undefined>>();
+  readonly #lookups = new Map<string, Promise<HeldCopy | undefined>>();
   readonly #writing = new Set<Write>();
 
   constructor(options: CopiesOptions) {
@@ -75,14 +74,14 @@ export class Copies {
       maxSize: options.maxBytes,
       sizeCalculation: ({ copy }) => OVERHEAD_BYTES + (copy.kind === 'job' ? copy.body.length : 0),
     });
-    // The end of a job, once known anywhere, is known everywhere: nobody is shown an earlier state after it, nor another
-    // document of the end, which a caller has had replaced.
+    // Once a job is finished anywhere, no earlier state is served here, nor an earlier document of the finished job,
+    // which a caller's revalidation has replaced.
     options.onReadElsewhere?.((jobId, finished, etag) => {
       const held = this.#memory.peek(jobId)?.copy;
-      if (finished && held && !isSameEnd(held, etag)) this.#memory.delete(jobId);
+      if (finished && held && !isSameDocument(held, etag)) this.#memory.delete(jobId);
       if (finished) for (const write of this.#writing) write.isOvertaken ||= write.jobId === jobId;
-      // A look that is under way may bring what was there before.
-      this.#looking.delete(jobId);
+      // A look-up that is under way may bring the copy from before.
+      this.#lookups.delete(jobId);
       if (this.#watchers.has(jobId)) void this.find(jobId);
     });
     options.onForgotten?.((jobId) => {
@@ -91,8 +90,8 @@ export class Copies {
   }
 
   /**
-   * This process' own copy, if it may be served as it is. One of an unfinished job may not as long as the end of the job can have been announced
-   * unheard: `find` looks for that.
+   * The copy in memory, if it may be served without a look-up in the store. That of an unfinished job may not while the
+   * announcement of its end can have been missed.
    */
   peekMemory(jobId: string): HeldCopy | undefined {
     const entry = this.#memory.get(jobId);
@@ -102,7 +101,7 @@ export class Copies {
     return mayBeOvertaken ? undefined : this.#held(entry);
   }
 
-  #own(jobId: string): HeldCopy | undefined {
+  #inMemory(jobId: string): HeldCopy | undefined {
     const entry = this.#memory.get(jobId);
     return entry && this.#held(entry);
   }
@@ -113,7 +112,7 @@ export class Copies {
       : undefined;
   }
 
-  /** Tells of each newer copy that comes to be held here, whoever has read it. @returns what ends it */
+  /** Tells of each newer copy in memory, whichever replica has read it. @returns ends it */
   watch(jobId: string, listener: CopyListener): () => void {
     const listeners = this.#watchers.get(jobId) ?? new Set();
     this.#watchers.set(jobId, listeners.add(listener));
@@ -128,23 +127,23 @@ export class Copies {
     for (const listener of this.#watchers.get(jobId) ?? []) listener(copy);
   }
 
-  /** The newest copy, wherever it is. However many look for one at one time, the store is asked once. */
+  /** The newest copy, in memory or in the store. Look-ups of one job at one time share one request. */
   find(jobId: string): Promise<HeldCopy | undefined> {
-    if (!this.#options.shared) return Promise.resolve(this.#own(jobId));
-    const underWay = this.#looking.get(jobId);
+    if (!this.#options.shared) return Promise.resolve(this.#inMemory(jobId));
+    const underWay = this.#lookups.get(jobId);
     if (underWay) return underWay;
-    const look = this.#look(jobId, this.#options.shared, () => this.#looking.get(jobId) === look);
-    this.#looking.set(jobId, look);
-    return look;
+    const lookup = this.#lookUp(jobId, this.#options.shared, () => this.#lookups.get(jobId) === lookup);
+    this.#lookups.set(jobId, lookup);
+    return lookup;
   }
 
-  async #look(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<HeldCopy | undefined> {
+  async #lookUp(jobId: string, shared: SharedCopies, isLatest: () => boolean): Promise<HeldCopy | undefined> {
     const checkedAt = this.#clock.now();
     try {
       const copy = await shared.get(jobId);
       if (!isLatest()) return await this.find(jobId);
-      const own = this.#own(jobId);
-      // Nothing was found, or nothing was said: the copy here stays as doubtful as it was.
+      const own = this.#inMemory(jobId);
+      // Without an answer of the store `checkedAt` stays as it is.
       if (!copy) return own;
       if (own && !isNewer(copy, own.copy)) {
         this.#memory.set(jobId, { copy: own.copy, checkedAt });
@@ -153,19 +152,19 @@ export class Copies {
       this.#hold(jobId, copy, checkedAt);
       return { copy, source: 'redis' };
     } finally {
-      if (isLatest()) this.#looking.delete(jobId);
+      if (isLatest()) this.#lookups.delete(jobId);
     }
   }
 
   /**
-   * Keeps what upstream has said.
-   * @param known the copy that it is the refresh of: of a finished job only the knowledge that it is gone takes the place
-   * @returns what is good now: what is not finished never replaces what is
+   * Stores an answer of upstream. An unfinished job never replaces a finished one.
+   * @param known the copy that was refreshed: a missing job replaces it even if it is finished
+   * @returns the copy that is stored now
    */
   async put(jobId: string, copy: Copy, known: Copy | undefined): Promise<Copy> {
     const isGone = copy.kind === 'missing' && known !== undefined;
-    const held = this.#own(jobId)?.copy;
-    // An answer that was overtaken by a later one is none.
+    const held = this.#inMemory(jobId)?.copy;
+    // A call that was sent later has been answered before.
     const best = held && isNewer(held, copy) && !isGone ? held : copy;
     const checkedAt = this.#clock.now();
     const write = { jobId, isOvertaken: false };
@@ -186,12 +185,12 @@ export class Copies {
   }
 }
 
-/** @param etag of the document that a replica has stored of a finished job; nothing: it did not say */
-function isSameEnd(held: Copy, etag: string | undefined): boolean {
+/** @param etag of the document that a replica has stored of the finished job; undefined: it did not say */
+function isSameDocument(held: Copy, etag: string | undefined): boolean {
   return held.kind === 'job' && held.finished && (etag === undefined || held.etag === etag);
 }
 
-/** Time decides, but nothing that is not finished is newer than what is. */
+/** The later one is newer, but no unfinished job is newer than a finished one. */
 function isNewer(copy: Copy, than: Copy): boolean {
   if (isFinishedJob(copy) !== isFinishedJob(than)) return isFinishedJob(copy);
   return copy.readAt > than.readAt;

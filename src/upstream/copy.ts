@@ -3,15 +3,15 @@ import { z } from 'zod';
 import { isFinished } from './itwin-api.ts';
 
 /**
- * Bytes; few of them as a string of one character each (`latin1`): Node sends that together with the head, a Buffer beside it. Many
- * of them would be copied for each reader.
+ * The bytes of a document. Small ones are a string of one character each (`latin1`), which Node writes together with
+ * the head; large ones a Buffer, which all readers share instead of copying it.
  */
 export type Body = string | Buffer;
 
-/** Up to here a body is a string, in bytes: what Node writes without asking for memory. */
+/** Longest body that is a string, in bytes: Node writes it without allocating memory. */
 const LONGEST_STRING = 16 * 1024;
 
-/** A job document as upstream sent it, with what the gateway decides by. */
+/** A job document as upstream sent it, with the fields that the gateway decides by. */
 export interface JobCopy {
   readonly kind: 'job';
   /** Upstream's bytes. */
@@ -19,15 +19,15 @@ export interface JobCopy {
   readonly contentType: string;
   /** Strong entity tag of the bytes, quoted (RFC 9110 section 8.8.3); equal on every replica. */
   readonly etag: string;
-  /** No state follows this one. */
+  /** The state is final. */
   readonly finished: boolean;
   /** In lower case. */
   readonly iTwinId: string | undefined;
-  /** When the call that brought it was sent, on the clock of `performance.now()`. */
+  /** When its call was sent, on the clock of `performance.now()`. */
   readonly readAt: number;
 }
 
-/** The knowledge that upstream has no such job, or none for the gateway. */
+/** Upstream has no such job, or none that the gateway may see. */
 export interface MissingJob {
   readonly kind: 'missing';
   readonly readAt: number;
@@ -39,7 +39,7 @@ export function isFinishedJob(copy: Copy): boolean {
   return copy.kind === 'job' && copy.finished;
 }
 
-/** All that is read of a document; everything else passes through untouched. */
+/** The fields that are read; everything else passes through untouched. */
 export const jobDocument = z.object({
   job: z.looseObject({ id: z.string(), state: z.unknown().optional(), iTwinId: z.unknown().optional() }),
 });
@@ -47,7 +47,7 @@ export const jobDocument = z.object({
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Makes a copy of a document, or nothing when the bytes do not hold the job that was asked for.
+ * Makes a copy of a document; undefined when the bytes do not hold the requested job.
  * @param jobId in lower case; the document may write it in any letter case
  */
 export function parseJob(

@@ -1,11 +1,16 @@
-import type { Copy, JobCopy } from './copy.ts';
 import type { Trace } from '../tracing/tracing.ts';
-import type { Waiters } from './waiters.ts';
+import type { CallOutcome } from './call-outcome.ts';
+import type { Copy, JobCopy } from './copy.ts';
+import type { Forecast } from './forecast.ts';
+import type { Ticket } from './read-queue.ts';
+import type { ReadObserver, SharedReadState } from './shared-read-state.ts';
 import type { TokenRefusal } from './token.ts';
+
+export type { CallOutcome };
 
 /** The caller on whose behalf a read is made, as far as the layers care. */
 export interface Requester {
-  /** Whose reads share a line in the queue. */
+  /** Reads with the same key are queued together. */
   readonly queueKey: string;
   /** Whether it may see a job of this iTwin (docs/CONTRACT.md, section 6). */
   maySee(iTwinId: string | undefined): boolean;
@@ -13,13 +18,13 @@ export interface Requester {
 
 /** Which copies a caller accepts (docs/CONTRACT.md, section 2). */
 export interface CacheDirectives {
-  /** The age up to which it takes a copy, in milliseconds; Infinity when it leaves that to the gateway. */
+  /** Oldest accepted copy, in milliseconds; Infinity leaves that to the gateway. */
   readonly maxAgeMs: number;
-  /** It takes what is held, and starts nothing. */
+  /** Answer from a copy or not at all: no call is made. */
   readonly onlyIfCached: boolean;
 }
 
-/** Its signal aborts when nobody waits for the answer any more. It is made when it is first asked for: a hit needs none. */
+/** Its signal aborts when the last waiter has left. It is created on first access: a hit needs none. */
 export type Cancellation = Pick<AbortController, 'signal'>;
 
 /** One read of one job. */
@@ -29,73 +34,46 @@ export interface Read {
   readonly correlationId: string;
   readonly caller: Requester;
   readonly directives: CacheDirectives;
-  /** When it came, on the clock of `performance.now()`. */
+  /** Arrival, on the clock of `performance.now()`. */
   readonly askedAt: number;
-  /** How long it may wait for slots, all told, in milliseconds. */
+  /** Longest wait in queues, in all, in milliseconds. */
   readonly patienceMs: number;
   readonly cancellation: Cancellation;
-  /** The trace that it is part of, when there is tracing. */
+  /** Present when tracing is on. */
   readonly trace?: Trace | undefined;
 }
 
-/** Is told how far a trip has come, here or at another replica. */
-export interface Progress {
-  /** In how many milliseconds its call is to be expected. */
-  onExpectedWait(waitMs: number): void;
-  /** Its call has gone out. */
-  onSent(): void;
-}
-
-/** A read that no copy answers: it needs a call upstream, its own or another's. */
+/** A read that no copy answers: it needs a call upstream, from here or from another replica. */
 export interface UpstreamRead extends Read {
-  /** The copy that is to be replaced: the read is its refresh, and stands behind the reads of jobs of which none is known. */
+  /** The copy to replace. Reads with one are refreshes and yield to misses. */
   readonly staleCopy: JobCopy | undefined;
-  /** Only a call will do that is sent after the read came. */
+  /** Only a call that is sent after the read came answers it. */
   readonly mustRevalidate: boolean;
-  readonly progress?: Progress;
+  readonly observer?: ReadObserver;
 }
 
-/** A trip that is shared by everyone who asks for the job at that time. */
-export interface SharedRead extends UpstreamRead {
-  /** Those who wait for the answer. */
-  readonly waiters: Waiters;
-  /** True when the read has been upstream before and asks for another slot: it goes first in its line. */
-  readonly isRetry: boolean;
-  /** Its job's last read failed: it gets one call. */
+/** An upstream read that answers everyone who asks for the job meanwhile. Copies with other fields share the state. */
+export interface SharedRead extends UpstreamRead, Omit<Ticket, 'staleCopy'> {
+  /** How far it is, who waits for it and who observes it. */
+  readonly state: SharedReadState;
+  /** The last read of the job failed: this one gets a single call. */
   readonly hasFailed?: boolean;
-  /** Calls that upstream refused with a 401 before. */
+  /** Earlier calls that upstream answered with 401. */
   readonly refusals?: readonly TokenRefusal[];
-  /** Told when no copy will do, or when a call has failed: another will be made, here or at another replica. */
-  readonly onQueued: () => void;
-  /** Told when a call for it goes out, here or at another replica. */
-  readonly onSent: () => void;
-  /** Told when the call has been written to its connection. */
-  readonly onRequestSent?: () => void;
-  /** Further header fields of its call. */
+  /** Further header fields of the call. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Whether another replica has said since that the job is finished. */
-  readonly finishedElsewhere?: () => boolean;
-  /** Told of each call that was made for it and failed, whatever comes of the read. */
-  readonly onCallFailed: (outcome: CallOutcome) => void;
+  /** Called when the request has been written to its connection. */
+  readonly onRequestSent?: () => void;
 }
 
 /** Where a copy came from. */
 export type Source = 'memory' | 'redis' | 'upstream';
 
-/** Why no copy did (RFC 9211 `fwd`): there was none, it was stale, or the caller wanted a newer one. */
+/** Why no copy was the answer (RFC 9211 `fwd`): there was none, it was stale, or the caller wanted a newer one. */
 export type ForwardReason = 'miss' | 'stale' | 'request';
 
-/** A copy that is no longer fresh was served: its refresh goes on, or has failed. */
+/** Why a copy was served that is no longer fresh: its refresh goes on, or has failed. */
 export type Staleness = 'stale' | 'stale-if-error';
-
-/** What upstream said to one call, for the log. */
-export interface CallOutcome {
-  readonly status: number | 'timeout' | 'connection' | 'cancelled';
-  /** Why a connection failed or an answer was cut off: `ECONNREFUSED`, `CERT_HAS_EXPIRED`, `HPE_HEADER_OVERFLOW`. */
-  readonly code?: string;
-  /** Upstream's own correlation id: its support asks for it. */
-  readonly correlationId?: string;
-}
 
 /** The answer to a read. */
 export interface ReadResult {
@@ -105,15 +83,19 @@ export interface ReadResult {
   readonly collapsed: boolean;
   readonly forwarded?: ForwardReason;
   readonly stale?: Staleness;
-  /** Of the last call, when the read went upstream. */
+  /** The last call, when the read went upstream. */
   readonly upstream?: CallOutcome;
 }
 
-/** The answer to a read of a job that there is. */
+/** The answer to a read of a job that exists. */
 export type JobResult = ReadResult & { readonly copy: JobCopy };
 
 /** Answers a read, or throws a `GatewayError`. */
-export type Exchange<R extends Read = Read> = (read: R) => Promise<ReadResult>;
+export interface Exchange<R extends Read = Read> {
+  (read: R): Promise<ReadResult>;
+  /** What a read that came now would have to expect. Absent where calls are sent without a queue. */
+  readonly forecast?: ((read: Ticket) => Forecast) | undefined;
+}
 
 /** Sends one call with a bearer token. */
 export type Send = (read: SharedRead, token: string) => Promise<ReadResult>;
@@ -124,7 +106,20 @@ export type JobReader = (read: Read) => Promise<JobResult>;
 /** One concern, put around the next exchange. */
 export type Layer<R extends Read = Read> = (next: Exchange<R>) => Exchange<R>;
 
-/** Composes layers, outermost first, around the exchange that ends the way. */
+/**
+ * Composes layers, outermost first, around the innermost exchange. Forecasts pass through layers that have none of
+ * their own.
+ */
 export function stack<R extends Read>(layers: readonly Layer<R>[], innermost: Exchange<R>): Exchange<R> {
-  return layers.reduceRight((next, layer) => layer(next), innermost);
+  return layers.reduceRight((next, layer) => {
+    const exchange = layer(next);
+    return withForecast(exchange, exchange.forecast ?? next.forecast);
+  }, innermost);
+}
+
+export function withForecast<R extends Read>(
+  exchange: (read: R) => Promise<ReadResult>,
+  forecast: Exchange['forecast'],
+): Exchange<R> {
+  return Object.assign((read: R) => exchange(read), { forecast });
 }

@@ -1,32 +1,32 @@
 import type { Copy } from './copy.ts';
 
-/** How long copies are good, in milliseconds (docs/CONTRACT.md, section 3, Freshness). */
+/** Lifetimes of copies, in milliseconds (docs/CONTRACT.md, section 3, Freshness). */
 export interface Lifetimes {
-  /** A finished job: for so long it is fresh, and kept. */
+  /** A finished job is fresh, and stored, for so long. */
   readonly finishedMs: number;
-  /** Any other job is fresh for so long … */
+  /** An active job is fresh for so long … */
   readonly activeMs: number;
-  /** … and kept for so long, to be served when there is no newer one. */
+  /** … and stored for so long, to be served when there is no newer copy. */
   readonly staleMs: number;
-  /** The knowledge that there is no such job. */
+  /** That a job does not exist is fresh, and stored, for so long. */
   readonly missingMs: number;
 }
 
-/** For how long a copy is kept, counted from when upstream was read. */
+/** How long a copy is stored, from the time at which it was read. */
 export function lifetimeMs(copy: Copy, lifetimes: Lifetimes): number {
   if (copy.kind === 'missing') return lifetimes.missingMs;
   return copy.finished ? lifetimes.finishedMs : Math.max(lifetimes.activeMs, lifetimes.staleMs);
 }
 
 /**
- * What is left of it; 0 or less when the copy is of no use any more.
+ * What is left of the lifetime; 0 or less when the copy has expired.
  * @param now on the clock of `readAt`
  */
 export function remainingMs(copy: Copy, lifetimes: Lifetimes, now = performance.now()): number {
   return copy.readAt + lifetimeMs(copy, lifetimes) - now;
 }
 
-/** Whether a copy may be served as it is, without a look upstream. */
+/** Whether a copy may be served without a call. */
 export function isFresh(copy: Copy, lifetimes: Lifetimes, now = performance.now()): boolean {
   const active = copy.kind === 'job' && !copy.finished;
   const freshMs = active ? lifetimes.activeMs : lifetimeMs(copy, lifetimes);

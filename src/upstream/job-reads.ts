@@ -5,34 +5,34 @@ import type { Lifetimes } from './freshness.ts';
 import { cacheHit, satisfies } from './layers/refresh.ts';
 import { visibleTo } from './layers/authorize-job.ts';
 
-/** What a caller asks for. */
+/** A caller's request for a job. */
 export interface JobRead {
   /** A UUID, in any letter case. */
   readonly jobId: string;
   readonly caller: Requester;
   readonly correlationId: string;
-  /** Default: the gateway decides what is new enough. */
+  /** Default: the gateway decides which copies are new enough. */
   readonly directives?: CacheDirectives;
-  /** How long the caller would wait for slots, in milliseconds; never more than everyone does, which is the default. */
+  /** Longest wait of the caller in queues, in milliseconds. Default, and most: the setting. */
   readonly patienceMs?: number | undefined;
-  /** The trace that it is part of. */
+  /** Present when tracing is on. */
   readonly trace?: Trace | undefined;
   /** Its signal aborts when the caller goes away. */
   readonly cancellation: Cancellation;
 }
 
-/** Who would not wait at all waits for as long as a free slot takes to be had, in milliseconds. */
+/** Least patience, in milliseconds: a free slot takes some time too. */
 const LEAST_PATIENCE_MS = 50;
-const WHATEVER: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
+const NO_DIRECTIVES: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isJobId(id: string): boolean {
   return UUID.test(id);
 }
 
-/** The face of everything upstream: one job, read as the way of a read says. */
+/** Reads jobs, through memory, store and upstream. */
 export class JobReads {
-  /** @param patienceMs longest wait for slots */
+  /** @param patienceMs longest wait in queues, in milliseconds */
   constructor(
     private readonly exchange: JobReader,
     private readonly copies: Pick<Copies, 'watch' | 'peekMemory'>,
@@ -41,11 +41,10 @@ export class JobReads {
   ) {}
 
   /**
-   * What `read` would answer without anything to wait for: a fresh copy of this process' own that the caller may see. Nothing
-   * when it takes more than a look to know.
+   * The answer of `read`, if nothing has to be awaited for it: a fresh copy in memory that the caller may see.
    * @param jobId in any letter case
    */
-  peekFresh(jobId: string, caller: Requester, directives = WHATEVER): JobResult | undefined {
+  peekFresh(jobId: string, caller: Requester, directives = NO_DIRECTIVES): JobResult | undefined {
     const held = this.copies.peekMemory(jobId.toLowerCase());
     const askedAt = performance.now();
     if (!held || !satisfies(held, { directives, askedAt }, this.lifetimes, askedAt)) return undefined;
@@ -57,7 +56,7 @@ export class JobReads {
     jobId,
     caller,
     correlationId,
-    directives = WHATEVER,
+    directives = NO_DIRECTIVES,
     patienceMs = Infinity,
     trace,
     cancellation,
@@ -74,7 +73,7 @@ export class JobReads {
     });
   }
 
-  /** Tells of each newer copy of a job that comes to be held here, whoever has read it. @returns what ends it */
+  /** Tells of each newer copy of a job, whichever replica has read it. @returns ends it */
   watch(jobId: string, listener: CopyListener): () => void {
     return this.copies.watch(jobId, listener);
   }

@@ -1,18 +1,21 @@
 import { type Clock, sleep } from '../clock.ts';
 
-/** So many claims go out as soon as there is reason to; further ones have this distance, in milliseconds. */
+/** The first claims go out at once, further ones at this interval, in milliseconds. */
 const PROMPT_CLAIMS = 3;
-const CLAIM_DISTANCE_MS = 250;
-/** While notices may be missed the lease is looked at again after so long, in milliseconds, then ever later. */
+const CLAIM_INTERVAL_MS = 250;
+/**
+ * While notices may be missed, the first look at the lease comes after so long, in milliseconds; further ones later and
+ * later.
+ */
 const FIRST_LOOK_MS = 100;
 const LOOK_GROWTH = 1.5;
 const LONGEST_LOOK_MS = 500;
-/** A lease is looked at again so long after its end, in milliseconds: by the timers' grain a claim could come just before. */
+/** From the end of a lease to the next look, in milliseconds: timers are too coarse to hit it exactly. */
 const AFTER_END_MS = 10;
 
 /**
- * Bounds what a read does while another replica has its job's lease, whatever that lease and the notices about it say: how often it claims, and
- * for how long, all told, it believes that the other's call is out.
+ * Bounds what a read does while another replica holds its job's lease, whatever the lease and the notices about it say:
+ * how often it claims, and for how long in all it believes that the holder's call is under way.
  */
 export class LeaseWait {
   #claims = 0;
@@ -26,10 +29,9 @@ export class LeaseWait {
     private readonly clock: Clock,
   ) {}
 
-  /** A claim goes out. */
-  claims(): void {
+  onClaim(): void {
     this.#claims++;
-    if (this.#claims >= PROMPT_CLAIMS) this.#nextClaimAt = this.clock.now() + CLAIM_DISTANCE_MS;
+    if (this.#claims >= PROMPT_CLAIMS) this.#nextClaimAt = this.clock.now() + CLAIM_INTERVAL_MS;
   }
 
   /** Resolves when the next claim may go out. @throws the signal's reason */
@@ -39,33 +41,33 @@ export class LeaseWait {
   }
 
   /**
-   * How long to wait for a notice before the lease is looked at again, in milliseconds.
-   * @param endsInMs how long the lease lasts unless it is prolonged
+   * Longest wait for a notice until the lease is looked at again, in milliseconds.
+   * @param endsInMs how long the lease lasts unless it is renewed
    * @param isComplete false: a notice may be missed
    */
-  lookAgainMs(endsInMs: number, isComplete: boolean): number {
-    const endMs = Math.min(endsInMs + AFTER_END_MS, this.#believedMs());
+  nextLookMs(endsInMs: number, isComplete: boolean): number {
+    const endMs = Math.min(endsInMs + AFTER_END_MS, this.#credibleMs());
     if (isComplete) return endMs;
     return Math.min(endMs, LONGEST_LOOK_MS, FIRST_LOOK_MS * LOOK_GROWTH ** (this.#claims - 1));
   }
 
-  /** The other's call is out. */
-  sent(): void {
+  /** The holder's call is under way. */
+  onSent(): void {
     this.#sentSince ??= this.clock.now();
   }
 
-  /** It is not, or nobody knows. */
-  notSent(): void {
+  /** It is not, or that is unknown. */
+  onNotSent(): void {
     if (this.#sentSince !== undefined) this.#sentMs += this.clock.now() - this.#sentSince;
     this.#sentSince = undefined;
   }
 
-  /** No call takes so long: the lease is not believed any more. */
+  /** No call takes so long: the lease is not credible. */
   get isOverdue(): boolean {
-    return this.#believedMs() <= 0;
+    return this.#credibleMs() <= 0;
   }
 
-  #believedMs(): number {
+  #credibleMs(): number {
     const now = this.clock.now();
     return this.longestSentMs - this.#sentMs - (now - (this.#sentSince ?? now));
   }

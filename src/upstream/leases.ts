@@ -1,10 +1,10 @@
 import type { GatewayError } from '../errors/gateway-error.ts';
 
-/** How a flight has ended. `free`: without an answer for others. */
+/** How a read with a lease ended. `free`: without an answer for the others. */
 export type SharedReadOutcome =
   /**
-   * `missing`: there is no such job, which may be remembered for no time at all. `etag`: which document of a finished job
-   * was stored; nothing from a gateway that does not say.
+   * `missing`: there is no such job; that may be stored for no time at all. `etag`: the document of a finished job that
+   * was stored; absent from gateways that do not send it.
    */
   | {
       readonly kind: 'stored';
@@ -15,39 +15,41 @@ export type SharedReadOutcome =
   | { readonly kind: 'failed'; readonly error: GatewayError }
   | { readonly kind: 'free' };
 
-/** The right to read one job for all replicas. It runs out by itself when its holder dies. */
+/** The right to read one job for all replicas. It expires by itself when its holder dies. */
 export interface Lease {
-  /** The call has gone out: who waits elsewhere does not wait for a slot any more. */
+  /** The call has been sent: patience stops at the other replicas too. */
   sent(): void;
-  /** The call has failed, and the read stands in line for another. */
+  /** The call has failed, and the read is queued for another. */
   queued(): void;
-  /** Gives it back and tells the others. Never rejects; resolves when they have been told, or cannot be. */
+  /** Ends the lease and tells the others. Never rejects; resolves when they have been told, or cannot be. */
   release(outcome: SharedReadOutcome): Promise<void>;
 }
 
 export type Claim =
   | { readonly kind: 'lease'; readonly lease: Lease }
-  /** Another replica has it, for so many milliseconds more unless it prolongs it; whether its call has gone out. */
+  /** Another replica has it. */
   | {
       readonly kind: 'taken';
-      /** Names the flight that has it. */
+      /** Identifies the holder's read. */
       readonly holder: string;
+      /** Whether its call has been sent. */
       readonly sent: boolean;
+      /** How long the lease lasts unless it is renewed, in milliseconds. */
       readonly endsInMs: number;
-      /** In how many milliseconds it expects its call to go out. */
+      /** In how many milliseconds the holder expects its call to be sent. */
       readonly expectedMs: number;
     }
-  /** The store does not say. */
+  /** The store does not answer. */
   | { readonly kind: 'unknown' };
 
-/** What is heard of one job, from the moment of listening on. */
+/** Notices about one job since listening began. */
 export interface LeaseEvents {
-  /** Whether it was heard that the job is finished. */
+  /** Whether the job was announced as finished. */
   readonly finished: boolean;
-  /** Whether nothing has been missed since. A wait for an outcome ends early when that changes. */
+  /** Whether no notice can have been missed. A wait for an outcome ends early when that changes. */
   readonly isComplete: boolean;
   /**
-   * Resolves with how the flight of another replica ended, or with nothing when there was no word in time.
+   * Resolves with the outcome of another replica's read, or with undefined when none came in time.
    * @throws when the signal aborts
    */
   outcome(wait: {
@@ -59,15 +61,15 @@ export interface LeaseEvents {
   end(): void;
 }
 
-/** One flight across replicas: a lease for each job, and word of how it went. */
+/** One read of a job at a time across replicas: a lease for each job, and notices of its progress. */
 export interface Leases {
   /**
    * Never rejects.
-   * @param expectedMs in how many milliseconds the call would go out from here, for the others to know
-   * @param replaced the holder whose lease is not believed any more: it is taken over
+   * @param expectedMs in how many milliseconds the call would be sent from here, for the others to know
+   * @param replaced a holder whose lease is not credible any more: it is taken over
    */
   claim(jobId: string, expectedMs: number, replaced?: string): Promise<Claim>;
   listen(jobId: string): LeaseEvents;
-  /** Lets the others know of a flight that went without a lease. Never rejects. */
+  /** Tells the others of a read that had no lease. Never rejects. */
   announce(jobId: string, outcome: SharedReadOutcome): Promise<void>;
 }

@@ -1,33 +1,34 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Budget, Permit } from '../budget/budget.ts';
+import { Wakeup } from './wakeup.ts';
 
-/** Most permits that are held. */
+/** Most permits that are held at a time. */
 const MOST_HELD = 64;
-/** The budget is asked again after this at the latest, in milliseconds: a limit recovers, or another mode of the budget has more. */
+/** Longest time between two requests, in milliseconds: meanwhile a limit may recover, or the budget change its mode. */
 const LONGEST_PAUSE_MS = 1000;
 
-/** What is wanted of the budget now. */
+/** How many permits could be used now. */
 export interface Demand {
-  /** How many slots are free for permits. */
+  /** Slots that wait for a permit. */
   readonly slots: number;
-  /** How many reads wait. */
+  /** Queued reads. */
   readonly waiting: number;
 }
 
 /**
- * The permits that the budget has granted and whose moments have not come. While some are waited for, more are asked for, so
- * that the distance of the budget holds up none. One at a time waits for the next.
+ * Permits that the budget has granted and whose moments have not come. More are asked for while some are waited for, so
+ * that the round trip to the budget delays no read. One caller at a time may wait for `next`.
  */
 export class PermitQueue {
   #permits: Permit[] = [];
   #isAsking = false;
-  /** When it may be asked again. */
+  /** When the budget may be asked again. */
   #askAt = -Infinity;
   /** When the budget expects to have the next permit. */
   #expectedAt = -Infinity;
   #fault: { readonly error: unknown } | undefined;
-  /** Ends a wait before its time. */
-  #wake = (): void => undefined;
+  /** There is an answer, or more demand. */
+  readonly #changed = new Wakeup();
 
   constructor(
     private readonly budget: Pick<Budget, 'tryAcquire'>,
@@ -35,7 +36,11 @@ export class PermitQueue {
     private readonly clock: Clock = systemClock,
   ) {}
 
-  /** The next permit, at its moment; or in how many milliseconds the budget expects to have one. @throws what the budget throws */
+  /**
+   * The next permit, at its moment.
+   * @returns instead, when there is none, in how many milliseconds the budget expects to have one
+   * @throws errors of the budget
+   */
   async next(): Promise<Permit | number> {
     for (;;) {
       this.#ask();
@@ -46,23 +51,24 @@ export class PermitQueue {
         return permit;
       }
       if (this.#fault) this.#throw(this.#fault.error);
-      const asksIn = this.#isAsking || this.#wants <= 0 ? Infinity : this.#askAt - now;
       if (!permit && !this.#isAsking) return Math.max(0, this.#expectedAt - now);
-      await this.#wait(Math.min(permit ? permit.at - now : Infinity, asksIn));
+      const asksIn = this.#isAsking || this.#missing <= 0 ? Infinity : this.#askAt - now;
+      const waitMs = Math.min(permit ? permit.at - now : Infinity, asksIn);
+      await this.#changed.wait(Math.ceil(waitMs), this.clock);
     }
   }
 
-  /** There are more slots or reads: what that takes is asked for at once. */
+  /** There are more slots or reads: the permits for them are asked for at once. */
   onDemandGrew(): void {
-    this.#wake();
+    this.#changed.notify();
   }
 
-  /** Nobody needs them any more. */
+  /** Gives all back: no read needs them. */
   giveBack(): void {
     for (const permit of this.#permits.splice(0)) permit.giveBack();
   }
 
-  get #wants(): number {
+  get #missing(): number {
     const { slots, waiting } = this.demand();
     return Math.min(slots, waiting, MOST_HELD) - this.#permits.length;
   }
@@ -78,7 +84,7 @@ export class PermitQueue {
   }
 
   #ask(): void {
-    const count = this.#wants;
+    const count = this.#missing;
     if (this.#isAsking || count <= 0 || this.clock.now() < this.#askAt) return;
     this.#isAsking = true;
     this.budget
@@ -94,21 +100,7 @@ export class PermitQueue {
       })
       .finally(() => {
         this.#isAsking = false;
-        this.#wake();
+        this.#changed.notify();
       });
-  }
-
-  /** Until an answer comes, or so many milliseconds have passed. */
-  #wait(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    const end = (): void => {
-      resolve(undefined);
-    };
-    const cancel = ms < Infinity ? this.clock.after(Math.ceil(ms), end) : (): void => undefined;
-    this.#wake = () => {
-      cancel();
-      end();
-    };
-    return promise;
   }
 }

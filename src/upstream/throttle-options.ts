@@ -1,15 +1,16 @@
-/** What the queue before upstream is made with. */
 export interface ThrottleOptions {
   /** Most calls under way. */
   readonly concurrency: number;
-  /** Most reads waiting. */
+  /** Most queued reads. */
   readonly queueLimit: number;
-  /** Most of those for one caller. */
+  /** Most queued reads of one caller. */
   readonly callerLimit: number;
-  /** Longest that a call may take, all told, in milliseconds: the last resort when its own timeout has failed. */
+  /** Longest that a call may take in all, in milliseconds: the last resort when its own timeout has failed. */
   readonly callMs: number;
-  /** Resolves when a call could be sent at once (upstream lives, a token is at hand): nothing is counted that cannot be sent. */
+  /**
+   * Resolves when a call could be sent at once: upstream answers and there is a token. No permit is asked for before.
+   */
   readonly ready: () => Promise<unknown>;
-  /** Told how long each read has waited for its slot, in milliseconds. */
+  /** Told how long each read has waited in the queue, in milliseconds. */
   readonly onSlot?: (waitedMs: number) => void;
 }

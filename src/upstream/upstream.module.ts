@@ -136,18 +136,9 @@ export class UpstreamModule {
               lifetimes,
               waitMs: settings.REFRESH_WAIT,
               patienceMs: settings.PATIENCE,
-              forecastMs: (copy) => throttle.forecastRefreshMs(copy),
             });
             const common = others
-              ? [
-                  lease({
-                    copies,
-                    lifetimes,
-                    leases: others.leases,
-                    ...queueOf(throttle),
-                    longestSentMs: callMs,
-                  }),
-                ]
+              ? [lease({ copies, lifetimes, leases: others.leases, longestSentMs: callMs })]
               : [];
             const queue = tracing ? [traceWaits, throttle.layer] : [throttle.layer];
             const failures = new JobFailures(settings.LONGEST_CLOSING, observer.pauseCut);
@@ -177,11 +168,6 @@ export class UpstreamModule {
       exports: [JobReads, Throttle, Circuit, TokenSource],
     };
   }
-}
-
-/** What the replicas tell each other of the queue here. */
-function queueOf(throttle: Throttle) {
-  return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }
 
 function tokenSource(

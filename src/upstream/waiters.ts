@@ -1,41 +1,44 @@
 import { type Clock, systemClock } from '../clock.ts';
-import { GatewayError } from '../errors/gateway-error.ts';
+import type { GatewayError } from '../errors/gateway-error.ts';
+import { type Forecast, tooManyRequests } from './forecast.ts';
 
 /** One caller's wait for the answer. */
 export interface Waiter {
-  /** Whose line it stands in. */
+  /** Queue key of the caller. */
   readonly caller: string;
-  /** How long it is ready to wait for slots, all told, in milliseconds. */
+  /** Longest wait in queues, in all, in milliseconds. */
   readonly patienceMs: number;
-  /** Ends this wait alone. */
+  /** Ends this wait and no other. */
   readonly refuse: (error: GatewayError) => void;
 }
 
-/** What is left of a waiter's patience, and the timer that runs while the read stands in line. */
+/** What is left of a waiter's patience. */
 interface Patience {
   leftMs: number;
+  /** When the timer was started, on the clock. */
   since: number;
-  cancel?: () => void;
+  /** Present while the read is queued. */
+  cancelTimer?: () => void;
 }
 
-/** The read's place in line. */
+/** Where the read waits for its call. */
 export interface QueuePosition {
-  /** In how many milliseconds its turn is to be expected. */
-  readonly forecastMs: () => number;
-  /** What a waiter is told that does not wait any longer. */
-  readonly refusal: () => GatewayError;
-  /** Called when a caller is the first of its name to wait, or the last to leave. */
-  readonly onCallersChanged: () => void;
+  forecast(): Forecast;
+  /** Called when a caller's first waiter comes or its last one leaves. */
+  onCallersChanged?(): void;
 }
 
 /**
- * Those who wait for one read. Their patience is for slots: it runs while the read stands in line and stops while a call
- * is under way. A waiter whose own ends is refused alone.
+ * The waiters of one read. Their patience runs while the read is queued and stands still while a call is under way. A
+ * waiter without patience left is refused alone.
  */
 export class Waiters {
   readonly #waiters = new Map<Waiter, Patience>();
-  readonly #callers = new Map<string, number>();
-  #place: QueuePosition | undefined;
+  readonly #waitsOf = new Map<string, number>();
+  #position: QueuePosition | undefined;
+
+  /** Queue keys of the callers, each once. */
+  readonly callers: Iterable<string> = { [Symbol.iterator]: () => this.#waitsOf.keys() };
 
   constructor(private readonly clock: Clock = systemClock) {}
 
@@ -43,81 +46,72 @@ export class Waiters {
     return this.#waiters.size;
   }
 
-  /** How long the most patient of them would wait from now, in milliseconds. */
+  /** Patience of the most patient waiter from now, in milliseconds. */
   get patienceMs(): number {
     const now = this.clock.now();
     return Math.max(...[...this.#waiters.values()].map((patience) => leftOf(patience, now)));
   }
 
-  /** The names of the callers that wait, each once. */
-  get callers(): Iterable<string> {
-    return this.#callers.keys();
-  }
-
   add(waiter: Waiter): void {
     const patience: Patience = { leftMs: waiter.patienceMs, since: 0 };
     this.#waiters.set(waiter, patience);
-    const waits = this.#callers.get(waiter.caller) ?? 0;
-    this.#callers.set(waiter.caller, waits + 1);
-    if (waits === 0) this.#place?.onCallersChanged();
-    if (this.#place) this.#run(waiter, patience, this.#place);
+    const waits = this.#waitsOf.get(waiter.caller) ?? 0;
+    this.#waitsOf.set(waiter.caller, waits + 1);
+    // Before the forecast: with another caller the read may have its turn sooner.
+    if (waits === 0) this.#position?.onCallersChanged?.();
+    if (this.#position) this.#startTimer(waiter, patience, this.#position);
   }
 
   remove(waiter: Waiter): void {
     const patience = this.#waiters.get(waiter);
     if (!patience) return;
-    patience.cancel?.();
+    patience.cancelTimer?.();
     this.#waiters.delete(waiter);
-    const waits = this.#callers.get(waiter.caller) ?? 0;
+    const waits = this.#waitsOf.get(waiter.caller) ?? 0;
     if (waits > 1) {
-      this.#callers.set(waiter.caller, waits - 1);
+      this.#waitsOf.set(waiter.caller, waits - 1);
     } else {
-      this.#callers.delete(waiter.caller);
-      this.#place?.onCallersChanged();
+      this.#waitsOf.delete(waiter.caller);
+      this.#position?.onCallersChanged?.();
     }
   }
 
-  /** The read stands in line: patience runs. */
-  onEnqueued(place: QueuePosition): void {
-    this.#place = place;
-    for (const [waiter, patience] of this.#waiters) this.#run(waiter, patience, place);
+  /** Starts patience, and refuses waiters whose patience is shorter than the forecast. */
+  onEnqueued(position: QueuePosition): void {
+    this.#position = position;
+    for (const [waiter, patience] of this.#waiters) this.#startTimer(waiter, patience, position);
   }
 
-  /** The read has left the line: its call is under way, or it never will be. Patience stops. */
+  /** Stops patience: a call is under way, or none will be made. */
   onDequeued(): void {
-    if (!this.#place) return;
-    this.#place = undefined;
+    if (!this.#position) return;
+    this.#position = undefined;
     const now = this.clock.now();
     for (const patience of this.#waiters.values()) {
-      patience.cancel?.();
-      delete patience.cancel;
+      patience.cancelTimer?.();
+      delete patience.cancelTimer;
       patience.leftMs -= now - patience.since;
     }
   }
 
-  /** The read goes in so many milliseconds at the soonest: those who would not wait so long are refused now. */
-  onExpectedWait(waitMs: number): void {
+  /** Refuses waiters that would not wait for so long. */
+  refuseImpatient(waitMs: number): void {
     const now = this.clock.now();
     for (const [waiter, patience] of this.#waiters) {
       if (waitMs > leftOf(patience, now)) waiter.refuse(tooManyRequests(waitMs));
     }
   }
 
-  #run(waiter: Waiter, patience: Patience, { forecastMs, refusal }: QueuePosition): void {
+  #startTimer(waiter: Waiter, patience: Patience, position: QueuePosition): void {
     patience.since = this.clock.now();
-    const waitMs = forecastMs();
+    const { waitMs } = position.forecast();
     if (waitMs > patience.leftMs) waiter.refuse(tooManyRequests(waitMs));
-    patience.cancel = this.clock.after(patience.leftMs, () => {
-      waiter.refuse(refusal());
+    patience.cancelTimer = this.clock.after(patience.leftMs, () => {
+      waiter.refuse(position.forecast().refusal());
     });
   }
 }
 
-function leftOf({ leftMs, since, cancel }: Patience, now: number): number {
-  return leftMs - (cancel ? now - since : 0);
-}
-
-/** What is told who would have to wait longer than it is ready to. */
-export function tooManyRequests(retryAfterMs: number): GatewayError {
-  return GatewayError.of('TooManyRequests', { retryAfterMs });
+function leftOf({ leftMs, since, cancelTimer }: Patience, now: number): number {
+  return leftMs - (cancelTimer ? now - since : 0);
 }

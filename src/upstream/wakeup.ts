@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts';
 
-/** Wakes one that waits for something to come. */
+/** Ends the latest wait before its time. */
 export class Wakeup {
   #wake = (): void => undefined;
 
@@ -8,16 +8,15 @@ export class Wakeup {
     this.#wake();
   }
 
-  /** Resolves when it rings, or after so many milliseconds. It keeps no process from ending. */
+  /** Resolves when notified, or after so many milliseconds. It keeps no process alive. */
   async wait(withinMs: number, clock: Clock = systemClock): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    const cancel = clock.after(withinMs, () => {
-      resolve(undefined);
-    });
-    this.#wake = () => {
+    const wake = (): void => {
       resolve(undefined);
     };
+    const cancel = withinMs < Infinity ? clock.after(withinMs, wake) : undefined;
+    this.#wake = wake;
     await promise;
-    cancel();
+    cancel?.();
   }
 }

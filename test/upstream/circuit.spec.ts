@@ -7,7 +7,7 @@ import { UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 
 const found = { source: 'upstream' } as ReadResult;
 let reads: number;
-/** The read of a job that no other read is of. */
+/** A read of a job that no other read asks for. */
 const newRead = (): SharedRead => ({ jobId: `job ${reads++}` }) as SharedRead;
 
 function failure(status: CallOutcome['status'], retryAfterMs?: number): UpstreamFailure {
@@ -20,10 +20,10 @@ function failure(status: CallOutcome['status'], retryAfterMs?: number): Upstream
 let now: number;
 let closedMs: number;
 let told: string[];
-/** For how long the gate was closed, in milliseconds. */
+/** How long the gate was closed for, in milliseconds. */
 let closings: number[];
 let circuit: Circuit;
-/** Calls that are under way, first first. */
+/** Calls under way, the oldest first. */
 let calls: PromiseWithResolvers<ReadResult>[];
 let send: Exchange<SharedRead>;
 
@@ -50,7 +50,7 @@ beforeEach(() => {
   });
 });
 
-/** Makes so many calls, one after the other, that end with an error, or with an answer. */
+/** Makes so many calls, one after the other, that end with the error, or well. */
 async function make(times: number, error?: unknown, read: () => SharedRead = newRead): Promise<void> {
   for (let made = 0; made < times; made++) {
     const sent = send(read()).catch((thrown: unknown) => expect(thrown).toBe(error));
@@ -60,7 +60,7 @@ async function make(times: number, error?: unknown, read: () => SharedRead = new
   }
 }
 
-/** Seconds for which a read is refused now, at the door and when it has stood in line; undefined: it is let in. */
+/** Retry-After, in seconds, of a read that is refused before the queue and behind it; undefined when it is admitted. */
 async function refusedFor(): Promise<number | undefined> {
   const [door, line] = await Promise.all(
     [circuit.failFast(async () => found)(newRead()), circuit.admit()].map((asked) =>
@@ -78,7 +78,7 @@ async function refusedFor(): Promise<number | undefined> {
   return line;
 }
 
-/** Fails until it is open, and lets the first pause pass. */
+/** Opens the circuit, and lets the first pause pass. */
 async function openUntilTrial(): Promise<void> {
   await make(10, failure(503));
   now += 1000;
@@ -121,7 +121,7 @@ describe('the circuit', () => {
     },
   );
 
-  it('pauses twice as long after each trial that fails, up to 10 s, and for 1 s again once it has been closed', async () => {
+  it('doubles its pause after each failed trial, up to 10 s, and starts with 1 s after it was closed', async () => {
     await make(10, failure('timeout'));
     for (const pause of [1, 2, 4, 8, 10, 10]) {
       expect(await refusedFor()).toBe(pause);
@@ -138,7 +138,7 @@ describe('the circuit', () => {
     expect(told).toEqual(['opened timeout', 'closed', 'opened 500']);
   });
 
-  it('tells nobody to come again before the gate is open', async () => {
+  it('names no Retry-After before the gate opens', async () => {
     await make(10, failure(503));
     closedMs = 30_000;
     expect(await refusedFor()).toBe(30);
@@ -148,7 +148,7 @@ describe('the circuit', () => {
 describe('one job that fails', () => {
   const bad = (): SharedRead => ({ jobId: 'bad' }) as SharedRead;
 
-  it('opens nothing, however often it does, nor do nine', async () => {
+  it('does not open the circuit, nor do nine', async () => {
     await make(100, failure(500), bad);
     for (let round = 0; round < 25; round++) {
       for (const jobId of 'abcdefgh') await make(1, failure('connection'), () => ({ jobId }) as SharedRead);
@@ -156,7 +156,7 @@ describe('one job that fails', () => {
     expect([circuit.state, told]).toEqual(['closed', []]);
   });
 
-  it('counts once among others', async () => {
+  it('counts once', async () => {
     await make(50, failure(500), bad);
     await make(8, failure(500));
     expect(circuit.state).toBe('closed');
@@ -164,28 +164,28 @@ describe('one job that fails', () => {
     expect(circuit.state).toBe('open');
   });
 
-  it('closes no gate by its Retry-After', async () => {
+  it('does not close the gate by its Retry-After', async () => {
     await make(100, failure(503, 60_000), bad);
     expect(closings).toEqual([]);
   });
 });
 
 describe('a 503 with Retry-After', () => {
-  it('closes the gate when three jobs are answered so', async () => {
+  it('closes the gate when three jobs get it', async () => {
     await make(2, failure(503, 60_000));
     expect(closings).toEqual([]);
     await make(1, failure(503, 30_000));
     expect(closings).toEqual([30_000]);
   });
 
-  it('closes it again only when three jobs say so again', async () => {
+  it('closes it again only when three more jobs get it', async () => {
     await make(5, failure(503, 30_000));
     expect(closings).toEqual([30_000]);
     await make(1, failure(503, 30_000));
     expect(closings).toEqual([30_000, 30_000]);
   });
 
-  it('closes none when the three said so at long intervals', async () => {
+  it('does not close it when the three are far apart in time', async () => {
     for (let round = 0; round < 5; round++) {
       await make(1, failure(503, 60_000));
       now += 31_000;
@@ -193,7 +193,7 @@ describe('a 503 with Retry-After', () => {
     expect(closings).toEqual([]);
   });
 
-  it('closes none when a job was answered well between', async () => {
+  it('does not close it when there was a success between', async () => {
     for (let round = 0; round < 5; round++) {
       await make(2, failure(503, 60_000));
       await make(1);
@@ -201,14 +201,14 @@ describe('a 503 with Retry-After', () => {
     expect(closings).toEqual([]);
   });
 
-  it.each([500, 502, 504] as const)('is no other status: not %i', async (status) => {
+  it.each([500, 502, 504] as const)('does not count with another status: %i', async (status) => {
     await make(9, failure(status, 60_000));
     expect(closings).toEqual([]);
   });
 });
 
 describe('a trial', () => {
-  it('is one call alone; who asks meanwhile waits for its end', async () => {
+  it('is a single call; other reads wait for its end', async () => {
     await openUntilTrial();
     const trial = send(newRead());
     const others = Promise.allSettled([1, 2, 3].map(() => send(newRead())));
@@ -222,7 +222,7 @@ describe('a trial', () => {
     expect([circuit.state, admitted]).toEqual(['closed', 2]);
   });
 
-  it('that fails turns away those who waited for its end', async () => {
+  it('that fails refuses the reads that waited for its end', async () => {
     await openUntilTrial();
     const trial = send(newRead());
     const asking = circuit.admit();
@@ -231,7 +231,7 @@ describe('a trial', () => {
     await expect(asking).rejects.toMatchObject({ status: 503, options: { retryAfterMs: 2000 } });
   });
 
-  it('that is cancelled leaves it to the next read, at once, and makes no pause longer', async () => {
+  it('that is cancelled makes the next read the trial, without another pause', async () => {
     await openUntilTrial();
     for (let times = 0; times < 5; times++) {
       await make(1, new CallerGone());
@@ -242,7 +242,7 @@ describe('a trial', () => {
     expect(told).toEqual(['opened 503']);
   });
 
-  it('alone decides: not what ends meanwhile and began before the circuit opened', async () => {
+  it('alone decides, not a call from before the circuit opened', async () => {
     const [bad, alive, good] = [1, 2, 3].map(() => send(newRead()).catch(() => undefined));
     const [first, second, third, ...none] = calls.splice(0);
     expect(none).toEqual([]);

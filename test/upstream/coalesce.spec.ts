@@ -4,7 +4,7 @@ import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Exchange, SharedRead, ReadResult, UpstreamRead } from '../../src/upstream/exchange.ts';
 import { coalesce } from '../../src/upstream/layers/coalesce.ts';
 import { UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
-import { Ending, failure, fromUpstream, jobCopy, trip } from '../support/flights.ts';
+import { Ending, failure, fromUpstream, jobCopy, upstreamRead } from '../support/shared-reads.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 interface Call extends PromiseWithResolvers<ReadResult> {
@@ -12,36 +12,32 @@ interface Call extends PromiseWithResolvers<ReadResult> {
 }
 
 let clock: VirtualClock;
-/** Those that were made, first first. */
+/** In the order in which they began. */
 let calls: Call[];
 let read: Exchange<UpstreamRead>;
 
 beforeEach(() => {
   clock = new VirtualClock();
   calls = [];
-  read = coalesce((flight) => {
-    const call = { ...Promise.withResolvers<ReadResult>(), read: flight };
+  read = coalesce((shared) => {
+    const call = { ...Promise.withResolvers<ReadResult>(), read: shared };
     calls.push(call);
     return call.promise;
   }, clock);
 });
 
-const begin = (options?: Parameters<typeof trip>[0]): Ending => new Ending(read(trip(options)));
+const begin = (options?: Parameters<typeof upstreamRead>[0]): Ending =>
+  new Ending(read(upstreamRead(options)));
 const answer = fromUpstream(jobCopy('active'));
 
-/** The read stands in line for a slot, which it has after so long. */
-function queue({ read: { waiters, onQueued } }: Call, forecastMs: number): void {
-  onQueued();
-  waiters.onEnqueued({
-    forecastMs: () => forecastMs,
-    refusal: () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 }),
-    onCallersChanged: () => undefined,
-  });
+/** The read waits in the queue, with so long to its turn. */
+function queue({ read: { state } }: Call, waitMs: number): void {
+  const refusal = () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 });
+  state.queue({ forecast: () => ({ waitMs, refusal }) });
 }
 
-function send({ read: { waiters, onSent } }: Call): void {
-  waiters.onDequeued();
-  onSent();
+function send({ read: { state } }: Call): void {
+  state.call();
 }
 
 describe('reads of one job at one time', () => {
@@ -55,7 +51,7 @@ describe('reads of one job at one time', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('have nothing to do with reads of another job, or of a later time', async () => {
+  it('share nothing with reads of another job or of a later time', async () => {
     begin();
     begin({ jobId: 'another' });
     expect(calls).toHaveLength(2);
@@ -65,7 +61,7 @@ describe('reads of one job at one time', () => {
     expect(calls).toHaveLength(3);
   });
 
-  it('share an error, which nobody is told who comes later', async () => {
+  it('share an error, which no later caller gets', async () => {
     const [one, other] = [begin(), begin()];
     calls[0]!.reject(failure('final', 500));
     await settled();
@@ -74,7 +70,7 @@ describe('reads of one job at one time', () => {
     expect(calls).toHaveLength(2);
   });
 
-  it('are no collapsed calls when a copy was found for them', async () => {
+  it('are not marked as collapsed when a copy is found for them', async () => {
     const [one, other] = [begin(), begin()];
     calls[0]!.resolve({ ...answer, source: 'redis' });
     await settled();
@@ -95,7 +91,7 @@ describe('a waiter that goes away', () => {
     expect(stays.is).toBe('active');
   });
 
-  it('cancels the read when it is the last; who comes next starts another', async () => {
+  it('cancels the read when it is the last; the next caller starts another', async () => {
     const [one, other] = [new AbortController(), new AbortController()];
     begin({ cancellation: one });
     begin({ cancellation: other });
@@ -116,15 +112,15 @@ describe('a waiter that goes away', () => {
     expect(next.is).toBe('active');
   });
 
-  it('starts nothing when it has cancellation before', async () => {
+  it('starts nothing when it is gone before', async () => {
     expect(begin({ cancellation: { signal: AbortSignal.abort() } }).is).toBe('pending');
     await settled();
     expect(calls).toHaveLength(0);
   });
 });
 
-describe('a strict read: only a call will do that is sent after it came', () => {
-  it('joins one that waits for its slot, and does not join one that was sent', () => {
+describe('a revalidation: only a call that is sent after it came answers it', () => {
+  it('joins a queued read, and does not join one that was called', () => {
     begin();
     queue(calls[0]!, 0);
     begin({ mustRevalidate: true });
@@ -132,13 +128,13 @@ describe('a strict read: only a call will do that is sent after it came', () => 
     send(calls[0]!);
     begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
-    // The latest is the one to join, with most of its way before it.
+    // Later reads join the latest one.
     begin();
     begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
   });
 
-  it('does not join one that a copy may still answer, unless that is strict as well', () => {
+  it('does not join a read that a copy may still answer, except another revalidation', () => {
     begin();
     begin({ mustRevalidate: true });
     expect(calls).toHaveLength(2);
@@ -146,7 +142,7 @@ describe('a strict read: only a call will do that is sent after it came', () => 
     expect(calls).toHaveLength(2);
   });
 
-  it('joins one that stands in line for another try', () => {
+  it('joins a read that is queued for a retry', () => {
     begin();
     queue(calls[0]!, 0);
     send(calls[0]!);
@@ -157,7 +153,7 @@ describe('a strict read: only a call will do that is sent after it came', () => 
 });
 
 describe("a waiter's patience", () => {
-  it('ends its own wait and nobody else’s', async () => {
+  it('ends its own wait and no other', async () => {
     const [hasty, patient] = [begin({ patienceMs: 1000 }), begin({ patienceMs: 5000 })];
     queue(calls[0]!, 0);
     await clock.advance(999);
@@ -171,14 +167,14 @@ describe("a waiter's patience", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('cancels the read when it was the last one’s', async () => {
+  it('cancels the read when it was the last waiter', async () => {
     begin({ patienceMs: 1000 });
     queue(calls[0]!, 0);
     await clock.advance(1000);
     expect(calls[0]!.read.cancellation.signal.aborted).toBe(true);
   });
 
-  it('stands still while the call is under way, and goes on with what is left when it has to be made again', async () => {
+  it('stands still while the call is under way, and goes on when the read is queued again', async () => {
     const waiter = begin({ patienceMs: 1000 });
     queue(calls[0]!, 0);
     await clock.advance(600);
@@ -191,7 +187,7 @@ describe("a waiter's patience", () => {
     expect(waiter.is).toBe('TooManyRequests');
   });
 
-  it('is not even begun where the turn is forecast to come after it', async () => {
+  it('is compared with the forecast first: a wait that would be too long is refused at once', async () => {
     begin({ patienceMs: 60_000 });
     queue(calls[0]!, 30_000);
     const hasty = begin({ patienceMs: 29_999 });
@@ -200,15 +196,15 @@ describe("a waiter's patience", () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('is that of the most patient one for the read', () => {
+  it('counts for the read as that of the most patient waiter', () => {
     begin({ patienceMs: 1000 });
     begin({ patienceMs: 5000 });
-    expect(calls[0]!.read.waiters.patienceMs).toBe(5000);
+    expect(calls[0]!.read.state.waiters.patienceMs).toBe(5000);
   });
 
-  it('that ends after a failed call is told with that call', async () => {
+  it('that ends after a failed call is refused with the outcome of that call', async () => {
     const waiter = begin({ patienceMs: 1000 });
-    calls[0]!.read.onCallFailed({ status: 503 });
+    calls[0]!.read.state.fail({ status: 503 });
     queue(calls[0]!, 0);
     await clock.advance(1000);
     expect(waiter.is).toBe('TooManyRequests');

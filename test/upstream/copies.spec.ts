@@ -12,8 +12,8 @@ const job = (state: string): Copy =>
     performance.now(),
   )!;
 
-describe('a look at the shared store', () => {
-  it('is made anew when another replica has read the job meanwhile: it may bring what was there before', async () => {
+describe('a look-up in the shared store', () => {
+  it('is repeated when another replica has read the job meanwhile', async () => {
     const looks: ((copy: Copy) => void)[] = [];
     const shared = {
       get: () => new Promise<Copy>((resolve) => looks.push(resolve)),
@@ -36,14 +36,14 @@ describe('a look at the shared store', () => {
     expect((await found)?.copy).toBe(success);
     expect(copies.peekMemory('a-job')?.copy).toBe(success);
     expect(told).toEqual([success]);
-    // The look is over: the next is one of its own.
+    // That look-up is over: the next one makes a request of its own.
     void copies.find('a-job');
     expect(looks).toHaveLength(3);
   });
 });
 
 describe('a finished job in memory', () => {
-  it('gives way to a later document of the same job, and to no earlier one', async () => {
+  it('is replaced by a later document of the same job, and by no earlier one', async () => {
     const copies = new Copies({ lifetimes, maxBytes: 2 ** 20 });
     const document = (readAt: number) => ({ ...job('success'), readAt });
     const now = performance.now();
@@ -58,7 +58,7 @@ describe('a finished job in memory', () => {
     }
   });
 
-  it('gives way to another document of its end that a replica has stored, and to no other word', async () => {
+  it('is removed when a replica has stored another final document, and otherwise not', async () => {
     const [held, other] = [job('success'), job('failed')];
     const shared = { put: (_id: string, copy: Copy) => Promise.resolve(copy) } as unknown as SharedCopies;
     let announce: Parameters<ReadAnnouncements>[0] = () => undefined;
@@ -79,7 +79,7 @@ describe('a finished job in memory', () => {
 });
 
 describe('an unfinished job in memory', () => {
-  /** Copies whose store holds what a test says, and since when all announcements have arrived. */
+  /** Copies with a store, and since when all announcements have arrived. */
   function rig() {
     const state = { stored: undefined as Copy | undefined, looks: 0, announcedSince: 0 };
     const clock = new VirtualClock();
@@ -102,7 +102,7 @@ describe('an unfinished job in memory', () => {
     return { state, clock, copies, announce: (finished: boolean) => announce('a-job', finished, undefined) };
   }
 
-  it('is not served from there while announcements may be missed, and what the store has is', async () => {
+  it('is not served while announcements may be missed; the store is asked', async () => {
     const { state, copies } = rig();
     const active = job('active');
     await copies.put('a-job', active, undefined);
@@ -111,11 +111,11 @@ describe('an unfinished job in memory', () => {
     expect(copies.peekMemory('a-job')).toBeUndefined();
     const success = (state.stored = job('success'));
     expect((await copies.find('a-job'))?.copy).toBe(success);
-    // Nothing follows a finished job: it needs no announcement.
+    // A finished job does not change: it needs no announcement.
     expect(copies.peekMemory('a-job')?.copy).toBe(success);
   });
 
-  it('is looked up once after a gap, and served from there again', async () => {
+  it('is looked up once after a gap, then served from memory again', async () => {
     const { state, clock, copies } = rig();
     const active = job('active');
     await copies.put('a-job', active, undefined);
@@ -126,7 +126,7 @@ describe('an unfinished job in memory', () => {
     expect([copies.peekMemory('a-job')?.copy, state.looks]).toEqual([active, 1]);
   });
 
-  it('is found there all the same when the store has nothing to say', async () => {
+  it('is served all the same when the store has no answer', async () => {
     const { state, copies } = rig();
     const active = job('active');
     await copies.put('a-job', active, undefined);
@@ -135,7 +135,7 @@ describe('an unfinished job in memory', () => {
     expect((await copies.find('a-job'))?.copy).toBe(active);
   });
 
-  it('is not served from there when its end was announced while it was being stored', async () => {
+  it('is not served when its end was announced while it was being stored', async () => {
     const { copies, announce } = rig();
     const put = copies.put('a-job', job('active'), undefined);
     announce(true);

@@ -2,16 +2,16 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { stack } from '../../src/upstream/exchange.ts';
 import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
-import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
+import { failure, sharedRead, UPSTREAM_ANSWER as found } from '../support/shared-reads.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 
 let clock: VirtualClock;
 let failures: JobFailures;
-/** What upstream asked for that was too long, and what is granted. In milliseconds. */
+/** Pauses that were too long, as asked for and as granted, in milliseconds. */
 let cuts: [saidMs: number, pauseMs: number][];
-/** What a job is answered; nothing: well. */
+/** The error of each job; absent: its calls go well. */
 let answers: Map<string, Error | undefined>;
 /** The calls that were made: when, for which job, and whether its last read had failed. */
 let calls: { at: number; jobId: string; hasFailed: boolean | undefined }[];
@@ -24,7 +24,7 @@ beforeEach(() => {
   calls = [];
 });
 
-/** @returns how the read ends: well, or its status and, in seconds, its Retry-After */
+/** @returns the outcome: `well`, or the status with the Retry-After in seconds */
 async function read(jobId: string): Promise<string> {
   const exchange = stack([failures.failFast, failures.recordOutcome], ({ hasFailed }) => {
     calls.push({ at: clock.now(), jobId, hasFailed });
@@ -32,7 +32,7 @@ async function read(jobId: string): Promise<string> {
     return error === undefined ? Promise.resolve(found) : Promise.reject(error);
   });
   try {
-    await exchange(flight(clock, { jobId }));
+    await exchange(sharedRead(clock, { jobId }));
     return 'well';
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
@@ -41,7 +41,7 @@ async function read(jobId: string): Promise<string> {
   }
 }
 
-/** Reads the bad job each second, and perhaps a good one. @returns when calls were made for the bad one, in seconds */
+/** Reads the bad job each second, and perhaps a good one. @returns the times of calls for the bad one, in seconds */
 async function poll(seconds: number, goodEverySeconds = Infinity): Promise<number[]> {
   for (let second = 0; second < seconds; second++) {
     if (second % goodEverySeconds === 0 && goodEverySeconds < Infinity)
@@ -61,17 +61,17 @@ describe('a job that upstream fails to answer for', () => {
     },
   );
 
-  it('is so by a 401 of its own as well', async () => {
+  it('may fail by a 401 of its own', async () => {
     answers.set('bad', failure('job-refused', 401));
     expect(await poll(30, 1)).toEqual([0, 1, 2, 4, 8, 16]);
   });
 
-  it('is called every ten seconds while no other job is answered: upstream itself may be down', async () => {
+  it('is called every ten seconds while no other job is answered, since upstream may be down', async () => {
     answers.set('bad', failure('final', 500));
     expect(await poll(50)).toEqual([0, 1, 2, 4, 8, 16, 26, 36, 46]);
   });
 
-  it('is answered the same error meanwhile, with the time of the next call', async () => {
+  it('gets the same error meanwhile, with the next call as Retry-After', async () => {
     answers.set('bad', failure('final', 500));
     expect(await read('bad')).toBe('502');
     expect(await read('bad')).toBe('502 1');
@@ -86,7 +86,7 @@ describe('a job that upstream fails to answer for', () => {
     expect(await read('good')).toBe('well');
   });
 
-  it('is left alone for as long as its Retry-After says, up to a bound', async () => {
+  it('is paused for its Retry-After, up to a bound', async () => {
     answers.set('bad', failure('transient', 503, undefined, 90_000));
     expect(await read('bad')).toBe('502 90');
     await clock.advance(89_999);
@@ -97,13 +97,13 @@ describe('a job that upstream fails to answer for', () => {
     expect(cuts).toEqual([[1e15, HOUR_MS]]);
   });
 
-  it('is paused once for reads that fail together', async () => {
+  it('is paused once when reads fail together', async () => {
     answers.set('bad', failure('final', 500));
     await read('bad');
     const slow = Promise.withResolvers<never>();
     const exchange = failures.recordOutcome(() => slow.promise);
     const reads = Array.from({ length: 10 }, () =>
-      exchange(flight(clock, { jobId: 'bad' })).catch(() => undefined),
+      exchange(sharedRead(clock, { jobId: 'bad' })).catch(() => undefined),
     );
     await clock.advance(400);
     slow.reject(failure('final', 500));
@@ -119,7 +119,7 @@ describe('a job that upstream fails to answer for', () => {
     },
   );
 
-  it('starts anew once it was answered, be it with a refusal', async () => {
+  it('is forgotten once it was answered, even by a refusal', async () => {
     for (const good of [undefined, failure('final', 403), failure('final', 422)]) {
       answers.set('bad', failure('final', 500));
       expect([await read('bad'), await read('bad')]).toEqual(['502', '502 1']);
@@ -129,7 +129,7 @@ describe('a job that upstream fails to answer for', () => {
     }
   });
 
-  it('starts anew when it has not been asked for in ten minutes', async () => {
+  it('is forgotten when it has not been read for ten minutes', async () => {
     answers.set('bad', failure('final', 500));
     await poll(60, 1);
     await clock.advance(700_000);
@@ -137,7 +137,7 @@ describe('a job that upstream fails to answer for', () => {
   });
 });
 
-describe('what says nothing of a job', () => {
+describe('an error that says nothing about a job', () => {
   it.each([
     ['a 429', failure('rate-limited', 429)],
     ['an open circuit', GatewayError.of('ServiceUnavailable')],
@@ -153,13 +153,13 @@ describe('a failure that another replica has met', () => {
   const told = (retryAfterMs?: number): GatewayError =>
     GatewayError.of('UpstreamError', retryAfterMs === undefined ? {} : { retryAfterMs });
 
-  it('pauses the job here as well, and the next pause goes on from there', async () => {
+  it('pauses the job here as well, and counts for the next pause', async () => {
     failures.recordFailureElsewhere('bad', told(8000));
     answers.set('bad', failure('final', 500));
     expect(await poll(30, 1)).toEqual([8, 24]);
   });
 
-  it('does not when it brought no pause; and ends when the job was read there', async () => {
+  it('pauses nothing without a Retry-After; the pause ends when the job was read there', async () => {
     failures.recordFailureElsewhere('bad', told());
     expect(await read('bad')).toBe('well');
     failures.recordFailureElsewhere('bad', told(8000));
@@ -169,7 +169,7 @@ describe('a failure that another replica has met', () => {
 });
 
 describe('the memory of failures', () => {
-  it('holds ten thousand jobs, and no more', async () => {
+  it('holds ten thousand jobs at most', async () => {
     for (let job = 0; job <= 10_000; job++)
       failures.recordFailureElsewhere(`job ${job}`, GatewayError.of('UpstreamError', { retryAfterMs: 9000 }));
     expect([await read('job 0'), await read('job 10000')]).toEqual(['well', '502 9']);

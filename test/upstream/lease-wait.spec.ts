@@ -10,13 +10,13 @@ beforeEach(() => {
   wait = new LeaseWait(3000, clock);
 });
 
-/** How often it claims in so many milliseconds if each claim gives reason to claim again. */
+/** The number of claims in so many milliseconds when each one fails at once. */
 async function claimsIn(ms: number): Promise<number> {
   const end = new AbortController();
   let claims = 0;
   const claim = async (): Promise<void> => {
     for (;;) {
-      wait.claims();
+      wait.onClaim();
       claims++;
       await wait.untilNextClaim(end.signal);
       await settled();
@@ -35,26 +35,26 @@ describe('the wait for a lease of another replica', () => {
     expect(clock.now()).toBe(10_000);
   });
 
-  it('looks again when the lease has run out, and much sooner while notices may be missed', async () => {
-    wait.claims();
-    expect(wait.lookAgainMs(2000, true)).toBeGreaterThanOrEqual(2000);
+  it('looks at the lease again after its end, and much sooner while notices may be missed', async () => {
+    wait.onClaim();
+    expect(wait.nextLookMs(2000, true)).toBeGreaterThanOrEqual(2000);
     const looks: number[] = [];
     for (let look = 0; look < 6; look++) {
-      looks.push(Math.round(wait.lookAgainMs(2000, false)));
+      looks.push(Math.round(wait.nextLookMs(2000, false)));
       await clock.advance(1000);
-      wait.claims();
+      wait.onClaim();
     }
     expect(looks).toEqual([100, 150, 225, 338, 500, 500]);
   });
 
-  it('believes that a call is out for as long as calls can take, all told', async () => {
-    wait.sent();
+  it('believes that a call is under way for as long as calls can take in all', async () => {
+    wait.onSent();
     await clock.advance(2000);
-    wait.notSent();
+    wait.onNotSent();
     await clock.advance(10_000);
     expect(wait.isOverdue).toBe(false);
-    wait.sent();
-    expect(wait.lookAgainMs(2000, true)).toBe(1000);
+    wait.onSent();
+    expect(wait.nextLookMs(2000, true)).toBe(1000);
     await clock.advance(1000);
     expect(wait.isOverdue).toBe(true);
   });

@@ -2,10 +2,10 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { Copies, type SharedCopies } from '../../src/upstream/copies.ts';
 import { type Copy, isFinishedJob } from '../../src/upstream/copy.ts';
-import type { SharedRead, ReadResult } from '../../src/upstream/exchange.ts';
+import { type ReadResult, type SharedRead, withForecast } from '../../src/upstream/exchange.ts';
 import { remainingMs } from '../../src/upstream/freshness.ts';
 import { lease } from '../../src/upstream/layers/lease.ts';
-import { Ending, failure, flight, fromUpstream, jobCopy, LIFETIMES } from '../support/flights.ts';
+import { Ending, failure, sharedRead, fromUpstream, jobCopy, LIFETIMES } from '../support/shared-reads.ts';
 import { LEASE_MS, MemoryLeases, type Replica } from '../support/memory-leases.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
@@ -13,20 +13,20 @@ interface Call extends PromiseWithResolvers<ReadResult> {
   readonly read: SharedRead;
 }
 
-/** A replica: its own memory, the store and the leases of all. */
+/** A replica with its own memory. The store and the leases are shared. */
 interface Gateway {
   readonly replica: Replica;
   readonly calls: Call[];
   readonly copies: Copies;
-  begin(options?: Parameters<typeof flight>[1]): {
-    readonly read: ReturnType<typeof flight>;
+  begin(options?: Parameters<typeof sharedRead>[1]): {
+    readonly read: ReturnType<typeof sharedRead>;
     readonly ending: Ending;
   };
 }
 
-/** How long the calls of one read can take. */
+/** Longest time that the calls of one read can take. */
 const LONGEST_SENT_MS = 61_000;
-/** A lease is looked at again no later than so long after its end. */
+/** From the end of a lease to the next look at the most. */
 const GRAIN_MS = 10;
 
 let clock: VirtualClock;
@@ -35,7 +35,7 @@ let stored: Map<string, Copy>;
 let one: Gateway;
 let other: Gateway;
 
-/** What all replicas share: what is not finished does not replace what is. */
+/** The shared store: an unfinished job never replaces a finished one. */
 function sharedCopies(): SharedCopies {
   return {
     get: async (jobId) => {
@@ -52,29 +52,33 @@ function sharedCopies(): SharedCopies {
   };
 }
 
-function gateway(forecastMs = 0): Gateway {
+/** @param waitMs what its queue forecasts */
+function gateway(waitMs = 0): Gateway {
   const copies = new Copies({ lifetimes: LIFETIMES, maxBytes: 2 ** 20, shared: sharedCopies(), clock });
   const [calls, replica] = [[] as Call[], leases.replica()];
   const layer = lease({
     copies,
     lifetimes: LIFETIMES,
     leases: replica,
-    forecastMs: () => forecastMs,
-    refusal: () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 }),
     longestSentMs: LONGEST_SENT_MS,
     clock,
-  })(async (read) => {
-    const call = { ...Promise.withResolvers<ReadResult>(), read };
-    calls.push(call);
-    const found = await call.promise;
-    return { ...found, copy: await copies.put(read.jobId, found.copy, read.staleCopy) };
-  });
+  })(
+    withForecast(
+      async (read: SharedRead) => {
+        const call = { ...Promise.withResolvers<ReadResult>(), read };
+        calls.push(call);
+        const found = await call.promise;
+        return { ...found, copy: await copies.put(read.jobId, found.copy, read.staleCopy) };
+      },
+      () => ({ waitMs, refusal: () => GatewayError.of('TooManyRequests', { retryAfterMs: 7000 }) }),
+    ),
+  );
   return {
     replica,
     calls,
     copies,
     begin: (options) => {
-      const read = flight(clock, options);
+      const read = sharedRead(clock, options);
       return { read, ending: new Ending(layer(read)) };
     },
   };
@@ -93,8 +97,8 @@ async function answer({ calls }: Gateway, copy: Copy): Promise<void> {
   await settled();
 }
 
-/** Both replicas miss the same job; the first has its lease. */
-async function bothMiss(options?: Parameters<typeof flight>[1]) {
+/** Both replicas miss the same job; the first gets the lease. */
+async function bothMiss(options?: Parameters<typeof sharedRead>[1]) {
   const leads = one.begin();
   await settled();
   const follows = other.begin(options);
@@ -113,7 +117,7 @@ describe('a job that two replicas miss', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('is not read at all when the store has it by then', async () => {
+  it('is not read when the store has it by then', async () => {
     stored.set('a-job', jobCopy('success'));
     const { ending } = one.begin();
     await settled();
@@ -121,13 +125,13 @@ describe('a job that two replicas miss', () => {
     expect(leases.held.size).toBe(0);
   });
 
-  it('is known to be missing at both, remembered or not', async () => {
+  it('is missing for both, whether that is stored or not', async () => {
     const { follows } = await bothMiss();
     await answer(one, { kind: 'missing', readAt: clock.now() - LIFETIMES.missingMs });
     expect([follows.ending.is, other.calls.length]).toEqual(['missing', 0]);
   });
 
-  it('brings both the error that upstream said', async () => {
+  it('gives both the error of upstream', async () => {
     const { follows } = await bothMiss();
     one.calls[0]!.reject(failure('final', 403, GatewayError.of('InsufficientPermissions')));
     await settled();
@@ -136,7 +140,7 @@ describe('a job that two replicas miss', () => {
 
   it.each([
     ['has no patience left', GatewayError.of('TooManyRequests')],
-    ['is told to wait by a 429', failure('rate-limited', 429, GatewayError.of('TooManyRequests'))],
+    ['gets a 429', failure('rate-limited', 429, GatewayError.of('TooManyRequests'))],
   ])('is read by the second when the first %s', async (_, error) => {
     const { follows } = await bothMiss();
     one.calls[0]!.reject(error);
@@ -148,7 +152,7 @@ describe('a job that two replicas miss', () => {
 });
 
 describe('the holder of a lease', () => {
-  it('is waited for as long as it lives, however slow', async () => {
+  it('is waited for while it renews its lease, however slow it is', async () => {
     const { follows } = await bothMiss();
     await clock.advance(30 * LEASE_MS);
     expect([follows.ending.is, other.calls.length]).toEqual(['pending', 0]);
@@ -156,7 +160,7 @@ describe('the holder of a lease', () => {
     expect(follows.ending.is).toBe('active');
   });
 
-  it('is replaced when it dies, once its lease has run out', async () => {
+  it('is replaced after its death when its lease expires', async () => {
     const { follows } = await bothMiss();
     one.replica.isAlive = false;
     await clock.advance(LEASE_MS - 1);
@@ -167,7 +171,7 @@ describe('the holder of a lease', () => {
     expect(follows.ending.is).toBe('active');
   });
 
-  it('is believed by what it has stored when its word is lost', async () => {
+  it('needs no notice: when that is lost, its stored copy is found', async () => {
     const { follows } = await bothMiss();
     leases.deaf = true;
     await answer(one, jobCopy('success', clock.now()));
@@ -176,7 +180,7 @@ describe('the holder of a lease', () => {
     expect([follows.ending.is, other.calls.length, leases.held.size]).toEqual(['success', 0, 0]);
   });
 
-  it('is looked after much sooner when it is known that its word may be lost', async () => {
+  it('is checked sooner when notices may be missed', async () => {
     [leases.deaf, leases.missesWords] = [true, true];
     const { follows } = await bothMiss();
     await answer(one, jobCopy('success', clock.now()));
@@ -184,9 +188,9 @@ describe('the holder of a lease', () => {
     expect([follows.ending.is, other.calls.length, leases.held.size]).toEqual(['success', 0, 0]);
   });
 
-  it('is not believed that its call is out for longer than calls take', async () => {
+  it('is replaced when it claims a call for longer than calls take', async () => {
     const { follows } = await bothMiss();
-    one.calls[0]!.read.onSent();
+    one.calls[0]!.read.state.call();
     await clock.advance(LONGEST_SENT_MS - 1000);
     expect(other.calls).toHaveLength(0);
     await clock.advance(2000);
@@ -197,7 +201,7 @@ describe('the holder of a lease', () => {
 });
 
 describe('a waiter at another replica', () => {
-  it('is refused alone when its patience ends while the read stands in line there', async () => {
+  it('is refused alone when its patience ends while the read is queued there', async () => {
     const { follows } = await bothMiss({ patienceMs: 1000 });
     await clock.advance(999);
     expect(follows.read.refused).toEqual([]);
@@ -205,23 +209,23 @@ describe('a waiter at another replica', () => {
     expect(follows.read.refused.map(({ options }) => options.retryAfterMs)).toEqual([7000]);
   });
 
-  it('needs no patience once the call has been sent, and needs it again when it failed', async () => {
+  it('spends no patience while the call is under way, and spends it again after a failure', async () => {
     const { follows } = await bothMiss({ patienceMs: 1000 });
     await clock.advance(600);
-    one.calls[0]!.read.onSent();
+    one.calls[0]!.read.state.call();
     await clock.advance(60_000);
     expect(follows.read.refused).toEqual([]);
-    one.calls[0]!.read.onQueued();
+    one.calls[0]!.read.state.queue();
     await clock.advance(399);
     expect(follows.read.refused).toEqual([]);
     await clock.advance(1);
     expect(follows.read.refused).toHaveLength(1);
   });
 
-  it('knows when the call is expected there', async () => {
+  it('is told when the call is expected there', async () => {
     one = gateway(3000);
     const expected: number[] = [];
-    await bothMiss({ progress: { onExpectedWait: (ms) => expected.push(ms), onSent: () => undefined } });
+    await bothMiss({ observer: { onExpectedWait: (ms) => expected.push(ms) } });
     expect(expected).toEqual([3000]);
   });
 
@@ -234,32 +238,31 @@ describe('a waiter at another replica', () => {
   });
 });
 
-describe('a strict read', () => {
-  it('joins a call of another replica that is not sent yet', async () => {
+describe('a revalidation', () => {
+  it('joins the read of another replica whose call is not sent yet', async () => {
     const { follows } = await bothMiss({ mustRevalidate: true });
     await clock.advance(100);
     await answer(one, jobCopy('active', clock.now()));
     expect([follows.ending.is, other.calls.length]).toEqual(['active', 0]);
   });
 
-  it('goes alone where that has been sent, and tells the others of a job’s end', async () => {
+  it('makes its own call when the other has been sent, and tells the others that the job is finished', async () => {
     const leads = one.begin();
     await settled();
-    one.calls[0]!.read.onSent();
+    one.calls[0]!.read.state.call();
     await clock.advance(100);
     const alone = other.begin({ mustRevalidate: true, askedAt: clock.now() });
     await settled();
     expect(other.calls).toHaveLength(1);
     await answer(other, jobCopy('success', clock.now()));
     expect(alone.ending.is).toBe('success');
-    expect(one.calls[0]!.read.finishedElsewhere?.()).toBe(true);
     await answer(one, jobCopy('active', 0));
     expect(leads.ending.is).toBe('success');
   });
 });
 
-describe('a store that does not say who has the lease', () => {
-  it('keeps nobody from reading', async () => {
+describe('a store that does not answer', () => {
+  it('keeps no replica from reading', async () => {
     leases.isDown = true;
     const readers = [one.begin(), other.begin()];
     await settled();

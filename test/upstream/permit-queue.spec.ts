@@ -6,7 +6,7 @@ import { GrantedPermit } from '../../src/budget/granted-permit.ts';
 import { PermitQueue } from '../../src/upstream/permit-queue.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-/** A budget that answers after a while, with what the test has put there for each ask. */
+/** A permit queue, with a budget that answers after a while with the moments that the test has put there. */
 function queue({ answerMs = 0, slots = 4, waiting = 10, waitMs = 1000 } = {}) {
   const clock = new VirtualClock();
   const gate = new Gate({ clock });
@@ -27,7 +27,7 @@ function queue({ answerMs = 0, slots = 4, waiting = 10, waitMs = 1000 } = {}) {
   };
   const permits = new PermitQueue({ tryAcquire: ask }, () => demand, clock);
   const got: (number | { wait: number })[] = [];
-  /** Takes the next, as one turn of the queue does. */
+  /** Takes the next permit, as a slot does. */
   const next = (): void => {
     void permits.next().then((answer) => {
       if (typeof answer !== 'number') demand.slots--;
@@ -37,15 +37,15 @@ function queue({ answerMs = 0, slots = 4, waiting = 10, waitMs = 1000 } = {}) {
   return { clock, gate, demand, asked, unused, moments, permits, next, got };
 }
 
-describe('the permits in hand', () => {
-  it('are asked for as many at a time as there are slots for reads that wait', async () => {
+describe('permits', () => {
+  it('are asked for as many at a time as there are slots for queued reads', async () => {
     const { clock, asked, next } = queue({ slots: 6, waiting: 4 });
     next();
     await clock.advance(0);
     expect(asked).toEqual([4]);
   });
 
-  it('are asked for each second, however long the budget expects to have none', async () => {
+  it('are requested each second, however long the budget expects to have none', async () => {
     const { clock, asked, next, got } = queue({ waitMs: 3_000_000 });
     for (let second = 0; second < 5; second++) {
       next();
@@ -55,7 +55,7 @@ describe('the permits in hand', () => {
     expect(got).toEqual(got.map(() => ({ wait: 3_000_000 })));
   });
 
-  it('are each used at its moment, never before', async () => {
+  it('are used at their moments, never before', async () => {
     const { clock, moments, next, got } = queue({ answerMs: 30 });
     moments.push([50, 120, 121]);
     next();
@@ -67,7 +67,7 @@ describe('the permits in hand', () => {
     expect(got).toEqual([50, 120]);
   });
 
-  it('are asked for further while one is waited for', async () => {
+  it('are asked for while another is waited for', async () => {
     const { clock, moments, asked, next, demand, permits } = queue({ answerMs: 30, slots: 2 });
     moments.push([2000, 2001]);
     next();
@@ -79,7 +79,7 @@ describe('the permits in hand', () => {
     expect(asked).toEqual([2, 3]);
   });
 
-  it('are given back when the gate closes, and none of them goes', async () => {
+  it('are given back when the gate closes', async () => {
     const { clock, gate, moments, next, got, unused } = queue();
     moments.push([100, 150, 200]);
     next();
@@ -90,7 +90,7 @@ describe('the permits in hand', () => {
     expect(unused).toEqual([100, 150, 200]);
   });
 
-  it('are given back when nobody needs them', async () => {
+  it('are given back when no read needs them', async () => {
     const { clock, moments, next, permits, unused } = queue();
     moments.push([100, 150, 200]);
     next();
@@ -99,7 +99,7 @@ describe('the permits in hand', () => {
     expect(unused).toEqual([150, 200]);
   });
 
-  it('are given back when their moments have passed by far, and used when by little', async () => {
+  it('are given back when they are far too late, and used when a little late', async () => {
     const { clock, moments, next, got, unused } = queue({ answerMs: 400 });
     moments.push([100, 300]);
     next();
@@ -107,7 +107,7 @@ describe('the permits in hand', () => {
     expect([unused, got]).toEqual([[100], [400]]);
   });
 
-  it('do not hide that the budget has none: the wait is told', async () => {
+  it('are replaced by the wait when the budget has none', async () => {
     const { clock, next, got } = queue();
     next();
     await clock.advance(0);

@@ -2,9 +2,14 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import { Copies } from '../../src/upstream/copies.ts';
 import type { Copy } from '../../src/upstream/copy.ts';
-import type { Exchange, ReadResult, UpstreamRead } from '../../src/upstream/exchange.ts';
+import {
+  type Exchange,
+  type ReadResult,
+  type UpstreamRead,
+  withForecast,
+} from '../../src/upstream/exchange.ts';
 import { refresh } from '../../src/upstream/layers/refresh.ts';
-import { Ending, failure, fromUpstream, jobCopy, LIFETIMES, trip } from '../support/flights.ts';
+import { Ending, failure, fromUpstream, jobCopy, LIFETIMES, upstreamRead } from '../support/shared-reads.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 const REFRESH_WAIT_MS = 1000;
@@ -16,7 +21,7 @@ interface Call extends PromiseWithResolvers<ReadResult> {
 
 let clock: VirtualClock;
 let copies: Copies;
-/** In how many milliseconds a refresh is expected to have its turn. */
+/** What the queue forecasts for a refresh. */
 let forecastMs: number;
 let calls: Call[];
 let read: Exchange;
@@ -31,30 +36,39 @@ beforeEach(() => {
     lifetimes: LIFETIMES,
     waitMs: REFRESH_WAIT_MS,
     patienceMs: PATIENCE_MS,
-    forecastMs: () => forecastMs,
     clock,
   });
-  read = policy((asked) => {
-    const call = { ...Promise.withResolvers<ReadResult>(), read: asked };
-    calls.push(call);
-    return call.promise;
-  });
+  read = policy(
+    withForecast(
+      (upstreamRead: UpstreamRead) => {
+        const call = { ...Promise.withResolvers<ReadResult>(), read: upstreamRead };
+        calls.push(call);
+        return call.promise;
+      },
+      () => ({ waitMs: forecastMs, refusal: () => GatewayError.of('TooManyRequests') }),
+    ),
+  );
 });
 
-type Asked = Parameters<typeof trip>[0] & { readonly maxAgeMs?: number; readonly onlyIfCached?: boolean };
+type Asked = Parameters<typeof upstreamRead>[0] & {
+  readonly maxAgeMs?: number;
+  readonly onlyIfCached?: boolean;
+};
 
 function begin({ maxAgeMs = Infinity, onlyIfCached = false, ...options }: Asked = {}): Ending {
   const directives = { maxAgeMs, onlyIfCached };
-  return new Ending(read(trip({ patienceMs: PATIENCE_MS, askedAt: clock.now(), directives, ...options })));
+  return new Ending(
+    read(upstreamRead({ patienceMs: PATIENCE_MS, askedAt: clock.now(), directives, ...options })),
+  );
 }
 
-/** Holds a copy, and lets so much time pass. */
+/** Stores a copy, and lets it grow so old. */
 async function held(copy: Copy, ageMs: number): Promise<void> {
   await copies.put('a-job', copy, undefined);
   await clock.advance(ageMs);
 }
 
-/** Answers a call and keeps what it says, as the layers inside do. */
+/** Answers a call and stores the copy, as the layers inside do. */
 async function answer(call: Call, copy: Copy): Promise<void> {
   call.resolve(fromUpstream(await copies.put('a-job', copy, call.read.staleCopy)));
   await settled();
@@ -72,7 +86,7 @@ describe('a copy', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('of a finished job is fresh for as long as it is kept', async () => {
+  it('of a finished job is fresh for as long as it is stored', async () => {
     await held(jobCopy('success'), LIFETIMES.finishedMs - 1);
     const [reader, other] = [begin(), begin()];
     await settled();
@@ -83,7 +97,7 @@ describe('a copy', () => {
     expect(calls[0]?.read.staleCopy).toBeUndefined();
   });
 
-  it('says for NEGATIVE_TTL that there is no such job', async () => {
+  it('of a missing job is served for NEGATIVE_TTL', async () => {
     await held({ kind: 'missing', readAt: 0 }, LIFETIMES.missingMs - 1);
     const missing = begin();
     await settled();
@@ -94,7 +108,7 @@ describe('a copy', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('past ACTIVE_STALE is none: the read is a first one, and gets the error', async () => {
+  it('past ACTIVE_STALE is not used: the read is a miss, and gets the error', async () => {
     await held(jobCopy('active'), LIFETIMES.staleMs);
     const reader = begin();
     await settled();
@@ -110,7 +124,7 @@ describe('the refresh of a copy', () => {
     await held(jobCopy('active'), 6000);
   });
 
-  it('answers all who came for it, by one call', async () => {
+  it('answers all its readers with one call', async () => {
     const readers = Array.from({ length: 10 }, () => begin());
     await settled();
     expect(calls).toHaveLength(1);
@@ -121,10 +135,10 @@ describe('the refresh of a copy', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('is waited for REFRESH_WAIT once it is sent, then the copy is served, and it goes on', async () => {
+  it('is waited for REFRESH_WAIT once it is sent; then the copy is served, and it goes on', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.onSent();
+    calls[0]!.read.observer!.onPhase!('called');
     await clock.advance(REFRESH_WAIT_MS - 1);
     expect(reader.is).toBe('pending');
     await clock.advance(2);
@@ -136,40 +150,40 @@ describe('the refresh of a copy', () => {
     expect([later.is, later.found?.collapsed, calls.length]).toEqual(['success', true, 1]);
   });
 
-  it('is not waited for longer than its reader has patience', async () => {
+  it('is not waited for longer than the reader’s patience', async () => {
     const reader = begin({ patienceMs: 300 });
     await settled();
-    calls[0]!.read.progress!.onSent();
+    calls[0]!.read.observer!.onPhase!('called');
     await clock.advance(301);
     expect(reader.found?.stale).toBe('stale');
   });
 
-  it('is waited for while its turn is expected within half of REFRESH_WAIT, and not when later', async () => {
+  it('is waited for while its call is expected within half of REFRESH_WAIT', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.onExpectedWait(REFRESH_WAIT_MS / 2);
+    calls[0]!.read.observer!.onExpectedWait!(REFRESH_WAIT_MS / 2);
     await settled();
     expect(reader.is).toBe('pending');
-    calls[0]!.read.progress!.onExpectedWait(REFRESH_WAIT_MS / 2 + 1);
+    calls[0]!.read.observer!.onExpectedWait!(REFRESH_WAIT_MS / 2 + 1);
     await settled();
     expect([reader.is, reader.found?.stale]).toEqual(['active', 'stale']);
-    // Whoever comes now knows before: it is answered at once, and begins no other.
+    // The next reader is answered at once, and begins no other refresh.
     const next = begin();
     await settled();
     expect([next.found?.stale, next.found?.forwarded, calls.length]).toEqual(['stale', undefined, 1]);
   });
 
-  it('is not waited for any more when its turn is overdue', async () => {
+  it('is not waited for any longer when its call is overdue', async () => {
     const reader = begin();
     await settled();
-    calls[0]!.read.progress!.onExpectedWait(200);
+    calls[0]!.read.observer!.onExpectedWait!(200);
     await clock.advance(300);
     expect(reader.is).toBe('pending');
     await clock.advance(1);
     expect(reader.found?.stale).toBe('stale');
   });
 
-  it('is not begun when its turn is forecast beyond all patience', async () => {
+  it('is not begun when the forecast exceeds its patience', async () => {
     forecastMs = PATIENCE_MS + 1;
     const reader = begin();
     await settled();
@@ -195,7 +209,7 @@ describe('the refresh of a copy', () => {
     ['a broken connection', failure('transient', 'connection')],
     ['a token endpoint that fails', GatewayError.of('ServiceUnavailable')],
     ['a refused credential', failure('job-refused', 401, GatewayError.of('UpstreamAuthenticationFailed'))],
-  ])('that meets %s leaves the copy to be served', async (_, error) => {
+  ])('that meets %s leaves the copy as the answer', async (_, error) => {
     const reader = begin();
     await settled();
     calls[0]!.reject(error);
@@ -208,8 +222,8 @@ describe('the refresh of a copy', () => {
 
   it.each([
     ['that may not be seen', failure('final', 403, GatewayError.of('InsufficientPermissions'))],
-    ['that is none', GatewayError.of('JobNotFound')],
-  ])('of a job %s ends with what is said of it', async (_, error) => {
+    ['that does not exist', GatewayError.of('JobNotFound')],
+  ])('of a job %s ends with that error', async (_, error) => {
     const reader = begin();
     await settled();
     calls[0]!.reject(error);
@@ -219,20 +233,20 @@ describe('the refresh of a copy', () => {
 });
 
 describe("a caller's freshness bound", () => {
-  it('takes what is not older, and has what is older read again as its own read', async () => {
+  it('accepts a copy that is not older, and makes a call of its own otherwise', async () => {
     await held(jobCopy('success'), 10_000);
-    const [content, strict] = [begin({ maxAgeMs: 10_000 }), begin({ maxAgeMs: 9999 })];
+    const [content, demanding] = [begin({ maxAgeMs: 10_000 }), begin({ maxAgeMs: 9999 })];
     await settled();
     expect([content.is, content.found?.source]).toEqual(['success', 'memory']);
     expect(calls.map(({ read }) => read.mustRevalidate)).toEqual([true]);
     calls[0]!.reject(failure('final', 500));
     await settled();
-    expect(strict.is).toBe('UpstreamError');
+    expect(demanding.is).toBe('UpstreamError');
   });
 });
 
 describe('only-if-cached', () => {
-  it('starts nothing: a copy, a stale one too, or an error', async () => {
+  it('makes no call: a copy, even a stale one, or an error', async () => {
     const missing = begin({ onlyIfCached: true });
     await settled();
     expect(missing.is).toBe('NotCached');

@@ -1,9 +1,9 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { Exchange, SharedRead, ReadResult } from '../../src/upstream/exchange.ts';
 import { Throttle } from '../../src/upstream/layers/throttle.ts';
 import type { ThrottleOptions } from '../../src/upstream/throttle-options.ts';
-import { Ending, failure, flight, fromUpstream, jobCopy } from '../support/flights.ts';
+import { Ending, failure, sharedRead, fromUpstream, jobCopy } from '../support/shared-reads.ts';
 import { ObedientBudget } from '../support/obedient-budget.ts';
 import { until } from '../support/until.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
@@ -17,16 +17,25 @@ let budget: ObedientBudget;
 let calls: Call[];
 let throttle: Throttle;
 let send: Exchange<SharedRead>;
-/** How long each read that was sent had waited. */
+/** How long each read has waited in the queue. */
 let waits: number[];
 let ready: () => Promise<unknown>;
+let begun: ReturnType<typeof sharedRead>[];
 
 beforeEach(() => {
   ready = async () => undefined;
+  begun = [];
   start();
 });
 
-function start(options: Partial<ThrottleOptions> = {}): void {
+/** Ends all slots: their timers run in real time. */
+afterEach(async () => {
+  throttle.onModuleDestroy();
+  for (const { cancel } of begun) cancel.abort();
+  await clock.advance(2000);
+});
+
+function start(options: Partial<ThrottleOptions> = {}, heedsAbort = true): void {
   clock = new VirtualClock();
   budget = new ObedientBudget(clock);
   [calls, waits] = [[], []];
@@ -35,18 +44,20 @@ function start(options: Partial<ThrottleOptions> = {}): void {
   throttle = new Throttle(budget, { ...usual, ...own }, clock);
   send = throttle.layer((read) => {
     const call = { ...Promise.withResolvers<ReadResult>(), read };
-    read.cancellation.signal.addEventListener('abort', () => call.reject(new Error('cancelled')));
+    if (heedsAbort)
+      read.cancellation.signal.addEventListener('abort', () => call.reject(new Error('cancelled')));
     calls.push(call);
     return call.promise;
   });
 }
 
-function begin(options?: Parameters<typeof flight>[1]) {
-  const read = flight(clock, options);
+function begin(options?: Parameters<typeof sharedRead>[1]) {
+  const read = sharedRead(clock, options);
+  begun.push(read);
   return { read, ending: new Ending(send(read)) };
 }
 
-/** Bottleneck takes a few real milliseconds for a slot. */
+/** Bottleneck takes a few real milliseconds to start a slot. */
 const untilSent = (count: number): Promise<void> =>
   until(`${count} are sent`, () => calls.length >= count, 20_000);
 const untilAsked = (count: number): Promise<void> =>
@@ -54,7 +65,7 @@ const untilAsked = (count: number): Promise<void> =>
 const answer = (call: Call): void => call.resolve(fromUpstream(jobCopy('active')));
 
 describe('a read', () => {
-  it('is sent at the go of the budget, which is told when it was written', async () => {
+  it('is sent with a permit of the budget, which is told when the request was written', async () => {
     const { ending } = begin();
     await untilSent(1);
     expect(budget.askedAt).toHaveLength(1);
@@ -66,7 +77,7 @@ describe('a read', () => {
     expect([ending.is, throttle.depth]).toEqual(['active', 0]);
   });
 
-  it('is not sent before the budget lets it go, which is asked again when it said', async () => {
+  it('is not sent without a permit; the budget is asked again when it said', async () => {
     budget.permits = 0;
     begin();
     await untilAsked(1);
@@ -88,7 +99,7 @@ describe('a read', () => {
     expect([calls.length, throttle.depth]).toEqual([3, 2]);
   });
 
-  it('costs nothing when it has left the line by the time it could go', async () => {
+  it('costs no permit when it has left the queue before its turn', async () => {
     budget.permits = 0;
     const { read, ending } = begin();
     await untilAsked(1);
@@ -102,34 +113,38 @@ describe('a read', () => {
     await untilSent(1);
   });
 
-  it('that has been upstream before goes before those of its caller that have not', async () => {
+  it('that is retried is sent before other reads of its caller', async () => {
     budget.permits = 0;
     for (const jobId of ['first', 'second']) begin({ jobId });
-    begin({ jobId: 'again', isRetry: true });
+    begin({ jobId: 'retry', isRetry: true });
     await untilAsked(1);
     budget.permits = Infinity;
     await clock.advance(500);
     await untilSent(2);
-    expect(calls.map(({ read }) => read.jobId)).toEqual(['again', 'first']);
+    expect(calls.map(({ read }) => read.jobId)).toEqual(['retry', 'first']);
   });
 
-  it('that does not end by itself is ended, and gives its slot to the next', async () => {
-    start({ concurrency: 1, callMs: 5000 });
-    const [hangs, next] = [begin(), begin()];
-    await untilSent(1);
-    await clock.advance(4999);
-    expect(hangs.ending.is).toBe('pending');
-    await clock.advance(1);
-    expect(hangs.ending.is).toBe('UpstreamTimeout');
-    await untilSent(2);
-    answer(calls[1]!);
-    await settled();
-    expect(next.ending.is).toBe('active');
-  });
+  it.each([true, false])(
+    'that does not end is timed out and gives its slot to the next (its call heeds the abort: %s)',
+    async (heedsAbort) => {
+      start({ concurrency: 1, callMs: 50 }, heedsAbort);
+      const [hanging, next] = [begin(), begin()];
+      await untilSent(1);
+      expect(hanging.ending.is).toBe('pending');
+      await untilSent(2);
+      expect([hanging.ending.is, calls[0]!.read.cancellation.signal.aborted]).toEqual([
+        'UpstreamTimeout',
+        true,
+      ]);
+      answer(calls[1]!);
+      await settled();
+      expect(next.ending.is).toBe('active');
+    },
+  );
 });
 
 describe('a read that cannot have its turn in time', () => {
-  it('is refused when it comes, by forecast of the budget, and asks it nothing', async () => {
+  it('is refused on arrival by the forecast of the budget', async () => {
     budget.permits = 0;
     budget.forecastMs = (nth) => nth * 1000;
     const [first, second, third] = [1000, 1999, 3000].map((patienceMs) => begin({ patienceMs }).ending);
@@ -139,7 +154,7 @@ describe('a read that cannot have its turn in time', () => {
     expect(throttle.depth).toBe(2);
   });
 
-  it('is refused by how long calls take as well, when their number is what it waits for', async () => {
+  it('is refused by the mean duration of calls when it waits for a slot', async () => {
     start({ concurrency: 1, callMs: 60_000 });
     for (let count = 1; count <= 2; count++) {
       begin();
@@ -157,7 +172,7 @@ describe('a read that cannot have its turn in time', () => {
     expect(patient.ending.is).toBe('pending');
   });
 
-  it('is refused when its patience ends in line, and not while it is called', async () => {
+  it('is refused when its patience ends in the queue, and not while it is called', async () => {
     start({ concurrency: 1 });
     begin();
     const waits = begin({ patienceMs: 1000 });
@@ -174,7 +189,7 @@ describe('a read that cannot have its turn in time', () => {
     expect(called.read.refused).toEqual([]);
   });
 
-  it('is refused as soon as the gate closes for longer than its patience; who has more waits', async () => {
+  it('is refused as soon as the gate closes for longer than its patience', async () => {
     start({ concurrency: 1 });
     const limited = begin();
     await untilSent(1);
@@ -194,7 +209,7 @@ describe('a full queue', () => {
     budget.permits = 0;
   });
 
-  it('turns away the newest read of the caller with most waiting', async () => {
+  it('evicts the newest read of the caller with most', async () => {
     const flood = [begin({ caller: 'flood' }), begin({ caller: 'flood' })];
     const others = [begin({ caller: 'one' }), begin({ caller: 'other' })];
     await settled();
@@ -209,7 +224,7 @@ describe('a full queue', () => {
     expect(flood.map(({ is }) => is)).toEqual(['pending', 'pending', 'TooManyRequests']);
   });
 
-  it('gives the place of a refresh to a first read: there is a copy', async () => {
+  it('evicts a refresh for a miss', async () => {
     const refreshes = [1, 2, 3].map((readAt) => begin({ staleCopy: jobCopy('active', readAt) }).ending);
     const first = begin({ caller: 'one' }).ending;
     await settled();
@@ -218,14 +233,14 @@ describe('a full queue', () => {
   });
 });
 
-describe('what a call needs beside a slot', () => {
+describe('the token that a call needs', () => {
   it('is waited for before the budget is asked', async () => {
     const token = Promise.withResolvers<undefined>();
     ready = () => token.promise;
     const { read } = begin({ patienceMs: 1000 });
-    await until('it is asked for', () => throttle.refusal(read).status === 503);
+    await until('the token is requested', () => send.forecast!(read).refusal().status === 503);
     await clock.advance(1000);
-    // Whose patience ends meanwhile is not told of the quota.
+    // The refusal names the token, not the quota.
     expect(read.refused.map(({ body }) => body.code)).toEqual(['ServiceUnavailable']);
     expect(budget.askedAt).toEqual([]);
     token.resolve(undefined);
@@ -233,7 +248,7 @@ describe('what a call needs beside a slot', () => {
     expect(budget.askedAt).toEqual([1000]);
   });
 
-  it('cannot be had: all who wait are told so at once, without a slot of the quota', async () => {
+  it('fails: all queued reads are refused at once, without a permit', async () => {
     ready = () => Promise.reject(GatewayError.of('ServiceUnavailable', { retryAfterMs: 4000 }));
     const readers = Array.from({ length: 20 }, () => begin().ending);
     await until('all are told', () => readers.every(({ is }) => is === 'ServiceUnavailable'), 20_000);

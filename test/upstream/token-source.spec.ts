@@ -7,7 +7,7 @@ import { JobFailures } from '../../src/upstream/layers/job-failures.ts';
 import { retry } from '../../src/upstream/layers/retry.ts';
 import { TokenFailure } from '../../src/upstream/token-endpoint.ts';
 import { TokenSource } from '../../src/upstream/token-source.ts';
-import { failure, flight, UPSTREAM_ANSWER as found } from '../support/flights.ts';
+import { failure, sharedRead, UPSTREAM_ANSWER as found } from '../support/shared-reads.ts';
 import { settled, VirtualClock } from '../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -98,7 +98,7 @@ function read(jobId = `job ${jobs++}`): {
   readonly ended: string[];
   readonly refused: readonly GatewayError[];
 } {
-  const shared = flight(clock, { jobId: jobId, patienceMs: PATIENCE_MS });
+  const shared = sharedRead(clock, { jobId: jobId, patienceMs: PATIENCE_MS });
   const ended: string[] = [];
   const exchange = authorize(tokens, (tried, token) => platform.call(tried, token), clock);
   stack([failures.failFast, failures.recordOutcome, retry(clock)], async (tried) => {
@@ -480,7 +480,7 @@ describe('a call that tries a token', () => {
     const gone = authorize(tokens, () => Promise.reject(new CallerGone()), clock);
     platform.lagMs = 0;
     await clock.advance(100);
-    await expect(gone(flight(clock, { jobId: 'gone' }))).rejects.toThrow(CallerGone);
+    await expect(gone(sharedRead(clock, { jobId: 'gone' }))).rejects.toThrow(CallerGone);
     await warm();
   });
 });

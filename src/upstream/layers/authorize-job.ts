@@ -3,8 +3,8 @@ import type { Exchange, JobReader, ReadResult, JobResult, Requester } from '../e
 import { withCallOutcome } from '../upstream-failure.ts';
 
 /**
- * Shows a caller only what it may see, hit or miss. That there is no such job and that it is not this caller's are told
- * apart by nothing (docs/CONTRACT.md, section 4).
+ * Answers with jobs that the caller may see, for hits and misses alike. A job of someone else and one that does not
+ * exist get the same answer (docs/CONTRACT.md, section 4).
  */
 export const authorizeJob =
   (next: Exchange): JobReader =>
@@ -15,7 +15,7 @@ export const authorizeJob =
     return seen;
   };
 
-/** What was found, if it is a job that the caller may see. */
+/** The result, if it is a job that the caller may see. */
 export function visibleTo(caller: Requester, found: ReadResult): JobResult | undefined {
   const { copy } = found;
   return copy.kind === 'job' && caller.maySee(copy.iTwinId) ? (found as JobResult) : undefined;

@@ -4,20 +4,25 @@ import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Exchange, SharedRead, ReadResult, Layer, CallOutcome } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** So many jobs in a row whose calls fail open the circuit: what all slots of a default setting meet. A job counts once. */
-const FAILURES_IN_A_ROW = 10;
-/** So many jobs have to be answered 503 with Retry-After within a minute, and none well between, before nothing is sent for any. */
-const JOBS_FOR_CLOSING = 3;
-const SAID_GOOD_FOR_MS = 60_000;
-/** From the last of them to the trial, in milliseconds; doubled with each trial that fails, up to the longest. */
+/**
+ * Jobs whose calls have to fail in a row to open the circuit: as many as there are slots by default. A job counts once.
+ */
+const CONSECUTIVE_FAILURES = 10;
+/**
+ * Jobs that have to be answered 503 with Retry-After within a minute, with no success between, to close the gate for
+ * all.
+ */
+const JOBS_TO_CLOSE_GATE = 3;
+const RETRY_AFTER_VALID_MS = 60_000;
+/** From the opening to the trial, in milliseconds; doubled with each failed trial, up to the longest. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
 
-/** Told once when upstream is given up and once when it is back, whatever trials there were between. */
+/** Told once when the circuit opens and once when it closes, whatever trials there were between. */
 export interface CircuitObserver {
   /**
-   * @param status how the last of the failed calls ended
-   * @param code why, when that is known
+   * @param status how the last failed call ended
+   * @param code why, if known
    */
   circuitOpened(status: CallOutcome['status'], code?: string): void;
   circuitClosed(): void;
@@ -25,8 +30,11 @@ export interface CircuitObserver {
 
 const CANCELLED: CallOutcome = { status: 'cancelled' };
 
-/** A call that brought nothing. Handed to Cockatiel as a result, because of what is thrown it counts failures alone. */
-class Ended {
+/**
+ * A call that failed. It is a result to Cockatiel, which counts errors only as failures: some of these show that
+ * upstream works.
+ */
+class FailedAttempt {
   readonly status: CallOutcome['status'];
   readonly code: string | undefined;
 
@@ -39,41 +47,41 @@ class Ended {
     this.code = code;
   }
 
-  /** An answer, whatever it says but that it failed. */
-  get showsLife(): boolean {
+  /** Upstream answered, and not with a server error. */
+  get isHealthy(): boolean {
     return typeof this.status === 'number' && this.status < 500;
   }
 
-  /** The caller went away, or there was no token: it never came to an answer. */
-  get saysNothing(): boolean {
+  /** The caller went away, or there was no token: upstream was not asked. */
+  get isInconclusive(): boolean {
     return this.status === 'cancelled';
   }
 }
 
 /**
- * When upstream fails steadily, for distinct jobs and with no success between, nothing is sent until one call alone, the trial,
- * has gone well; and when it says for distinct jobs how long to wait, nothing is sent until then.
+ * Opens when upstream fails for distinct jobs with no success between; then no call is made until a single one, the
+ * trial, has succeeded. It also closes the budget's gate when upstream answers distinct jobs with Retry-After.
  *
- * Cockatiel counts, and sees to it that the trial is one. When it may be made is judged here: Cockatiel looks at the wall
- * clock, and one that is set back would keep the circuit open.
+ * Cockatiel counts, and allows one trial at a time. The pause before the trial is measured here: Cockatiel reads the
+ * wall clock, and one that is set back would keep the circuit open.
  */
 export class Circuit {
   readonly #breaker = circuitBreaker(
-    handleResultType(Ended, ({ showsLife }) => !showsLife),
-    { breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW), halfOpenAfter: -Infinity },
+    handleResultType(FailedAttempt, ({ isHealthy }) => !isHealthy),
+    { breaker: new ConsecutiveBreaker(CONSECUTIVE_FAILURES), halfOpenAfter: -Infinity },
   );
   #pausedUntil = -Infinity;
   #failedTrials = 0;
-  /** Jobs whose calls have failed since the last sign of life. */
+  /** Jobs whose calls have failed since the last healthy answer. */
   readonly #failedJobs = new Set<string>();
   /** Jobs that were answered 503 with Retry-After since then, and when. */
-  readonly #askedToWait = new Map<string, number>();
-  /** What opened it, or kept it open. */
+  readonly #retryAfterJobs = new Map<string, number>();
+  /** The error that opened it, or kept it open. */
   #cause: Error | undefined;
 
   /**
-   * @param budget its gate is closed when upstream wants that; nobody is told to come again before it opens
-   * @param clock milliseconds that never go back
+   * @param budget its gate is closed on Retry-After; refusals name no earlier time than its opening
+   * @param clock monotonic, in milliseconds
    */
   constructor(
     private readonly observer: CircuitObserver,
@@ -81,7 +89,7 @@ export class Circuit {
     private readonly clock: () => number = () => performance.now(),
   ) {
     this.#breaker.onBreak((reason) => {
-      if ('value' in reason && reason.value instanceof Ended) this.#opened(reason.value);
+      if ('value' in reason && reason.value instanceof FailedAttempt) this.#onOpened(reason.value);
     });
     this.#breaker.onReset(() => {
       this.#failedTrials = 0;
@@ -102,77 +110,85 @@ export class Circuit {
     }
   }
 
-  /** Refuses a read when it comes: it takes no place in line, and no forecast of the queue stands before the reason. */
+  /** Refuses a read before it is queued, so that the answer names the reason and not a forecast of the queue. */
   readonly failFast: Layer<SharedRead> = (next) => async (read) => {
     this.#refuseWhilePaused();
     return next(read);
   };
 
-  /** Asked before anything is spent on a call. While a trial is under way it waits for its end, which the call bounds. */
+  /**
+   * To be awaited before a permit is spent. While a trial is under way it waits for its end, which comes with the
+   * call's.
+   */
   async admit(): Promise<void> {
     while (this.state === 'half-open') await Event.toPromise(this.#breaker.onStateChange);
     this.#refuseWhilePaused();
   }
 
-  /** Takes note of how each call ends. */
+  /** Counts how each call ends. */
   readonly recordOutcome: Layer<SharedRead> = (next) => async (read) => {
-    // The queue lets no second call come while there is a trial; it would be answered late, and not be sent in its moment.
+    // During a trial the queue sends no second call. One that came all the same could only wait, past the moment of its
+    // permit.
     if (this.state === 'half-open') throw this.#unavailable(FIRST_PAUSE_MS);
     this.#refuseWhilePaused();
-    const ended = await this.#breaker.execute(() => this.#call(next, read));
-    if (ended instanceof Ended) throw ended.error;
-    return ended;
+    const result = await this.#breaker.execute(() => this.#call(next, read));
+    if (result instanceof FailedAttempt) throw result.error;
+    return result;
   };
 
-  /** Throws what is to be counted as neither good nor bad. */
-  async #call(next: Exchange<SharedRead>, read: SharedRead): Promise<ReadResult | Ended> {
+  /** @throws errors that count as neither success nor failure */
+  async #call(next: Exchange<SharedRead>, read: SharedRead): Promise<ReadResult | FailedAttempt> {
     const isTrial = this.state === 'half-open';
     try {
       const found = await next(read);
-      this.#startRun();
+      this.#resetCounts();
       return found;
     } catch (error) {
-      const ended = new Ended(error, isTrial);
-      if (ended.showsLife) this.#startRun();
-      else this.#closeGate(read.jobId, error);
-      if (isTrial) return ended;
-      // A call from before the circuit opened does not decide instead of the trial.
-      if (ended.saysNothing || this.state !== 'closed') throw error;
-      if (!ended.showsLife && !this.#isFirstOf(read.jobId)) throw error;
-      return ended;
+      const attempt = new FailedAttempt(error, isTrial);
+      if (attempt.isHealthy) this.#resetCounts();
+      else this.#countRetryAfter(read.jobId, error);
+      if (isTrial) return attempt;
+      // The trial alone decides, not a call from before the circuit opened.
+      if (attempt.isInconclusive || this.state !== 'closed') throw error;
+      if (!attempt.isHealthy && !this.#isFirstOf(read.jobId)) throw error;
+      return attempt;
     }
   }
 
-  /** After a sign of life everything is counted anew. */
-  #startRun(): void {
+  /** A healthy answer starts the counts anew. */
+  #resetCounts(): void {
     this.#failedJobs.clear();
-    this.#askedToWait.clear();
+    this.#retryAfterJobs.clear();
   }
 
-  /** As many as open the circuit are remembered, never more. */
+  /** The set stays small: it is cleared when as many have failed as open the circuit. */
   #isFirstOf(jobId: string): boolean {
     if (this.#failedJobs.has(jobId)) return false;
     this.#failedJobs.add(jobId);
     return true;
   }
 
-  /** Before anything else can be sent. One job's Retry-After concerns that job alone (`JobFailures`). */
-  #closeGate(jobId: string, error: unknown): void {
+  /**
+   * Closes the gate when enough jobs were answered with Retry-After. That of one job pauses only that job
+   * (`JobFailures`).
+   */
+  #countRetryAfter(jobId: string, error: unknown): void {
     if (!(error instanceof UpstreamFailure) || error.call.outcome.status !== 503) return;
     const { retryAfterMs } = error.call;
     if (retryAfterMs === undefined) return;
     const now = this.clock();
-    for (const [job, at] of this.#askedToWait) if (now - at > SAID_GOOD_FOR_MS) this.#askedToWait.delete(job);
-    this.#askedToWait.set(jobId, now);
-    if (this.#askedToWait.size < JOBS_FOR_CLOSING) return;
+    for (const [job, at] of this.#retryAfterJobs)
+      if (now - at > RETRY_AFTER_VALID_MS) this.#retryAfterJobs.delete(job);
+    this.#retryAfterJobs.set(jobId, now);
+    if (this.#retryAfterJobs.size < JOBS_TO_CLOSE_GATE) return;
     this.budget.close(retryAfterMs);
-    // The next closing is not for the word of the same jobs alone.
-    this.#askedToWait.clear();
+    // The next closing needs as many new answers.
+    this.#retryAfterJobs.clear();
   }
 
-  #opened({ isTrial, saysNothing, status, code, error }: Ended): void {
-    // A trial that came to no answer has ended no pause and begins none: the next read is the trial.
-    if (saysNothing) return;
+  #onOpened({ isTrial, isInconclusive, status, code, error }: FailedAttempt): void {
+    // After a trial without an answer the next read is the trial, without another pause.
+    if (isInconclusive) return;
     if (isTrial) this.#failedTrials++;
     else this.observer.circuitOpened(status, code);
     if (error instanceof Error) this.#cause = error;

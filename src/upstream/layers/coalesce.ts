@@ -1,120 +1,120 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { Exchange, SharedRead, ReadResult, UpstreamRead, CallOutcome } from '../exchange.ts';
-import { Waiters, type Waiter } from '../waiters.ts';
-import { withCallOutcome, UpstreamFailure } from '../upstream-failure.ts';
+import {
+  type Exchange,
+  type ReadResult,
+  type SharedRead,
+  type UpstreamRead,
+  withForecast,
+} from '../exchange.ts';
+import { SharedReadState } from '../shared-read-state.ts';
+import { UpstreamFailure, withCallOutcome } from '../upstream-failure.ts';
+import type { Waiter } from '../waiters.ts';
 
-/** One read under way, and those who wait for it. */
-class SharedFlight {
-  trace: UpstreamRead['trace'];
-  readonly #party: Waiters;
-  readonly #cancel = new AbortController();
+/** A read under way that all who ask for its job wait for. */
+class ReadUnderWay {
+  readonly #state: SharedReadState;
+  readonly #cancellation = new AbortController();
   #result: Promise<ReadResult> | undefined;
   #isOver = false;
-  #failed: CallOutcome | undefined;
-  /** A copy may still answer it; a call will be made; the call is on its way. */
-  #phase: 'looking' | 'waiting' | 'sent' = 'looking';
 
+  /**
+   * @param first the read that began it
+   * @param onEnd called at its end, or when its last waiter has left
+   */
   constructor(
-    private readonly strict: boolean,
+    private readonly first: UpstreamRead,
     private readonly onEnd: () => void,
     clock: Clock,
   ) {
-    this.#party = new Waiters(clock);
+    this.#state = new SharedReadState(clock);
+    if (first.observer) this.#state.observe(first.observer);
   }
 
-  /** Starts the read, once somebody waits for it: the layers inside ask the party how long. */
-  start(next: Exchange<SharedRead>, trip: UpstreamRead): void {
-    this.trace = trip.trace;
-    const flight: SharedRead = {
-      ...trip,
-      waiters: this.#party,
-      cancellation: this.#cancel,
-      isRetry: false,
-      onQueued: () => {
-        this.#phase = 'waiting';
-      },
-      onSent: () => {
-        this.#phase = 'sent';
-        trip.progress?.onSent();
-      },
-      onCallFailed: (outcome) => {
-        this.#failed = outcome;
-      },
-    };
-    this.#result = next(flight).finally(() => {
+  /** To be called when there is a waiter: the layers inside ask for its patience. */
+  start(next: Exchange<SharedRead>): void {
+    const { callers } = this.#state.waiters;
+    const shared = { ...this.first, state: this.#state, callers, cancellation: this.#cancellation };
+    this.#result = next({ ...shared, isRetry: false }).finally(() => {
       this.#isOver = true;
       this.onEnd();
     });
   }
 
-  /** Whether its answer is one for this trip: a strict one takes only what is called for after it came. */
-  suits({ mustRevalidate }: UpstreamRead): boolean {
+  /** Whether its answer is one for this read as well. */
+  answers({ mustRevalidate }: UpstreamRead): boolean {
     if (!mustRevalidate) return true;
-    return this.#phase === 'waiting' || (this.strict && this.#phase === 'looking');
+    const { phase } = this.#state;
+    return phase === 'queued' || (phase === 'lookup' && this.first.mustRevalidate);
   }
 
-  /** Waits for the answer, until the waiter is refused alone or goes away. The last to leave cancels the read. */
-  async wait(
-    { caller, patienceMs, cancellation: { signal } }: UpstreamRead,
-    begin?: () => void,
-  ): Promise<ReadResult> {
+  traceJoin(read: UpstreamRead): void {
+    if (this.first.trace) read.trace?.joins(this.first.trace);
+  }
+
+  /** Waits for the answer until the waiter is refused or goes away. The last waiter to leave cancels the read. */
+  async wait(read: UpstreamRead, onWaiting?: () => void): Promise<ReadResult> {
+    const { signal } = read.cancellation;
     const ended = Promise.withResolvers<never>();
-    const waiter: Waiter = { caller: caller.queueKey, patienceMs, refuse: ended.reject };
+    const { queueKey: caller } = read.caller;
+    const waiter: Waiter = { caller, patienceMs: read.patienceMs, refuse: ended.reject };
     const gone = (): void => {
       ended.reject(new CallerGone());
     };
     signal.addEventListener('abort', gone, { once: true });
-    this.#party.add(waiter);
+    this.#state.waiters.add(waiter);
     try {
-      begin?.();
-      if (!this.#result) throw new Error('a flight is started by its first waiter');
+      onWaiting?.();
+      if (!this.#result) throw new Error('a read is started by its first waiter');
       return await Promise.race([this.#result, ended.promise]);
     } catch (error) {
-      // Refused another try: a call was made all the same.
-      const untraced = error instanceof GatewayError && !(error instanceof UpstreamFailure);
-      throw untraced ? withCallOutcome(error, this.#failed) : error;
+      // A refused retry: the log tells of the call before it.
+      const isRefusal = error instanceof GatewayError && !(error instanceof UpstreamFailure);
+      throw isRefusal ? withCallOutcome(error, this.#state.lastFailure) : error;
     } finally {
       signal.removeEventListener('abort', gone);
-      this.#party.remove(waiter);
-      if (this.#party.size === 0) this.#abandon();
+      this.#state.waiters.remove(waiter);
+      if (this.#state.waiters.size === 0) this.#abandon();
     }
   }
 
-  /** Nobody waits any more, though there is no answer yet. Whoever comes next starts anew rather than join a read that is being cancelled. */
+  /**
+   * The last waiter has left. `onEnd` comes before the abort, so that no new caller joins a read that is being
+   * cancelled.
+   */
   #abandon(): void {
     if (this.#isOver) return;
     this.onEnd();
-    this.#cancel.abort(new CallerGone());
-    // Its end interests nobody now, but is an end all the same.
+    this.#cancellation.abort(new CallerGone());
+    // Its rejection has no other handler now.
     this.#result?.catch(() => undefined);
   }
 }
 
 /**
- * However many callers ask for one job at one time, one read answers them (single flight). An error is shared with those
- * who waited, and with nobody later.
+ * Answers all who ask for one job at one time with one read (single flight). An error goes to those who wait, and to no
+ * later caller.
  */
 export function coalesce(next: Exchange<SharedRead>, clock: Clock = systemClock): Exchange<UpstreamRead> {
-  /** The latest flight of each job: the one with most of its way before it. */
-  const flights = new Map<string, SharedFlight>();
-  return async (trip) => {
-    if (trip.cancellation.signal.aborted) throw new CallerGone();
-    const { jobId } = trip;
-    const underWay = flights.get(jobId);
-    if (underWay?.suits(trip)) {
-      if (underWay.trace) trip.trace?.joins(underWay.trace);
-      const found = await underWay.wait(trip);
+  /** The latest read of each job: it has most of its way before it. */
+  const reads = new Map<string, ReadUnderWay>();
+  return withForecast<UpstreamRead>(async (read) => {
+    if (read.cancellation.signal.aborted) throw new CallerGone();
+    const { jobId } = read;
+    const underWay = reads.get(jobId);
+    if (underWay?.answers(read)) {
+      underWay.traceJoin(read);
+      const found = await underWay.wait(read);
       return { ...found, collapsed: found.source === 'upstream' };
     }
-    const ended = (): void => {
-      if (flights.get(jobId) === flight) flights.delete(jobId);
+    const onEnd = (): void => {
+      if (reads.get(jobId) === started) reads.delete(jobId);
     };
-    const flight = new SharedFlight(trip.mustRevalidate, ended, clock);
-    flights.set(jobId, flight);
-    return flight.wait(trip, () => {
-      flight.start(next, trip);
+    const started = new ReadUnderWay(read, onEnd, clock);
+    reads.set(jobId, started);
+    return started.wait(read, () => {
+      started.start(next);
     });
-  };
+  }, next.forecast);
 }

@@ -4,19 +4,24 @@ import { GatewayError } from '../../errors/gateway-error.ts';
 import type { SharedRead, ReadResult, Layer } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** Pause after the second failed read of a job, in milliseconds; doubled with each further one. The first has none. */
+/**
+ * Pause after a job's second failed read, in milliseconds; doubled with each further one. There is none after the
+ * first.
+ */
 const FIRST_PAUSE_MS = 1000;
-/** Longest pause while another job was read meanwhile: the trouble is this job's own. In milliseconds. */
+/** Longest pause when other jobs were read meanwhile, in milliseconds: the failure is the job's own. */
 const LONGEST_PAUSE_MS = 60_000;
-/** Longest pause while no job was: it may be all of upstream that fails, which is to be found well again soon. */
+/**
+ * Longest pause when none was, in milliseconds: all of upstream may be failing, and its recovery is to be noticed soon.
+ */
 const LONGEST_UNCERTAIN_PAUSE_MS = 10_000;
-/** A job that has not been tried for so long after its pause starts anew, in milliseconds. */
+/** From the end of a pause, in milliseconds; then the failures are forgotten. */
 const FORGOTTEN_AFTER_MS = 600_000;
-/** Most jobs that are remembered: the one that failed longest ago is forgotten first. */
+/** Most jobs in memory; the one that failed longest ago is forgotten first. */
 const MOST_JOBS = 10_000;
 
 interface Failure {
-  /** What the job's readers are answered. */
+  /** The answer to reads of the job. */
   readonly answer: Pick<GatewayError, 'status' | 'body'>;
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
@@ -25,16 +30,16 @@ interface Failure {
 }
 
 /**
- * Remembers which jobs upstream fails to answer for, so that one job's trouble costs ever fewer calls and nobody else's reads.
- * While a job is paused its reads get the same error again (a held copy is served in its place), with the end of the pause
- * as Retry-After. The first failed read brings no pause: one wrong answer is not a habit.
+ * Pauses jobs for which upstream fails, so that one job costs ever fewer calls and delays no other. During a pause
+ * reads of the job get the same error (or a stale copy), with the end of the pause as Retry-After. The first failed
+ * read brings no pause.
  */
 export class JobFailures {
   readonly #failures = new LRUCache<string, Failure>({ max: MOST_JOBS });
   #lastSuccessAt = -Infinity;
 
   /**
-   * @param longestRetryAfterMs the longest that upstream may ask to leave a job alone
+   * @param longestRetryAfterMs bound of a job's Retry-After
    * @param onCut told of a longer one
    */
   constructor(
@@ -43,7 +48,7 @@ export class JobFailures {
     private readonly clock: Clock = systemClock,
   ) {}
 
-  /** Refuses the read of a job that is paused, before anything is spent on it. */
+  /** Refuses reads of paused jobs. */
   readonly failFast: Layer<SharedRead> = (next) => async (read) => {
     const failure = this.#failureOf(read.jobId);
     const leftMs = (failure?.pausedUntil ?? 0) - this.clock.now();
@@ -51,7 +56,7 @@ export class JobFailures {
     return next(read);
   };
 
-  /** Records how each read ends. A job that has failed before gets one call a read. */
+  /** Records how each read ends. After a failure, reads of the job get one call each. */
   readonly recordOutcome: Layer<SharedRead> = (next) => async (read) => {
     let found: ReadResult;
     const startedAt = this.clock.now();
@@ -60,7 +65,7 @@ export class JobFailures {
     } catch (error) {
       if (!(error instanceof UpstreamFailure)) throw error;
       if (error.failsJob) throw this.#failed(read.jobId, error, startedAt);
-      // A refusal is an answer: upstream does answer for this job.
+      // A refusal (4xx) shows that upstream answers for this job.
       if (error.isAnswer) this.recordSuccess(read.jobId);
       throw error;
     }
@@ -68,7 +73,7 @@ export class JobFailures {
     return found;
   };
 
-  /** Another replica has met the failure, and pauses the job until the error's Retry-After is over. */
+  /** Pauses the job for the error's Retry-After, as the replica does that met the failure. */
   recordFailureElsewhere(jobId: string, error: GatewayError): void {
     const { retryAfterMs } = error.options;
     if (retryAfterMs === undefined || error.status < 500) return;
@@ -93,7 +98,7 @@ export class JobFailures {
   #failed(jobId: string, error: UpstreamFailure, startedAt: number): UpstreamFailure {
     const now = this.clock.now();
     const known = this.#failureOf(jobId);
-    // Reads that fail together are one failure.
+    // Reads that were under way together count as one failure.
     if (known && startedAt < known.lastFailedAt) return paused(error, known.pausedUntil - now);
     const pauseMs = this.#pauseMs(known, error.call.retryAfterMs);
     this.#failures.set(jobId, {
@@ -110,8 +115,8 @@ export class JobFailures {
     const askedMs = Math.min(this.longestRetryAfterMs, saidMs);
     if (askedMs < saidMs) this.onCut(saidMs, askedMs);
     if (!known) return askedMs;
-    const isOwnTrouble = this.#lastSuccessAt > known.firstFailedAt;
-    const longestMs = isOwnTrouble ? LONGEST_PAUSE_MS : LONGEST_UNCERTAIN_PAUSE_MS;
+    const isOwnFailure = this.#lastSuccessAt > known.firstFailedAt;
+    const longestMs = isOwnFailure ? LONGEST_PAUSE_MS : LONGEST_UNCERTAIN_PAUSE_MS;
     return Math.max(askedMs, Math.min(longestMs, Math.max(FIRST_PAUSE_MS, known.pauseMs * 2)));
   }
 
@@ -123,19 +128,19 @@ export class JobFailures {
   }
 }
 
-/** No more is kept of an error than its answer: neither its cause nor its stack. */
+/** Cause and stack of the error are not kept in memory. */
 function answerOf({ status, body }: GatewayError): Failure['answer'] {
   return { status, body };
 }
 
-/** The failure that has brought about a pause. */
+/** The failure, with the pause that it caused as Retry-After. */
 function paused(error: UpstreamFailure, retryAfterMs: number): UpstreamFailure {
   if (retryAfterMs <= 0) return error;
   const { status, body, options, call } = error;
   return new UpstreamFailure(call, GatewayError.told(status, body, { ...options, retryAfterMs }));
 }
 
-/** The same answer, with the time after which the job is tried again. */
+/** The same answer, with what is left of the pause. */
 function withRetryAfter({ status, body }: Failure['answer'], retryAfterMs: number): GatewayError {
   return GatewayError.told(status, body, { retryAfterMs });
 }

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
 import type { Copies, HeldCopy } from '../copies.ts';
 import type { JobCopy } from '../copy.ts';
-import type { Exchange, ReadResult, Read, UpstreamRead } from '../exchange.ts';
+import type { Exchange, Read, ReadResult, UpstreamRead } from '../exchange.ts';
 import { isFresh, type Lifetimes } from '../freshness.ts';
 import { RefreshUnderWay } from '../refresh-under-way.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
@@ -10,18 +10,17 @@ import { UpstreamFailure } from '../upstream-failure.ts';
 export interface RefreshOptions {
   readonly copies: Copies;
   readonly lifetimes: Lifetimes;
-  /** How long a reader waits for the refresh of a copy that could be served, in milliseconds. */
+  /** Longest wait of a reader for the refresh of a copy that could be served, in milliseconds. */
   readonly waitMs: number;
-  /** How long a refresh itself is ready to wait for its slots, in milliseconds. */
+  /** Longest wait of a refresh itself in queues, in milliseconds. */
   readonly patienceMs: number;
-  /** When the refresh of a copy would have its slot, in milliseconds from now. */
-  readonly forecastMs: (copy: JobCopy) => number;
   readonly clock?: Clock;
 }
 
 /**
- * Decides which copy answers and when upstream is called (docs/CONTRACT.md, section 3, Freshness). An older copy is
- * refreshed, and served all the same when that takes long or fails. What the caller says goes before.
+ * Decides which copy is the answer and when upstream is called (docs/CONTRACT.md, section 3, Freshness). A fresh copy is served
+ * at once. An older one is refreshed, and served all the same when the refresh takes long or fails. The caller's
+ * directives come first.
  */
 export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>) => Exchange {
   const { copies, lifetimes, clock = systemClock } = options;
@@ -32,40 +31,39 @@ export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>)
       if (own && satisfies(own, read, lifetimes, clock.now())) return cacheHit(own);
       const held = await copies.find(read.jobId);
       if (held && satisfies(held, read, lifetimes, clock.now())) return cacheHit(held);
-      if (held?.copy.kind === 'job' && isTaken(held, read)) {
+      if (held?.copy.kind === 'job' && isYoungEnough(held, read)) {
         if (read.directives.onlyIfCached) return { ...cacheHit(held), stale: 'stale' };
-        // A finished copy is always fresh: this is one of a job that runs.
+        // Copies of finished jobs are always fresh: this is an active one.
         return refreshes.answer(read, { ...held, copy: held.copy });
       }
       if (read.directives.onlyIfCached) throw GatewayError.of('NotCached');
-      return goUpstream(next, read, held, options);
+      return forward(next, read, held, options);
     };
   };
 }
 
-/** What is held as the answer, as it is. */
+/** The copy as an answer without a call. */
 export function cacheHit({ copy, source }: HeldCopy): ReadResult {
   return { copy, source, collapsed: false };
 }
 
-/** Not older than its caller takes it. */
-function isTaken({ copy }: HeldCopy, { directives, askedAt }: Asked): boolean {
+/** The part of a read that says which copies it accepts. */
+type Directed = Pick<Read, 'directives' | 'askedAt'>;
+
+function isYoungEnough({ copy }: HeldCopy, { directives, askedAt }: Directed): boolean {
   return copy.readAt + directives.maxAgeMs >= askedAt;
 }
 
-/** What of a read says which copies it takes. */
-type Asked = Pick<Read, 'directives' | 'askedAt'>;
-
 /**
- * Whether what is held is the answer, without a look upstream.
+ * Whether a copy answers the read without a call.
  * @param now on the clock of `readAt`
  */
-export function satisfies(held: HeldCopy, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
-  return isFresh(held.copy, lifetimes, now) && isTaken(held, asked);
+export function satisfies(held: HeldCopy, read: Directed, lifetimes: Lifetimes, now: number): boolean {
+  return isFresh(held.copy, lifetimes, now) && isYoungEnough(held, read);
 }
 
-/** No copy will do: there is none, or the caller takes none so old. If this fails it gets the error. */
-async function goUpstream(
+/** There is no copy, or none young enough for the caller, who gets the error if the call fails. */
+async function forward(
   next: Exchange<UpstreamRead>,
   read: Read,
   held: HeldCopy | undefined,
@@ -73,13 +71,13 @@ async function goUpstream(
 ): Promise<ReadResult> {
   const staleCopy = held?.copy.kind === 'job' ? held.copy : undefined;
   const found = await next({ ...read, staleCopy, mustRevalidate: read.directives.maxAgeMs < Infinity });
-  // Another replica has stored one since.
+  // Another replica has stored one meanwhile.
   if (found.source !== 'upstream') return found;
   if (!held) return { ...found, forwarded: 'miss' };
   return { ...found, forwarded: isFresh(held.copy, lifetimes, clock.now()) ? 'request' : 'stale' };
 }
 
-/** The refreshes under way. They go on when nobody waits for them any more. */
+/** The refreshes under way. They go on without readers. */
 class Refreshes {
   readonly #underWay = new Map<string, RefreshUnderWay>();
 
@@ -92,7 +90,6 @@ class Refreshes {
   async answer(read: Read, held: HeldCopy & { readonly copy: JobCopy }): Promise<ReadResult> {
     const underWay = this.#underWay.get(read.jobId);
     const refresh = underWay ?? this.#begin(read, held.copy);
-    // Nobody would wait for it so long: it is not even begun.
     if (!refresh) return { ...cacheHit(held), stale: 'stale' };
     try {
       const waitMs = Math.min(this.options.waitMs, read.patienceMs);
@@ -102,36 +99,31 @@ class Refreshes {
       if (found.source !== 'upstream') return found;
       return { ...found, forwarded: 'stale', collapsed: found.collapsed || underWay !== undefined };
     } catch (error) {
-      if (!isPassing(error)) throw error;
+      if (!isTemporary(error)) throw error;
       const upstream = error instanceof UpstreamFailure ? { upstream: error.call.outcome } : {};
       return { ...cacheHit(held), ...upstream, forwarded: 'stale', stale: 'stale-if-error' };
     }
   }
 
+  /** @returns undefined when its call would come later than it has patience for */
   #begin(read: Read, staleCopy: JobCopy): RefreshUnderWay | undefined {
-    const { jobId } = read;
-    const { patienceMs, forecastMs } = this.options;
-    if (forecastMs(staleCopy) > patienceMs) return undefined;
+    const { jobId, caller } = read;
+    const { patienceMs, clock } = this.options;
+    const place = { callers: [caller.queueKey], isRetry: false, staleCopy, mustRevalidate: false };
+    const forecast = this.next.forecast?.(place);
+    if (forecast && forecast.waitMs > patienceMs) return undefined;
     const directives = { maxAgeMs: Infinity, onlyIfCached: false };
-    const refresh = new RefreshUnderWay((progress) => {
+    const refresh = new RefreshUnderWay((observer) => {
       const cancellation = new AbortController();
-      const trip = {
-        ...read,
-        directives,
-        staleCopy,
-        mustRevalidate: false,
-        patienceMs,
-        cancellation,
-        progress,
-      };
-      return this.next(trip).finally(() => this.#underWay.delete(jobId));
-    }, this.options.clock);
+      const own = { directives, staleCopy, mustRevalidate: false, patienceMs, cancellation, observer };
+      return this.next({ ...read, ...own }).finally(() => this.#underWay.delete(jobId));
+    }, clock);
     this.#underWay.set(jobId, refresh);
     return refresh;
   }
 }
 
-/** What another time may go well: a copy is better than this (429, 5xx, timeout, connection, token). */
-function isPassing(error: unknown): boolean {
+/** Another call may go well, so that a stale copy is the better answer (429, 5xx, timeout, connection, token). */
+function isTemporary(error: unknown): boolean {
   return error instanceof GatewayError && (error.status === 429 || error.status >= 500);
 }

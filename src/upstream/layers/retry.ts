@@ -1,21 +1,21 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { GatewayError } from '../../errors/gateway-error.ts';
-import type { SharedRead, Layer } from '../exchange.ts';
+import type { Layer, SharedRead } from '../exchange.ts';
 import { pause } from '../pause.ts';
 import type { TokenRefusal } from '../token.ts';
 import { type FailureKind, UpstreamFailure } from '../upstream-failure.ts';
 
 /**
- * Tries again, each time in a new slot (docs/CONTRACT.md, section 3, Waiting). This is the only place that does: the
- * retries of the HTTP client and of Bottleneck are off.
+ * Makes a failed call again, each time through the queue (docs/CONTRACT.md, section 3, Waiting). It is the only place that does:
+ * the retries of the HTTP client and of Bottleneck are off.
  *
- * A 429 gets as many tries as the patience of those who wait allows, which the queue judges; each closes its gate
- * first, so their number is bounded by time. So is that of tries after a refused token, by pauses that grow. A 503 is tried
- * again when the Retry-After of its job is over.
+ * After a 429 the queue decides whether there is patience for another call; since each 429 closes the gate, time bounds
+ * their number. So do the growing pauses after a refused token. A 503 is retried when the Retry-After of its job is
+ * over.
  */
 export function retry(clock: Clock = systemClock): Layer<SharedRead> {
   return (next) => async (read) => {
-    const triesLeft: Record<FailureKind, number> = {
+    const retriesLeft: Record<FailureKind, number> = {
       transient: read.hasFailed ? 0 : 1,
       'token-refused': read.hasFailed ? 0 : Infinity,
       'rate-limited': Infinity,
@@ -23,31 +23,34 @@ export function retry(clock: Clock = systemClock): Layer<SharedRead> {
       final: 0,
     };
     const refusals: TokenRefusal[] = [];
-    let failed: UpstreamFailure | undefined;
+    let failure: UpstreamFailure | undefined;
     for (;;) {
       try {
-        return await next(failed ? { ...read, isRetry: true, refusals } : read);
+        return await next(failure ? { ...read, isRetry: true, refusals } : read);
       } catch (error) {
         if (!(error instanceof UpstreamFailure))
-          throw hasNoSlot(error) ? (reasonToTell(failed) ?? error) : error;
-        failed = error;
+          throw isRefusal(error) ? (errorToTell(failure) ?? error) : error;
+        failure = error;
         const { kind, outcome, refusal, retryAfterMs = 0 } = error.call;
-        read.onCallFailed(outcome);
+        read.state.fail(outcome);
         if (refusal) refusals.push(refusal);
-        if (triesLeft[kind]-- <= 0) throw error;
-        // After a 429 the gate is closed, and the queue waits.
+        if (retriesLeft[kind]-- <= 0) throw error;
+        // After a 429 the wait is the queue's, because the gate is closed.
         if (kind !== 'rate-limited' && !(await pause(read, retryAfterMs, error, clock))) throw error;
       }
     }
   };
 }
 
-/** The queue refuses another try, for lack of quota or time. */
-function hasNoSlot(error: unknown): boolean {
+/** The queue takes no other call, for lack of quota or patience. */
+function isRefusal(error: unknown): boolean {
   return error instanceof GatewayError && error.status === 429;
 }
 
-/** Without another try the caller learns of the failure itself; of a 429 it learns when to come back. */
-function reasonToTell(failed: UpstreamFailure | undefined): UpstreamFailure | undefined {
-  return failed?.call.kind === 'rate-limited' ? undefined : failed;
+/**
+ * Without another call the caller gets the failure itself; after a 429, the queue's refusal, which says when to come
+ * back.
+ */
+function errorToTell(failure: UpstreamFailure | undefined): UpstreamFailure | undefined {
+  return failure?.call.kind === 'rate-limited' ? undefined : failure;
 }

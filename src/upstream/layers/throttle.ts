@@ -1,23 +1,22 @@
-import Bottleneck from 'bottleneck';
 import type { Budget, Permit } from '../../budget/budget.ts';
-import { type Clock, deadline, sleep, systemClock } from '../../clock.ts';
-import { GatewayError } from '../../errors/gateway-error.ts';
+import { type Clock, sleep, systemClock } from '../../clock.ts';
 import { CallerGone } from '../../errors/caller-gone.ts';
-import type { Exchange, SharedRead, ReadResult, Layer } from '../exchange.ts';
-import { Wakeup } from '../wakeup.ts';
-import { Line, type Ticket } from '../line.ts';
-import { tooManyRequests } from '../waiters.ts';
+import { GatewayError } from '../../errors/gateway-error.ts';
+import { type Exchange, type Layer, type ReadResult, type SharedRead, withForecast } from '../exchange.ts';
+import { type Forecast, tooManyRequests } from '../forecast.ts';
 import { PermitQueue } from '../permit-queue.ts';
+import { ReadQueue, type Ticket } from '../read-queue.ts';
+import { type Slot, Slots } from '../slots.ts';
 import type { ThrottleOptions } from '../throttle-options.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
+import { Wakeup } from '../wakeup.ts';
 
-/** Longest that a slot is held for a read and the budget's "go", in milliseconds: its life is bounded however long there is none. */
-const LONGEST_ASKING_MS = 1000;
-/** How much the newest call counts in the mean of how long calls take. */
-const NEWEST_CALL_WEIGHT = 0.2;
+/** Longest that a slot waits for a read and its permit, in milliseconds. */
+const LONGEST_READY_MS = 1000;
+/** Weight of the latest call in the mean duration of calls. */
+const LATEST_CALL_WEIGHT = 0.2;
 
-/** A read in line. */
-interface Waiting extends Ticket {
+interface QueuedRead extends Ticket {
   readonly read: SharedRead;
   readonly next: Exchange<SharedRead>;
   readonly since: number;
@@ -25,165 +24,174 @@ interface Waiting extends Ticket {
   readonly reject: (error: unknown) => void;
 }
 
-/** A read that may be sent. */
-interface Going {
-  readonly ticket: Waiting | undefined; // None when the last one has left meanwhile.
+/** A read and the permit to send it now. */
+interface Dispatch {
+  readonly queued: QueuedRead;
   readonly permit: Permit;
 }
 
 /**
- * The queue before upstream. Reads wait in a fair line. Up to `concurrency` slots of Bottleneck are held by calls under
- * way and by those that wait for a permit of the budget; one at a time has its turn, and takes the next in line when the moment
- * of its permit comes. So a read is chosen and sent in the moment that it is counted as of (whatever came between would shift what
- * upstream counts), and whoever has left by then costs nothing. A read that cannot have a slot in time is refused when it comes.
+ * The queue before upstream. The read queue decides which read is next and which is evicted, the budget when a call may
+ * be sent, and Bottleneck how many are under way and for how long.
+ *
+ * The slots that stand ready take turns: one waits for a read, a token and a permit, and takes the next read at the
+ * moment of the permit. A call is counted as of that moment, so nothing may come between; and a read that has left by
+ * then costs nothing.
  */
 export class Throttle {
-  readonly #line: Line<Waiting>;
-  readonly #bottleneck: Bottleneck;
-  /** Slots held by askers, and by calls under way. */
-  #asking = 0;
-  #underWay = 0;
-  /** How long calls have taken of late, in milliseconds. */
-  #meanCallMs = 0;
-  /** Resolves when the last asker has had its turn. */
-  #turns: Promise<unknown> = Promise.resolve();
-  readonly #entered = new Wakeup();
+  readonly #queue: ReadQueue<QueuedRead>;
   readonly #permits: PermitQueue;
-  #gettingReady = false;
+  readonly #slots: Slots;
+  readonly #enqueued = new Wakeup();
+  /** Resolves when all ready slots have had their turns. */
+  #turns: Promise<unknown> = Promise.resolve();
+  /** Recent mean duration of calls, in milliseconds. */
+  #meanCallMs = 0;
+  #isGettingReady = false;
+  /** Slots that stand ready while no read is queued. */
+  #spareSlots = 1;
 
   constructor(
     private readonly budget: Budget,
     private readonly options: ThrottleOptions,
     private readonly clock: Clock = systemClock,
   ) {
-    this.#line = new Line(options.queueLimit, options.callerLimit);
-    const demand = () => ({ slots: this.#asking, waiting: this.#line.size });
+    this.#queue = new ReadQueue(options.queueLimit, options.callerLimit);
+    const demand = () => ({ slots: this.#slots.available, waiting: this.#queue.size });
     this.#permits = new PermitQueue(budget, demand, clock);
-    this.#bottleneck = new Bottleneck({ maxConcurrent: options.concurrency });
+    const longestMs = LONGEST_READY_MS + options.callMs;
+    this.#slots = new Slots(options.concurrency, longestMs, (slot) => this.#use(slot), this.#requestSlots);
   }
 
-  /** Reads waiting for a slot. */
+  /** Queued reads. */
   get depth(): number {
-    return this.#line.size;
+    return this.#queue.size;
   }
 
-  readonly layer: Layer<SharedRead> = (next) => async (read) => {
-    if (read.cancellation.signal.aborted) throw new CallerGone();
-    const waitMs = this.forecastMs(read);
-    if (waitMs > read.waiters.patienceMs) throw tooManyRequests(waitMs);
-    if (read.isRetry) read.onQueued();
-    read.progress?.onExpectedWait(waitMs);
-    return this.#wait(read, next);
-  };
+  /** From now on no slot stands ready without a read: the timer of its expiration would keep the process alive. */
+  onModuleDestroy(): void {
+    this.#spareSlots = 0;
+    this.#enqueued.notify();
+  }
 
-  async #wait(read: SharedRead, next: Exchange<SharedRead>): Promise<ReadResult> {
-    const { promise, resolve, reject } = Promise.withResolvers<ReadResult>();
-    const ticket: Waiting = {
-      read,
-      next,
-      since: this.clock.now(),
-      resolve,
-      reject,
-      again: read.isRetry,
-      refreshes: read.staleCopy?.readAt,
-      strict: read.mustRevalidate,
-      get callers() {
-        return read.waiters.callers;
+  readonly layer: Layer<SharedRead> = (next) =>
+    withForecast(
+      async (read) => {
+        if (read.cancellation.signal.aborted) throw new CallerGone();
+        const { waitMs } = this.#forecast(read);
+        if (waitMs > read.state.waiters.patienceMs) throw tooManyRequests(waitMs);
+        read.state.expectCall(waitMs);
+        return this.#enqueue(read, next);
       },
-    };
+      (read) => this.#forecast(read),
+    );
+
+  async #enqueue(read: SharedRead, next: Exchange<SharedRead>): Promise<ReadResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<ReadResult>();
+    const { callers, isRetry, staleCopy, mustRevalidate } = read;
+    const place = { callers, isRetry, staleCopy, mustRevalidate };
+    const queued: QueuedRead = { ...place, read, next, since: this.clock.now(), resolve, reject };
+    const evicted = this.#queue.enqueue(queued);
+    evicted?.reject(tooManyRequests(this.#forecast(evicted).waitMs));
+    if (evicted === queued) return promise;
     const gone = (): void => {
-      this.#line.leave(ticket);
+      this.#queue.remove(queued);
       reject(new CallerGone());
     };
-    const turnedAway = this.#line.enter(ticket);
-    turnedAway?.reject(tooManyRequests(this.forecastMs(turnedAway.read)));
-    if (turnedAway === ticket) return promise;
     read.cancellation.signal.addEventListener('abort', gone, { once: true });
-    read.waiters.onEnqueued({
-      forecastMs: () => this.#turnMs(this.#line.before(ticket)),
-      refusal: () => this.refusal(read),
+    read.state.queue({
+      forecast: () => ({
+        waitMs: this.#turnMs(this.#queue.positionOf(queued)),
+        refusal: () => this.#refusal(read),
+      }),
       onCallersChanged: () => {
-        this.#line.callersChanged(ticket);
+        this.#queue.updateCallers(queued);
       },
     });
-    this.#entered.notify();
-    this.#takeSlots();
+    this.#enqueued.notify();
+    this.#requestSlots();
     try {
       return await promise;
     } finally {
       read.cancellation.signal.removeEventListener('abort', gone);
-      read.waiters.onDequeued();
+      read.state.leaveQueue();
     }
   }
 
-  /** As many askers as there are reads for, and slots; one even for none: Bottleneck takes some 5 ms, which the next read is spared. */
-  #takeSlots(): void {
-    const free = this.options.concurrency - this.#underWay;
-    while (this.#asking < Math.min(Math.max(1, this.#line.size), free)) {
-      this.#asking++;
-      // Bounded by the time for asking and by the call's own end, so that Bottleneck needs no timer for each slot.
-      this.#bottleneck.schedule(() => this.#useSlot()).catch(() => undefined);
-    }
+  /** A slot for each queued read, or for the next one to come. */
+  readonly #requestSlots = (): void => {
+    this.#slots.request(Math.max(this.#spareSlots, this.#queue.size));
     this.#permits.onDemandGrew();
-  }
+  };
 
-  async #useSlot(): Promise<void> {
-    const until = this.clock.now() + LONGEST_ASKING_MS;
-    const turn = this.#turns.then(() => this.#nextToSend(until));
+  /** Makes one call, if a read may be sent in time. Never rejects. */
+  async #use(slot: Slot): Promise<void> {
+    this.#permits.onDemandGrew();
+    const until = this.clock.now() + LONGEST_READY_MS;
+    const turn = this.#turns.then(() => this.#nextDispatch(slot, until));
     this.#turns = turn;
-    const going = await turn;
-    this.#asking--;
-    if (going && !going.ticket) going.permit.giveBack();
-    if (going?.ticket) {
-      this.#underWay++;
-      await this.#call(going.ticket, going.permit);
-      this.#underWay--;
-    }
-    this.#takeSlots();
+    const dispatch = await turn;
+    this.#slots.take(slot);
+    this.#requestSlots();
+    if (dispatch) await this.#call(dispatch, slot);
   }
 
-  /** Waits until a read may be sent, and takes the next in line. Never rejects. */
-  async #nextToSend(until: number): Promise<Going | undefined> {
+  /** Waits until a read may be sent, and takes the next one. Never rejects. */
+  async #nextDispatch({ expired }: Slot, until: number): Promise<Dispatch | undefined> {
     try {
       while (this.clock.now() < until) {
-        if (this.#line.size === 0) this.#permits.giveBack();
-        if (this.#line.size === 0) await this.#entered.wait(until - this.clock.now(), this.clock);
-        if (this.#line.size === 0) break;
-        await this.#ready();
-        if (this.#line.size === 0) continue;
-        const answer = await this.#permits.next();
-        if (typeof answer === 'number') {
-          if (answer > LONGEST_ASKING_MS) this.#noneBefore(answer);
-          await sleep(this.clock, Math.ceil(Math.min(answer, LONGEST_ASKING_MS)));
-          continue;
+        if (this.#queue.size === 0) await this.#untilEnqueued(until);
+        if (this.#queue.size === 0) break;
+        await this.#getReady();
+        if (this.#queue.size === 0) continue;
+        const permit = await this.#permits.next();
+        if (typeof permit === 'number') await this.#awaitBudget(permit);
+        else {
+          // Upstream may have failed, or the token been refused, before the moment came.
+          await this.#getReady();
+          const queued = permit.isValid() && !expired.aborted ? this.#queue.dequeue() : undefined;
+          if (queued) return { queued, permit };
+          permit.giveBack();
         }
-        // Upstream may have been given up, or the token lost, before the moment came.
-        await this.#ready();
-        if (answer.isValid()) return { ticket: this.#line.next(), permit: answer };
-        answer.giveBack();
       }
     } catch (error) {
-      this.#permits.giveBack();
-      // Without upstream, a token, or an answer of the budget, none of those in line can be sent.
-      for (let ticket = this.#line.next(); ticket; ticket = this.#line.next()) ticket.reject(error);
+      this.#rejectAll(error);
     }
     return undefined;
   }
 
-  async #ready(): Promise<void> {
-    this.#gettingReady = true;
+  async #untilEnqueued(until: number): Promise<void> {
+    this.#permits.giveBack();
+    if (this.#spareSlots > 0) await this.#enqueued.wait(until - this.clock.now(), this.clock);
+  }
+
+  async #awaitBudget(waitMs: number): Promise<void> {
+    if (waitMs > LONGEST_READY_MS) this.#block(waitMs);
+    await sleep(this.clock, Math.ceil(Math.min(waitMs, LONGEST_READY_MS)));
+  }
+
+  async #getReady(): Promise<void> {
+    this.#isGettingReady = true;
     await this.options.ready().finally(() => {
-      this.#gettingReady = false;
+      this.#isGettingReady = false;
     });
   }
 
-  /** Never rejects: what comes of it is the ticket's. */
-  async #call({ read, next, since, resolve, reject }: Waiting, permit: Permit): Promise<void> {
-    read.waiters.onDequeued();
-    read.onSent();
-    this.options.onSlot?.(this.clock.now() - since);
-    const { signal: expired, clear } = deadline(this.clock, this.options.callMs);
+  /** Without upstream, a token or an answer of the budget no queued read can be sent. */
+  #rejectAll(error: unknown): void {
+    this.#permits.giveBack();
+    for (let queued = this.#queue.dequeue(); queued; queued = this.#queue.dequeue()) queued.reject(error);
+  }
+
+  /** Never rejects: the outcome is the queued read's. */
+  async #call({ queued, permit }: Dispatch, { expired }: Slot): Promise<void> {
+    const { read, next, since, resolve, reject } = queued;
     const sentAt = this.clock.now();
+    read.state.call();
+    this.options.onSlot?.(sentAt - since);
+    expired.addEventListener('abort', () => {
+      reject(GatewayError.of('UpstreamTimeout'));
+    });
     try {
       const onRequestSent = (): void => {
         permit.sent();
@@ -194,57 +202,44 @@ export class Throttle {
       resolve(found);
     } catch (error) {
       if (error instanceof UpstreamFailure && error.hasAnswer) permit.answered();
-      this.#heed(error);
-      reject(
-        expired.aborted && !read.cancellation.signal.aborted ? GatewayError.of('UpstreamTimeout') : error,
-      );
+      this.#applyBackpressure(error);
+      reject(error);
     } finally {
-      clear();
-      this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * NEWEST_CALL_WEIGHT;
+      this.#meanCallMs += (this.clock.now() - sentAt - this.#meanCallMs) * LATEST_CALL_WEIGHT;
     }
   }
 
-  /** Closes the gate, before anything else can be sent, if upstream wants that. */
-  #heed(error: unknown): void {
+  /** Closes the gate if upstream demands it, before another call can be sent. */
+  #applyBackpressure(error: unknown): void {
     if (!(error instanceof UpstreamFailure)) return;
     const { kind, retryAfterMs } = error.call;
     if (kind === 'rate-limited') this.budget.onRateLimited(retryAfterMs);
     const { closedMs } = this.budget.state();
-    if (closedMs > 0) this.#noneBefore(closedMs);
+    if (closedMs > 0) this.#block(closedMs);
   }
 
-  /** Nothing goes for so many milliseconds. */
-  #noneBefore(waitMs: number): void {
-    for (const { read } of this.#line) {
-      read.progress?.onExpectedWait(waitMs);
-      read.waiters.onExpectedWait(waitMs);
-    }
+  /** No call goes for so many milliseconds. */
+  #block(waitMs: number): void {
+    for (const { read } of this.#queue) read.state.block(waitMs);
   }
 
-  /** When a new read has its turn, in milliseconds from now. */
-  forecastMs({ waiters, staleCopy, mustRevalidate, isRetry }: SharedRead): number {
-    if (isRetry) return this.#turnMs(0);
-    if (!staleCopy) return this.#turnMs(this.#line.ahead(waiters.callers));
-    return mustRevalidate
-      ? this.#turnMs(this.#line.aheadOfStrict(waiters.callers))
-      : this.forecastRefreshMs(staleCopy);
+  #forecast(read: Ticket): Forecast {
+    const position = read.isRetry ? 0 : this.#queue.positionForNew(read);
+    return { waitMs: this.#turnMs(position), refusal: () => this.#refusal(read) };
   }
 
-  /** When the refresh of a copy would have its turn, in milliseconds from now. */
-  forecastRefreshMs({ readAt }: { readonly readAt: number }): number {
-    return this.#turnMs(this.#line.aheadOfRefresh(readAt));
+  /** When a read with this position can be sent, by the budget and by the slots, in milliseconds from now. */
+  #turnMs(position: number): number {
+    const { concurrency } = this.options;
+    const callsToEnd = Math.max(0, position + this.#slots.calling + 1 - concurrency);
+    const slotMs = (callsToEnd * this.#meanCallMs) / concurrency;
+    return Math.max(this.budget.forecastMs(position + 1), slotMs);
   }
 
-  /** When the budget lets a read go before which so many go, and a slot is free of them. */
-  #turnMs(before: number): number {
-    const toEnd = Math.max(0, before + this.#underWay + 1 - this.options.concurrency);
-    const slotMs = (toEnd * this.#meanCallMs) / this.options.concurrency;
-    return Math.max(this.budget.forecastMs(before + 1), slotMs);
-  }
-
-  /** What a waiter is told whose patience ends in line, here or at another replica. */
-  refusal(read: SharedRead): GatewayError {
-    if (this.#gettingReady) return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_ASKING_MS });
-    return tooManyRequests(this.forecastMs(read));
+  /** The answer to a waiter whose patience ends in the queue, here or at another replica. */
+  #refusal(read: Ticket): GatewayError {
+    if (this.#isGettingReady)
+      return GatewayError.of('ServiceUnavailable', { retryAfterMs: LONGEST_READY_MS });
+    return tooManyRequests(this.#forecast(read).waitMs);
   }
 }

@@ -7,10 +7,10 @@ import { JOBS_PATH } from '../itwin-api.ts';
 import { type IssuedToken, TokenFailure } from '../token-endpoint.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** A read that is part of no trace is the gateway's own: it begins one. */
+/** Begins a trace for reads without one: these are the gateway's own polls. */
 export function tracePolls(tracing: Tracing): (next: JobReader) => JobReader {
   return (next) => async (read) => {
-    // A look at what is held goes nowhere.
+    // A read of copies alone makes no call.
     if (read.trace || read.directives.onlyIfCached) return next(read);
     const trace = tracing.poll(read.jobId);
     try {
@@ -25,29 +25,31 @@ export function tracePolls(tracing: Tracing): (next: JobReader) => JobReader {
   };
 }
 
-/** Tells of the wait for a slot, around the queue: it ends when the read is sent, or when there was none for it. */
+/** A span for each wait in the queue: until the call is sent, or there is none. */
 export const traceWaits: Layer<SharedRead> = (next) => async (read) => {
-  const ended = read.trace?.wait();
-  if (!ended) return next(read);
-  const onSent = (): void => {
-    ended(true);
-    read.onSent();
-  };
+  const endSpan = read.trace?.wait();
+  if (!endSpan) return next(read);
+  const unobserve = read.state.observe({
+    onPhase: (phase) => {
+      if (phase === 'called') endSpan(true);
+    },
+  });
   try {
-    return await next({ ...read, onSent });
+    return await next(read);
   } finally {
-    ended(false);
+    unobserve();
+    endSpan(false);
   }
 };
 
-/** Tells of each call until its whole answer was read, and sends the trace along. */
+/** A span for each call until its whole answer is read. The trace context goes along in the call's header. */
 export function traceCalls(apiUrl: string, send: Send): Send {
   return async (read, token) => {
     const call = read.trace?.call(`${apiUrl}${JOBS_PATH}/${read.jobId}`);
     if (!call) return send(read, token);
     try {
       const found = await send({ ...read, headers: call.headers }, token);
-      // That there is no such job is an answer, but to a call it is a 404.
+      // A missing job is an answer to the read, but a 404 to the call.
       endCall(call, found.upstream, found.copy.kind === 'missing' ? '404' : undefined);
       return found;
     } catch (error) {
@@ -58,7 +60,7 @@ export function traceCalls(apiUrl: string, send: Send): Send {
   };
 }
 
-/** Tells of each request for a token. */
+/** A span for each token request. */
 export function traceTokens(tracing: Tracing, url: string, request: () => Promise<IssuedToken>) {
   return async (): Promise<IssuedToken> => {
     const call = tracing.tokenRequest(url);
@@ -78,7 +80,7 @@ function endCall(call: TracedCall, outcome: CallOutcome | undefined, failure?: s
   call.end({ status, failure, code: outcome?.code, correlationId: outcome?.correlationId });
 }
 
-/** The status, or why there is none; of a success that was none, what the caller is told. */
+/** The status, or why there is none; for a 2xx that was not usable, the error code that the caller gets. */
 function failureOf({ call: { outcome }, body }: UpstreamFailure): string {
   const isSuccess = typeof outcome.status === 'number' && outcome.status < 300;
   return isSuccess ? body.code : String(outcome.status);

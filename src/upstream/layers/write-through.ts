@@ -1,12 +1,14 @@
 import type { Copies } from '../copies.ts';
-import { isFinishedJob } from '../copy.ts';
-import type { SharedRead, ReadResult, Layer } from '../exchange.ts';
+import type { Layer, ReadResult, SharedRead } from '../exchange.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
-/** Keeps what upstream says: a job, or that there is none; what it says the gateway may not see is kept no longer. */
+/**
+ * Stores what upstream answers, a job or that there is none, and drops the copy of a job that the gateway may not see
+ * (403).
+ */
 export function writeThrough(copies: Copies): Layer<SharedRead> {
   return (next) => async (read) => {
-    read.onQueued();
+    read.state.queue();
     let found: ReadResult;
     try {
       found = await next(read);
@@ -16,8 +18,7 @@ export function writeThrough(copies: Copies): Layer<SharedRead> {
       throw error;
     }
     const copy = await copies.put(read.jobId, found.copy, read.staleCopy);
-    if (isFinishedJob(copy) || !read.finishedElsewhere?.()) return { ...found, copy };
-    // Its end has become known elsewhere since: what was read before is not the answer any more.
-    return { ...found, copy: (await copies.find(read.jobId))?.copy ?? copy };
+    read.state.store();
+    return { ...found, copy };
   };
 }

@@ -16,7 +16,7 @@ export async function parts(options: Options): Promise<Table[]> {
   for (let round = 0; round < options.rounds; round++) {
     const bench = new Bench({ time: options.short ? 20 : 500, warmupTime: options.short ? 5 : 100 });
     await addHitPath(bench);
-    for (const count of WAITING) await addLine(bench, count);
+    for (const count of WAITING) await addQueue(bench, count);
     await bench.run();
     rounds.push(new Map(bench.tasks.map((task) => [task.name, nanoseconds(task)])));
     say(`parts, round ${round + 1}`);
@@ -72,22 +72,23 @@ async function addHitPath(bench: Bench): Promise<void> {
     });
 }
 
-/** Entering the line behind so many, being asked after, and leaving it: ten callers, who wait alike. */
-async function addLine(bench: Bench, count: number): Promise<void> {
-  const { Line } = await built<typeof import('../../../src/upstream/line.ts')>('upstream/line.js');
-  const line = new Line(100_000);
+/** Enqueueing behind so many, the position, and leaving: ten callers with as many reads each. */
+async function addQueue(bench: Bench, count: number): Promise<void> {
+  const { ReadQueue } =
+    await built<typeof import('../../../src/upstream/read-queue.ts')>('upstream/read-queue.js');
+  const queue = new ReadQueue(100_000);
   const ticket = (index: number) => ({
     callers: [`caller-${index % 10}`],
-    again: false,
-    refreshes: undefined,
-    strict: false,
+    isRetry: false,
+    staleCopy: undefined,
+    mustRevalidate: false,
   });
-  for (let index = 0; index < count; index++) line.enter(ticket(index));
+  for (let index = 0; index < count; index++) queue.enqueue(ticket(index));
   let turn = 0;
-  bench.add(`a place in line among ${count}`, () => {
+  bench.add(`a position in the queue among ${count}`, () => {
     const one = ticket(turn++);
-    line.enter(one);
-    line.before(one);
-    line.next();
+    queue.enqueue(one);
+    queue.positionOf(one);
+    queue.dequeue();
   });
 }

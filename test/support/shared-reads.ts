@@ -1,6 +1,6 @@
 import type { Copy } from '../../src/upstream/copy.ts';
 import type { SharedRead, ReadResult, UpstreamRead, CallOutcome } from '../../src/upstream/exchange.ts';
-import { Waiters } from '../../src/upstream/waiters.ts';
+import { SharedReadState } from '../../src/upstream/shared-read-state.ts';
 import { type FailureKind, UpstreamFailure } from '../../src/upstream/upstream-failure.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -20,16 +20,16 @@ export function jobCopy(state: string, readAt = 0): Copy & { kind: 'job' } {
   };
 }
 
-/** What a call upstream brings. */
+/** The result of a call. */
 export function fromUpstream(copy: Copy): ReadResult {
   return { copy, source: 'upstream', collapsed: false, upstream: { status: 200 } };
 }
 
-/** An answer of upstream of which only matters that there is one. */
+/** Any answer of upstream. */
 export const UPSTREAM_ANSWER = fromUpstream({ kind: 'missing', readAt: 0 });
 
-/** A caller's read that no copy answers, with all the patience in the world. */
-export function trip(
+/** A caller's read that no copy answers, without a bound to its patience. */
+export function upstreamRead(
   options: Partial<Omit<UpstreamRead, 'caller'>> & { readonly caller?: string } = {},
 ): UpstreamRead {
   const { caller = 'tester', ...own } = options;
@@ -47,20 +47,20 @@ export function trip(
   };
 }
 
-/** A flight with one waiter, which records its refusal in `refused`. */
-export function flight(
+/** A shared read with one waiter, whose refusals are recorded in `refused`. */
+export function sharedRead(
   clock: VirtualClock,
-  options: Parameters<typeof trip>[0] & Partial<Pick<SharedRead, 'isRetry' | 'onQueued' | 'onSent'>> = {},
+  options: Parameters<typeof upstreamRead>[0] & Partial<Pick<SharedRead, 'isRetry'>> = {},
 ): SharedRead & { readonly refused: GatewayError[]; readonly cancel: AbortController } {
-  const { isRetry = false, onQueued = () => undefined, onSent = () => undefined, ...own } = options;
-  const read = trip(own);
-  const waiters = new Waiters(clock);
+  const { isRetry = false, ...own } = options;
+  const read = upstreamRead(own);
+  const state = new SharedReadState(clock);
+  if (read.observer) state.observe(read.observer);
   const refused: GatewayError[] = [];
   const { caller, patienceMs } = read;
-  waiters.add({ caller: caller.queueKey, patienceMs, refuse: (error) => refused.push(error) });
+  state.waiters.add({ caller: caller.queueKey, patienceMs, refuse: (error) => refused.push(error) });
   const cancel = new AbortController();
-  const onCallFailed = (): void => undefined;
-  return { ...read, waiters, cancellation: cancel, cancel, isRetry, onQueued, onSent, onCallFailed, refused };
+  return { ...read, state, callers: state.waiters.callers, cancellation: cancel, cancel, isRetry, refused };
 }
 
 /** A call that failed. */
@@ -73,7 +73,9 @@ export function failure(
   return new UpstreamFailure({ kind, outcome: { status }, retryAfterMs }, error);
 }
 
-/** How a read has ended: the copy's etag, the error's code, or its name when it is none for a caller; `pending` before. */
+/**
+ * How a read ended: the copy's etag, the error's code, or the name of an error that no caller gets; `pending` before.
+ */
 export class Ending {
   is = 'pending';
   found: ReadResult | undefined;
