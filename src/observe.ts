@@ -1,16 +1,26 @@
 import type { Logger } from 'pino';
 import type { Metrics } from './metrics/metrics.ts';
 import { redisReason } from './store/redis-reason.ts';
+import type { CircuitObserver } from './upstream/layers/circuit.ts';
 import type { TokenFailure } from './upstream/token-endpoint.ts';
-import type { UpstreamObserver } from './upstream/upstream.module.ts';
+import type { TokenObserver } from './upstream/token-source.ts';
+import type { TransportOptions } from './upstream/transport.ts';
 
-/** Turns what happens inside into metrics and log lines. */
-export function observe(
-  metrics: Metrics,
-  log: Logger,
-): UpstreamObserver & { readonly budgetMode: (mode: 'shared' | 'fallback', reason?: unknown) => void } & {
+/** Told of events inside the gateway. Times in milliseconds. */
+export interface Observer extends TokenObserver, CircuitObserver {
+  readonly called: NonNullable<TransportOptions['onCall']>;
+  readonly callBroken: NonNullable<TransportOptions['onBroken']>;
+  /** A read has waited for its slot. */
+  readonly slotFound: (waitedMs: number) => void;
+  readonly secretChanged: () => void;
+  /** Upstream asked for a longer pause of a job than is granted. */
+  readonly pauseCut: (saidMs: number, pauseMs: number) => void;
+  readonly budgetMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
   readonly storeFailed: (operation: string) => void;
-} {
+}
+
+/** Turns events inside the gateway into metrics and log lines. */
+export function observe(metrics: Metrics, log: Logger): Observer {
   return {
     called: (status, tookMs) => {
       metrics.upstreamRequests.inc({ status: String(status) });

@@ -49,7 +49,7 @@ async function start(onSignals: OnSignals): Promise<void> {
   await tryHost(settings.HOST).catch(explainListening);
   // It takes most of a second to load: what is wrong with the settings is said before.
   const { createApp } = await import('./app.ts');
-  const app = await createApp(settings, log, lifecycle, metrics, tracing);
+  const app = await createApp({ settings, log, lifecycle, metrics, tracing });
   const started = app.listen(settings.PORT, settings.HOST).catch(explainListening);
   const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {

@@ -27,16 +27,19 @@ export function caller(name: string, iTwins: readonly string[], operator = false
   };
 }
 
-/** Says who calls: at once when the credential is remembered or wrong by its form. */
-export interface Authenticator {
+/**
+ * Finds the caller of a request: at once when the credential is cached or malformed. A class without code, so that Nest can inject by
+ * it.
+ */
+export abstract class Authenticator {
   /**
    * Throws, or rejects with, a {@link GatewayError}: `HeaderNotFound`, `Unauthorized`, or `ServiceUnavailable` when it
    * cannot be known.
    * @param authorization the Authorization header as it came
    */
-  authenticate(authorization: string | undefined): Caller | Promise<Caller>;
-  /** The same for a credential that proved good before; nobody for any other. */
-  cached(authorization: string | undefined): Caller | undefined;
+  abstract authenticate(authorization: string | undefined): Caller | Promise<Caller>;
+  /** The same for a credential that proved good before; nothing for any other. */
+  abstract cached(authorization: string | undefined): Caller | undefined;
 }
 
 /** A caller, and until when its credential is good, in milliseconds since 1970. */

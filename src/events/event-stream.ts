@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Caller } from '../callers/caller.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { endEventStream } from '../http/event-stream.ts';
 import { isFinishedJob } from '../upstream/copy.ts';
 import { comment, endEvent, errorEvent, jobEvent, retryAfter } from './events.ts';
 import type { Update } from './job-poll.ts';
@@ -8,8 +9,6 @@ import type { Watches } from './watches.ts';
 
 /** A reader that has taken nothing for so many heartbeats in a row is gone. */
 const HEARTBEATS_MISSED = 4;
-/** How long a stream that closes early waits for its reader to take the last word, in milliseconds. */
-const LAST_WORD_MS = 1000;
 /** When to come again, at the soonest and with what spread, in milliseconds: not all at the same moment. */
 const RETRY_MS = 500;
 const RETRY_SPREAD_MS = 2000;
@@ -65,8 +64,7 @@ export class EventStream {
 
   /** Ends before its time: the reader is to come again. One that takes nothing holds up nobody. */
   closeEarly(): void {
-    if (!this.#ended) this.response.end(retryAfter(RETRY_MS + Math.random() * RETRY_SPREAD_MS));
-    setTimeout(() => this.response.destroy(), LAST_WORD_MS).unref();
+    endEventStream(this.response, retryAfter(RETRY_MS + Math.random() * RETRY_SPREAD_MS));
     this.stop();
   }
 

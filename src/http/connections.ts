@@ -4,7 +4,7 @@ import { STATUS_CODES } from 'node:http';
 import { toErrorResponse } from '../errors/error-response.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { correlationId } from './correlation-id.ts';
-import { commonHeaders } from './common-headers.ts';
+import { addCommonHeaders } from './common-headers.ts';
 
 /** The open connections, and the last request of each that became one. */
 export class Connections {
@@ -57,14 +57,10 @@ function write(socket: Socket, error: GatewayError, id: string): void {
     return;
   }
   const { status, headers, body } = toErrorResponse(error);
-  const fields = {
-    ...headers,
-    'content-length': String(Buffer.byteLength(body)),
-    ...commonHeaders(id),
-    connection: 'close',
-  };
-  const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`, () => {
+  const fields = { ...headers, 'content-length': String(Buffer.byteLength(body)) };
+  const head = addCommonHeaders(Object.entries(fields).flat(), id, true);
+  const lines = head.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`));
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`, () => {
     socket.destroy();
   });
 }

@@ -5,12 +5,12 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import { Connections } from './connections.ts';
 import { correlationId } from './correlation-id.ts';
-import { addCommonHeaders, commonHeaders } from './common-headers.ts';
+import { addCommonHeaders, setCommonHeaders } from './common-headers.ts';
 
-/** An answer that is there in one piece. */
+/** A complete response. */
 export interface RawResponse {
   readonly status: number;
-  /** Its header fields, names and values in turn; with a body `content-length` is among them. */
+  /** Header fields, names and values in turn; with a body `content-length` is among them. */
   readonly head: string[];
   /** Bytes; in a string one character each. */
   readonly body: string | Buffer | undefined;
@@ -19,12 +19,12 @@ export interface RawResponse {
 declare module 'fastify' {
   interface FastifyReply {
     /**
-     * Sends an answer past what Fastify has for those that are made on the way (`onSend`, serialisation): that would cost a hit
-     * more than all else that is done for it. What every answer carries is added.
+     * Sends a complete response past Fastify's own sending (`onSend`, serialisation), which would cost a hit more than all the rest.
+     * The common headers are added.
      */
-    sendWhole(answer: RawResponse): void;
-    /** What every answer carries, for those whose head Fastify does not write. */
-    commonFields(): Readonly<Record<string, string>>;
+    sendRaw(response: RawResponse): void;
+    /** Adds the headers of every response to a head that Fastify does not write: names and values in turn. */
+    addCommonHeaders(head: string[]): string[];
   }
 }
 
@@ -35,28 +35,26 @@ const IDLE_GRACE_MS = 1000;
 /** Longest URL, in bytes. */
 const LONGEST_URL = 8 * 1024;
 
-/** What every request meets first, whatever its route. */
+/** Hooks and decorations that apply to every request, whatever its route. */
 export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): void {
+  // While the server is about to close, a kept connection would meet its end with a request under way.
+  const closes = (): boolean => lifecycle.phase === 'draining';
   fastify.addHook('onRequest', (request, reply, done) => {
     const fault = faultOf(request);
-    // Where one request ends and the next begins is not to be trusted any more.
+    // Where this request ends and the next begins is uncertain.
     if (fault?.status === 400) void reply.header('connection', 'close');
     done(fault);
   });
-  fastify.addHook('onSend', (request, reply, _payload, done) => {
-    void reply.headers(commonHeaders(request.id));
-    // The server closes soon: a caller that kept its connection would meet its end with a request on the way.
-    if (lifecycle.phase === 'draining') void reply.header('connection', 'close');
+  fastify.addHook('onSend', (_request, reply, _payload, done) => {
+    setCommonHeaders(reply, closes());
     done();
   });
-  fastify.decorateReply('commonFields', function (this: FastifyReply) {
-    return commonHeaders(this.request.id);
+  fastify.decorateReply('addCommonHeaders', function (this: FastifyReply, head) {
+    return addCommonHeaders(head, this.request.id, closes());
   });
-  fastify.decorateReply('sendWhole', function (this: FastifyReply, { status, head, body }) {
-    addCommonHeaders(head, this.request.id);
-    if (lifecycle.phase === 'draining') head.push('connection', 'close');
-    // Before Fastify is told: a head that Node refuses is an error as any other.
-    this.raw.writeHead(status, head);
+  fastify.decorateReply('sendRaw', function (this: FastifyReply, { status, head, body }) {
+    // Before Fastify is told: a head that Node refuses is an error like any other.
+    this.raw.writeHead(status, addCommonHeaders(head, this.request.id, closes()));
     this.hijack();
     if (typeof body === 'string') this.raw.end(body, 'latin1');
     else this.raw.end(body);

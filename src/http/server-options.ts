@@ -1,7 +1,7 @@
 import type { FastifyHttpOptions, FastifyReply, RawServerDefault } from 'fastify';
 import { toErrorResponse } from '../errors/error-response.ts';
 import { correlationId } from './correlation-id.ts';
-import { commonHeaders } from './common-headers.ts';
+import { setCommonHeaders } from './common-headers.ts';
 
 /** Longest head of a request, its URL included, in bytes. */
 const LARGEST_HEAD = 16 * 1024;
@@ -26,12 +26,10 @@ export function serverOptions(longestReadMs: number) {
     genReqId: (request) => correlationId(request.headers['x-correlation-id']),
     rewriteUrl: (request) => routable(request.url ?? '/'),
     // What the router cannot make out at all never reaches a filter.
-    frameworkErrors: (error, request, reply: FastifyReply) => {
+    frameworkErrors: (error, _request, reply: FastifyReply) => {
       const { status, headers, body } = toErrorResponse(error);
-      void reply
-        .status(status)
-        .headers({ ...headers, ...commonHeaders(request.id) })
-        .send(Buffer.from(body));
+      setCommonHeaders(reply, false);
+      void reply.status(status).headers(headers).send(Buffer.from(body));
     },
     // Whoever still has a connection while the server closes is served; idle connections are closed.
     return503OnClosing: false,

@@ -1,5 +1,5 @@
 import type { RawResponse } from '../http/server-hooks.ts';
-import type { ReadResult, JobResult } from '../upstream/exchange.ts';
+import type { JobResult, ReadResult } from '../upstream/exchange.ts';
 
 /** A finished job may be kept by its reader for so long, in milliseconds (contract section 3). */
 const FINISHED_GOOD_FOR_MS = 3_600_000;
@@ -9,18 +9,18 @@ const FINISHED_GOOD_FOR_MS = 3_600_000;
  * @param activeFreshMs how long an unfinished job is fresh
  */
 export function jobResponse(
-  found: JobResult,
+  result: JobResult,
   activeFreshMs: number,
   ifNoneMatch: string | undefined,
 ): RawResponse {
-  const { copy } = found;
+  const { copy } = result;
   const ageMs = Math.max(0, performance.now() - copy.readAt);
   const ttl = wholeSeconds(copy.finished ? FINISHED_GOOD_FOR_MS : activeFreshMs - ageMs);
   const age = wholeSeconds(ageMs);
   const { etag, contentType, body } = copy;
   const maxAge = age + Math.max(0, ttl);
   const head = ['etag', etag, 'age', String(age), 'cache-control', `private, max-age=${maxAge}`];
-  head.push('cache-status', cacheStatus(found, ttl));
+  head.push('cache-status', cacheStatus(result, ttl));
   if (matches(ifNoneMatch, etag)) return { status: 304, head, body: undefined };
   head.push('content-type', contentType, 'content-length', String(body.length));
   return { status: 200, head, body };

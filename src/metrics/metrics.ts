@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Status } from '../status.ts';
 import { ReadCounter } from './read-counter.ts';
 
 /** Seconds: from a hit to the longest wait that patience allows. */
@@ -13,21 +14,6 @@ export interface BuildInfo {
   readonly version: string;
   /** The commit it was built from; `unknown` where nobody has said it. */
   readonly revision: string;
-}
-
-/** What the gauges show, read when somebody asks for them. */
-export interface Gauges {
-  queueDepth(): number;
-  /** Sends left in each window, by the window's name. */
-  budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
-  /** The part of each limit that is in use, by the window's name. */
-  limitShares(): Iterable<readonly [window: string, share: number]>;
-  /** Open event streams. */
-  watchers(): number;
-  /** Where the budget is kept now. */
-  budgetMode(): string;
-  /** Seconds for which the gate is still closed. */
-  pausedSeconds(): number;
 }
 
 /** The metrics of contract section 8. No label takes a value that a caller chooses. */
@@ -92,59 +78,64 @@ export class Metrics {
     build.set({ version, revision }, 1);
   }
 
-  /** Adds the gauges of a gateway's queue and budget. */
-  show(gauges: Gauges): void {
-    const registers = [this.registry];
-    new Gauge({
-      name: 'gateway_queue_depth',
-      help: 'Reads waiting for a slot upstream.',
-      registers,
-      collect() {
-        this.set(gauges.queueDepth());
-      },
+  /**
+   * Adds the gauges of the queue, the budget and the streams.
+   * @param read called for each gauge of each scrape
+   */
+  showStatus(read: () => Status): void {
+    const gauge = <Label extends string>(
+      { name, help, labelNames = [] }: { name: string; help: string; labelNames?: readonly Label[] },
+      show: (gauge: Gauge<Label>, status: Status) => void,
+    ): void => {
+      const collect = function (this: Gauge<Label>): void {
+        show(this, read());
+      };
+      new Gauge({ name, help, labelNames, registers: [this.registry], collect });
+    };
+    gauge({ name: 'gateway_queue_depth', help: 'Reads waiting for a slot upstream.' }, (depth, { queue }) => {
+      depth.set(queue.waiting);
     });
-    new Gauge({
-      name: 'gateway_watchers',
-      help: 'Open streams of job events.',
-      registers,
-      collect() {
-        this.set(gauges.watchers());
-      },
+    gauge({ name: 'gateway_watchers', help: 'Open streams of job events.' }, (count, { watchers }) => {
+      count.set(watchers);
     });
-    new Gauge({
-      name: 'gateway_budget_remaining',
-      help: 'Calls that each window would still take.',
-      labelNames: ['window'] as const,
-      registers,
-      collect() {
-        for (const [window, remaining] of gauges.budgetRemaining()) this.set({ window }, remaining);
+    gauge(
+      {
+        name: 'gateway_budget_remaining',
+        help: 'Calls that each window would still take.',
+        labelNames: ['window'],
       },
-    });
-    new Gauge({
-      name: 'gateway_limit_share',
-      help: 'The part of each limit that is in use: less than 1 after upstream has refused inside it.',
-      labelNames: ['window'] as const,
-      registers,
-      collect() {
-        for (const [window, share] of gauges.limitShares()) this.set({ window }, share);
+      (left, { budget }) => {
+        for (const { name, remaining } of budget.windows) left.set({ window: name }, remaining);
       },
-    });
-    new Gauge({
-      name: 'gateway_budget_mode',
-      help: 'Where the budget is kept: 1 for the mode in force.',
-      labelNames: ['mode'] as const,
-      registers,
-      collect() {
-        for (const mode of BUDGET_MODES) this.set({ mode }, mode === gauges.budgetMode() ? 1 : 0);
+    );
+    gauge(
+      {
+        name: 'gateway_limit_share',
+        help: 'The part of each limit that is in use: less than 1 after upstream has refused inside it.',
+        labelNames: ['window'],
       },
-    });
-    new Gauge({
-      name: 'gateway_paused_seconds',
-      help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',
-      registers,
-      collect() {
-        this.set(gauges.pausedSeconds());
+      (part, { budget }) => {
+        for (const { name, share } of budget.windows) part.set({ window: name }, share);
       },
-    });
+    );
+    gauge(
+      {
+        name: 'gateway_budget_mode',
+        help: 'Where the budget is kept: 1 for the mode in force.',
+        labelNames: ['mode'],
+      },
+      (inForce, { budget }) => {
+        for (const mode of BUDGET_MODES) inForce.set({ mode }, mode === budget.mode ? 1 : 0);
+      },
+    );
+    gauge(
+      {
+        name: 'gateway_paused_seconds',
+        help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',
+      },
+      (seconds, { budget }) => {
+        seconds.set(budget.closedMs / 1000);
+      },
+    );
   }
 }

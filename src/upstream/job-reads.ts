@@ -2,7 +2,7 @@ import type { Copies, CopyListener } from './copies.ts';
 import type { Trace } from '../tracing/tracing.ts';
 import type { JobReader, JobResult, Cancellation, Requester, CacheDirectives } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
-import { cacheHit, satisfies } from './layers/refresh.ts';
+import { freshInMemory } from './layers/refresh.ts';
 import { visibleTo } from './layers/authorize-job.ts';
 
 /** What a caller asks for. */
@@ -41,15 +41,15 @@ export class JobReads {
   ) {}
 
   /**
-   * What `read` would answer without anything to wait for: a fresh copy of this process' own that the caller may see. Nothing
-   * when it takes more than a look to know.
+   * Answers a read from memory alone, by the rules of the layers `refresh` and `authorizeJob`.
    * @param jobId in any letter case
+   * @returns nothing unless this process holds a fresh copy that the caller may see
    */
   peekFresh(jobId: string, caller: Requester, directives = WHATEVER): JobResult | undefined {
-    const held = this.copies.peekMemory(jobId.toLowerCase());
     const askedAt = performance.now();
-    if (!held || !satisfies(held, { directives, askedAt }, this.lifetimes, askedAt)) return undefined;
-    return visibleTo(caller, cacheHit(held));
+    const read = { jobId: jobId.toLowerCase(), directives, askedAt };
+    const fresh = freshInMemory(this.copies, read, this.lifetimes, askedAt);
+    return fresh && visibleTo(caller, fresh);
   }
 
   /** @throws {GatewayError} as contract section 4 has it; `CallerGone` */

@@ -78,7 +78,12 @@ describe('the OpenAPI document', () => {
 
   it('has the routes that the gateway has', async () => {
     const env = { ITWIN_CLIENT_ID: 'id', ITWIN_CLIENT_SECRET: 'secret', AUTH: 'off', HOST: '127.0.0.1' };
-    const app = await createApp(loadSettings(env), pino({ level: 'silent' }), new Lifecycle(), new Metrics());
+    const app = await createApp({
+      settings: loadSettings(env),
+      log: pino({ level: 'silent' }),
+      lifecycle: new Lifecycle(),
+      metrics: new Metrics(),
+    });
     await app.init();
     const fastify = app.getHttpAdapter().getInstance();
     const served = routesIn(fastify.printRoutes({ commonPrefix: false }))

@@ -4,7 +4,7 @@ export const LONGEST_S = 300;
 const RATE_OVER = 5;
 
 /**
- * @typedef {import('../gateway-state.ts').GatewayState} GatewayState
+ * @typedef {import('../console-state.ts').ConsoleState} GatewayState
  * @typedef {Readonly<Record<string, number>>} Totals
  * @typedef {object} Sample
  * @property {number} at seconds since 1970, by the gateway's clock

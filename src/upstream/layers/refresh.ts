@@ -28,8 +28,8 @@ export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>)
   return (next) => {
     const refreshes = new Refreshes(options, next);
     return async (read) => {
-      const own = copies.peekMemory(read.jobId);
-      if (own && satisfies(own, read, lifetimes, clock.now())) return cacheHit(own);
+      const fresh = freshInMemory(copies, read, lifetimes, clock.now());
+      if (fresh) return fresh;
       const held = await copies.find(read.jobId);
       if (held && satisfies(held, read, lifetimes, clock.now())) return cacheHit(held);
       if (held?.copy.kind === 'job' && isTaken(held, read)) {
@@ -43,8 +43,22 @@ export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>)
   };
 }
 
+/**
+ * The answer to a read that this process holds fresh.
+ * @param now on the clock of `readAt`
+ */
+export function freshInMemory(
+  copies: Pick<Copies, 'peekMemory'>,
+  read: Asked & Pick<Read, 'jobId'>,
+  lifetimes: Lifetimes,
+  now: number,
+): ReadResult | undefined {
+  const held = copies.peekMemory(read.jobId);
+  return held && satisfies(held, read, lifetimes, now) ? cacheHit(held) : undefined;
+}
+
 /** What is held as the answer, as it is. */
-export function cacheHit({ copy, source }: HeldCopy): ReadResult {
+function cacheHit({ copy, source }: HeldCopy): ReadResult {
   return { copy, source, collapsed: false };
 }
 
@@ -60,7 +74,7 @@ type Asked = Pick<Read, 'directives' | 'askedAt'>;
  * Whether what is held is the answer, without a look upstream.
  * @param now on the clock of `readAt`
  */
-export function satisfies(held: HeldCopy, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
+function satisfies(held: HeldCopy, asked: Asked, lifetimes: Lifetimes, now: number): boolean {
   return isFresh(held.copy, lifetimes, now) && isTaken(held, asked);
 }
 
