@@ -3,10 +3,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Authenticator } from '../callers/caller.ts';
 import { CallerGuard } from '../callers/caller.guard.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
-import { EVENT_STREAM_HEADERS, openEventStream } from '../http/event-stream.ts';
+import { eventStreamHeaders, openEventStream } from '../http/event-stream.ts';
 import { PAGE } from '../pages/page-file.ts';
 import { ConsolePage } from './console-page.ts';
 import { StateStreams } from './state-streams.ts';
+
+const CACHE_CONTROL = 'no-store';
 
 /** The live view of the gateway: a page for every caller, and the state behind it for operators. */
 @Controller('console')
@@ -27,14 +29,16 @@ export class ConsoleController {
   @UseGuards(CallerGuard)
   head(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     this.#admit(request);
-    void reply.headers(EVENT_STREAM_HEADERS).send();
+    void reply.headers(eventStreamHeaders(CACHE_CONTROL)).send();
   }
 
   @Get('events')
   @UseGuards(CallerGuard)
   events(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     this.#admit(request);
-    return this.streams.stream(openEventStream(reply), () => this.#isOperator(request.headers.authorization));
+    return this.streams.stream(openEventStream(reply, CACHE_CONTROL), () =>
+      this.#isOperator(request.headers.authorization),
+    );
   }
 
   @Get(':file')

@@ -9,6 +9,8 @@ import { LAST_EVENT_ID } from './events.ts';
 import { Streams } from './streams.ts';
 
 const MOST_JOBS = 100;
+/** A proxy that compressed the stream would buffer it. */
+const CACHE_CONTROL = 'no-store, no-transform';
 
 /** The changes of up to a hundred jobs as a stream of events (contract section 5). */
 @Controller(JOBS_PATH)
@@ -35,7 +37,7 @@ export class EventsController {
     }
     const jobIds = jobIdsIn(ids);
     this.streams.admit(caller);
-    this.streams.open(openEventStream(reply), jobIds, caller, request.headers.authorization);
+    this.streams.open(openEventStream(reply, CACHE_CONTROL), jobIds, caller, request.headers.authorization);
   }
 }
 

@@ -3,21 +3,23 @@ import type { FastifyReply } from 'fastify';
 
 /** Server-sent events (WHATWG HTML, section 9.2). */
 
-export const EVENT_STREAM_HEADERS = {
-  'content-type': 'text/event-stream',
-  'cache-control': 'no-store, no-transform',
-  // nginx, and proxies built on it, would buffer the events otherwise.
-  'x-accel-buffering': 'no',
-};
+export function eventStreamHeaders(cacheControl: string): Readonly<Record<string, string>> {
+  return {
+    'content-type': 'text/event-stream',
+    'cache-control': cacheControl,
+    // nginx, and proxies built on it, would buffer the events otherwise.
+    'x-accel-buffering': 'no',
+  };
+}
 
 /** How long an ended stream waits for its reader to take the last event, in milliseconds. */
 const LONGEST_END_MS = 1000;
 
 /** Sends the head of a stream. The events are written to the response that is returned. */
-export function openEventStream(reply: FastifyReply): ServerResponse {
+export function openEventStream(reply: FastifyReply, cacheControl: string): ServerResponse {
   const { raw } = reply;
   reply.hijack();
-  raw.writeHead(200, reply.addCommonHeaders(Object.entries(EVENT_STREAM_HEADERS).flat()));
+  raw.writeHead(200, reply.addCommonHeaders(Object.entries(eventStreamHeaders(cacheControl)).flat()));
   raw.flushHeaders();
   return raw;
 }
