@@ -30,6 +30,7 @@ const upstreamMayKnow = [
   tracingPort,
   '^src/errors/',
   '^src/clock[.]ts$',
+  '^src/parse-json[.]ts$',
 ];
 const jobsMayKnow = [
   '^src/jobs/',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { parseJson } from '../parse-json.ts';
 
 const digest = z
   .string()
@@ -59,17 +60,18 @@ export class CallersFileError extends Error {
  * @throws {CallersFileError} with every fault at once
  */
 export function readCallersFile(path: string, optional = false): CallerEntry[] {
-  let json: unknown;
+  let text: string;
   try {
-    // JSON has no byte order mark; editors on Windows write one.
-    json = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
+    text = readFileSync(path, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code } = error as NodeJS.ErrnoException;
     if (optional && code === 'ENOENT') return [];
-    // What the parser says quotes the file, and so perhaps a key in the wrong place: it is no cause to keep.
-    if (code === undefined) throw new CallersFileError([`${path} is not JSON`]);
     throw new CallersFileError([`${path} cannot be read (${code})`], error as Error);
   }
+  // JSON has no byte order mark; editors on Windows write one.
+  const json = parseJson(text.replace(/^\uFEFF/, ''));
+  // The parser's own error is not kept as a cause: it quotes the file, and so perhaps a misplaced key.
+  if (json === undefined) throw new CallersFileError([`${path} is not JSON`]);
   const parsed = file.safeParse(json);
   if (parsed.success) return parsed.data.callers;
   throw new CallersFileError(

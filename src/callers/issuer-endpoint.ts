@@ -2,6 +2,7 @@ import type { HttpService } from '@nestjs/axios';
 import type { JSONWebKeySet } from 'jose';
 import { z } from 'zod';
 import { safeCause } from '../errors/cause.ts';
+import { parseJson } from '../parse-json.ts';
 
 export interface IssuerEndpointOptions {
   readonly issuer: string;
@@ -56,9 +57,7 @@ async function getJson(http: HttpService, url: string, what: string, signal: Abo
       throw new Error(`the ${what} did not come (${why})`, { cause });
     });
   if (status !== 200) throw new Error(`the ${what} was answered ${status}`);
-  try {
-    return JSON.parse(data);
-  } catch {
-    throw new Error(`the ${what} is not JSON`);
-  }
+  const json = parseJson(data);
+  if (json === undefined) throw new Error(`the ${what} is not JSON`);
+  return json;
 }
