@@ -9,7 +9,7 @@ export function createLog(level: string, onDropped: () => void): Logger {
   const output = logOutput({
     onDropped,
     onResumed: (lines) => {
-      log.warn({ lines }, 'log lines were dropped: standard output was not read');
+      log.warn({ lines }, 'log lines dropped: standard output was not read');
     },
   });
   const log = pino(

@@ -14,7 +14,7 @@ export function observeBudget(log: Logger): BudgetObserver {
       log.warn({ saidMs, closedMs }, 'upstream asked for a longer pause than LONGEST_CLOSING');
     },
     otherLimits: (limits) => {
-      log.warn({ limits }, 'other replicas have other UPSTREAM_LIMITS');
+      log.warn({ limits }, 'other replicas have different UPSTREAM_LIMITS');
     },
     limitLowered: ({ window, share, limit }) => {
       log.warn({ window, share: rounded(share), limit }, 'limit lowered');

@@ -36,7 +36,7 @@ export function observe(metrics: Metrics, log: Logger): Observer {
     refreshed: (failure?: TokenFailure) => {
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure)
-        log.error({ reason: failure.message, code: failure.code, saidMs: failure.retryAfterMs }, 'no token');
+        log.error({ reason: failure.message, code: failure.code, saidMs: failure.retryAfterMs }, 'token request failed');
     },
     pauseCut: (saidMs, pauseMs) => {
       log.warn({ saidMs, pauseMs }, 'upstream asked for a longer pause of a job than LONGEST_CLOSING');
@@ -48,21 +48,21 @@ export function observe(metrics: Metrics, log: Logger): Observer {
       log.info('upstream accepts a token again');
     },
     secretChanged: () => {
-      log.info('the client secret is another one: a token is asked for with it');
+      log.info('client secret changed, requesting a token with it');
     },
     budgetMode: (mode, reason) => {
-      if (mode === 'shared') log.info('the budget is shared again');
+      if (mode === 'shared') log.info('shared budget available again');
       else
         log.warn(
           { reason: redisReason(reason) },
-          'the shared budget is away: this replica goes on with its part',
+          'shared budget unavailable, using local share',
         );
     },
     circuitOpened: (upstream, code) => {
-      log.error({ upstream, code }, 'upstream fails steadily: circuit open');
+      log.error({ upstream, code }, 'circuit opened');
     },
     circuitClosed: () => {
-      log.info('upstream answers again: circuit closed');
+      log.info('circuit closed');
     },
     storeFailed: (operation) => {
       metrics.storeErrors.inc({ operation });

@@ -54,7 +54,7 @@ async function start(onSignals: OnSignals): Promise<void> {
   const end = ending({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
     end(signal).catch((error: unknown) => {
-      log.fatal({ err: error }, 'could not end in order');
+      log.fatal({ err: error }, 'shutdown failed');
       process.exitCode = 1;
     });
   });

@@ -41,10 +41,10 @@ export function createAuthenticator(
   const end = watchCallers(CALLERS_FILE, {
     onEntries: (entries) => {
       callers.replace(entries);
-      log.info({ callers: entries.length }, 'callers file read again');
+      log.info({ callers: entries.length }, 'callers file reloaded');
     },
     onFault: ({ faults }) => {
-      log.error({ faults }, 'callers file cannot be used: the callers known so far stay');
+      log.error({ faults }, 'callers file invalid, keeping the previous callers');
     },
   });
   return { authenticator: callers, end };
@@ -60,10 +60,10 @@ function accessTokens(settings: Settings, http: HttpService, log: CallersLog): A
     request: () => requestKeys(http, endpoint),
     observer: {
       keysRead: (count) => {
-        log.info({ keys: count }, "the issuer's keys were read");
+        log.info({ keys: count }, 'issuer keys loaded');
       },
       keysFailed: (reason, code) => {
-        log.error({ reason, code }, "the issuer's keys cannot be had: those that are held go on");
+        log.error({ reason, code }, 'issuer key request failed, keeping the previous keys');
       },
     },
   });
@@ -73,7 +73,7 @@ function accessTokens(settings: Settings, http: HttpService, log: CallersLog): A
     iTwinsClaim: settings.JWT_ITWINS_CLAIM,
     keyOf: keys.find,
     onRefused: (reason) => {
-      log.debug({ reason }, 'a token was refused');
+      log.debug({ reason }, 'access token refused');
     },
   });
 }

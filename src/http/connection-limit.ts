@@ -20,7 +20,7 @@ export function limitConnections(server: Server, limit: number, log: FullLog): v
     refused++;
     if (performance.now() - saidAt < SAY_EVERY_MS) return;
     saidAt = performance.now();
-    log.warn({ refused, limit }, 'too many connections');
+    log.warn({ refused, limit }, 'connections refused');
     refused = 0;
   });
 }

@@ -170,7 +170,7 @@ describe('a token endpoint that', () => {
       const { collector, gateway, seen } = await failedRead({ ITWIN_TOKEN_URL, ...env });
       expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
       expectNoCode(seen, code);
-      const line = await gateway.logged(({ msg }) => msg === 'no token');
+      const line = await gateway.logged(({ msg }) => msg === 'token request failed');
       expect(line).toMatchObject({ level: 50, code: expect.stringMatching(code) as unknown });
       expect(JSON.stringify(line)).not.toContain(new URL(url).host);
       const [span] = await collector.named('POST token');
@@ -203,7 +203,7 @@ describe('the circuit', () => {
     const ITWIN_API_URL = `http://127.0.0.1:${await freePort()}`;
     const gateway = await startGateway({ upstream, env: { ITWIN_API_URL } });
     await Promise.all(jobIds(10).map((id) => readJob(gateway, id)));
-    const line = await gateway.logged(({ msg }) => msg === 'upstream fails steadily: circuit open');
+    const line = await gateway.logged(({ msg }) => msg === 'circuit opened');
     expect(line).toMatchObject({ upstream: 'connection', code: 'ECONNREFUSED' });
   });
 });
@@ -213,7 +213,7 @@ describe('a Redis that goes away', () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await redis.kill();
-    const away = 'the shared budget is away: this replica goes on with its part';
+    const away = 'shared budget unavailable, using local share';
     const { reason } = await gateway.logged(({ msg }) => msg === away);
     expect(reason).toMatch(/^(connection closed|not connected|timeout|ECONNRESET|EPIPE)$/);
   });
