@@ -21,7 +21,9 @@ const OPEN_PATHS = [
   ...['/openapi.json', '/docs', '/docs/:file', '/console', '/console/:file'],
 ];
 
-/** Paths that pages of other origins may read where the settings name those: the callers' own, and their description. */
+/**
+ * Paths that pages of other origins may read where the settings name those: the callers' own, and their description.
+ */
 const CROSS_ORIGIN_PATHS = [`${JOBS_PATH}/:id`, `${JOBS_PATH}/events`, '/openapi.json'];
 
 /** The gateway behind its HTTP server: everything but listening. */

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { BudgetObserver } from './budget/budget-observer.ts';
 
-/** Turns what happens to the gate and to the limits into log lines. Milliseconds are whole there. */
+/** Logs changes of the gate and of the limits. Milliseconds are rounded. */
 export function observeBudget(log: Logger): BudgetObserver {
   return {
     gateClosed: ({ forMs, reason, saidMs }) => {

@@ -59,7 +59,7 @@ function accessTokens(settings: Settings, http: HttpService, log: CallersLog): A
   const keys = new IssuerKeys({
     request: () => requestKeys(http, endpoint),
     observer: {
-      keysRead: (count) => {
+      keysLoaded: (count) => {
         log.info({ keys: count }, 'issuer keys loaded');
       },
       keysFailed: (reason, code) => {

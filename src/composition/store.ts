@@ -22,7 +22,9 @@ export interface Store {
   readonly copies: SharedCopies;
   /** Leases, and the messages of the other replicas. */
   readonly replicas: Replicas;
-  /** Waits a moment for the connection: the first reads after a restart should find the stored copies. Never rejects. */
+  /**
+   * Waits a moment for the connection: the first reads after a restart should find the stored copies. Never rejects.
+   */
   ready(): Promise<void>;
   /** Sends the commands that are still to be written, then disconnects. */
   end(): Promise<void>;

@@ -22,7 +22,10 @@ export class ConsolePage extends Page {
   }
 }
 
-/** Replaces what a browser cannot resolve: a package's name by an address. The page itself is told whether it asks for a key. */
+/**
+ * Replaces what a browser cannot resolve: a package's name by an address. The page itself is told whether it asks for a
+ * key.
+ */
 function forBrowsers(name: string, text: string, asksForKey: boolean): string {
   if (name === PAGE)
     return text.replace('data-asks-for-key="yes"', `data-asks-for-key="${asksForKey ? 'yes' : 'no'}"`);

@@ -24,7 +24,9 @@ export class ConsoleController {
     this.console.send(PAGE, request, reply);
   }
 
-  /** Declared before `GET`, for which Fastify would add a HEAD route of its own that waits for the end of the stream. */
+  /**
+   * Declared before `GET`, for which Fastify would add a HEAD route of its own that waits for the end of the stream.
+   */
   @Head('events')
   @UseGuards(CallerGuard)
   head(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {

@@ -14,8 +14,8 @@ const LONGEST_STALL_MS = 30_000;
 const RETRY_AFTER_MS = 10_000;
 
 /**
- * Streams of the gateway's state: an event at once and then every second. The state is read when it can be written, so that a slow
- * reader gets the latest one and no backlog.
+ * Streams of the gateway's state: an event at once and then every second. The state is read when it can be written, so
+ * that a slow reader gets the latest one and no backlog.
  */
 export class StateStreams {
   readonly #ending = new AbortController();

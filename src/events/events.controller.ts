@@ -12,7 +12,7 @@ const MOST_JOBS = 100;
 /** A proxy that compressed the stream would buffer it. */
 const CACHE_CONTROL = 'no-store, no-transform';
 
-/** The changes of up to a hundred jobs as a stream of events (contract section 5). */
+/** The changes of up to a hundred jobs as a stream of events (docs/CONTRACT.md, section 5). */
 @Controller(JOBS_PATH)
 @UseGuards(CallerGuard)
 export class EventsController {
@@ -41,7 +41,7 @@ export class EventsController {
   }
 }
 
-/** Each once, in lower case. */
+/** Ids without duplicates, in lower case. */
 function jobIdsIn(ids: string | string[] | undefined): string[] {
   const given = [ids ?? []].flat().join(',').split(',');
   const jobIds = [...new Set(given.map((id) => id.trim().toLowerCase()))].filter((id) => id !== '');

@@ -3,7 +3,7 @@ import { serverSentEvent } from '../http/event-stream.ts';
 import { bytesOf, type JobCopy } from '../upstream/copy.ts';
 import { oneLine } from './one-line.ts';
 
-/** The events of contract section 5. */
+/** The events of docs/CONTRACT.md, section 5. */
 
 const JOB = Buffer.from('event: job\ndata: ');
 const END = Buffer.from('\n\n');

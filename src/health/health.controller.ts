@@ -4,7 +4,7 @@ import { HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
 import type { FastifyReply } from 'fastify';
 import { GatewayStatus } from '../status.ts';
 
-/** Health documents are terminus' own, also those of a 503 (contract section 4). */
+/** Health documents are terminus' own, also those of a 503 (docs/CONTRACT.md, section 4). */
 @Catch(ServiceUnavailableException)
 class HealthDocumentFilter implements ExceptionFilter {
   catch(thrown: ServiceUnavailableException, host: ArgumentsHost): void {
@@ -29,7 +29,9 @@ export class HealthController {
     return this.health.check([]);
   }
 
-  /** Whether requests should come here. A part that the gateway can do without is degraded, which takes no traffic away. */
+  /**
+   * Whether requests should come here. A part that the gateway can do without is degraded, which takes no traffic away.
+   */
   @Get('ready')
   ready() {
     const { phase, circuit, token, redis, queue, budget } = this.status.read();

@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Status } from '../status.ts';
 import { ReadCounter } from './read-counter.ts';
 
-/** Seconds: from a hit to the longest wait that patience allows. */
+/** In seconds, from a hit to the longest `PATIENCE`. */
 const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
 
@@ -10,13 +10,13 @@ const BUDGET_MODES = ['local', 'shared', 'fallback'];
 
 /** Which build of the gateway runs. */
 export interface BuildInfo {
-  /** Of package.json. */
+  /** The version in package.json. */
   readonly version: string;
-  /** The commit it was built from; `unknown` where nobody has said it. */
+  /** The commit of the build, or `unknown`. */
   readonly revision: string;
 }
 
-/** The metrics of contract section 8. No label takes a value that a caller chooses. */
+/** The metrics of docs/CONTRACT.md, section 8. No label takes a value that a caller can choose. */
 export class Metrics {
   readonly registry = new Registry();
 
@@ -67,7 +67,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** Adds which build this is: a rollout shows as two of them. */
+  /** Adds the build's version and revision, which differ between replicas during a rollout. */
   showBuild({ version, revision }: BuildInfo): void {
     const build = new Gauge({
       name: 'gateway_build_info',

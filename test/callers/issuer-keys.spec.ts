@@ -19,7 +19,7 @@ function issuer(options: Partial<IssuerKeysOptions> = {}) {
     return { keys } as JSONWebKeySet;
   };
   const observer = {
-    keysRead: (count: number) => state.told.push(count),
+    keysLoaded: (count: number) => state.told.push(count),
     keysFailed: (reason: string) => state.told.push(reason),
   };
   const keys = new IssuerKeys({

@@ -4,9 +4,9 @@ import { JobRow, showTable } from './job-rows.js';
 import { countWords, spanWords } from './words.js';
 
 const NAME = 'itwin-jobs-gateway-board';
-/** As many as one stream takes (contract section 5). */
+/** The most jobs of one stream (docs/CONTRACT.md, section 5). */
 const MOST = 100;
-/** A comment comes every 15 s. */
+/** A stream without a byte for so long is taken for broken. A comment comes every 15 s. */
 const SILENCE_MS = 45_000;
 const UUID = /[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/gi;
 
@@ -17,7 +17,7 @@ const told = find('board-told', HTMLElement);
 const stream = find('board-stream', HTMLElement);
 const news = find('board-news', HTMLElement);
 
-/** Jobs that somebody watches, live by the event stream. */
+/** The list of watched jobs, updated by an event stream. */
 export class Board {
   /** @type {Map<string, JobRow>} */
   #rows = new Map();
@@ -40,7 +40,7 @@ export class Board {
   }
 
   /**
-   * Shows the board, and what was on it before the page was loaded again.
+   * Shows the board with the jobs that were on it before a reload.
    * @param {string} key
    */
   open(key) {
@@ -49,7 +49,7 @@ export class Board {
     this.#put(sessionStorage.getItem(NAME)?.match(UUID) ?? []);
   }
 
-  /** What was on it stays known to the tab, for the next key. */
+  /** Hides the board. The tab keeps its jobs for the next key. */
   close() {
     this.#following.abort();
     this.#empty();
@@ -68,7 +68,7 @@ export class Board {
     const added = [...ids].filter((id) => !this.#rows.has(id));
     const room = MOST - this.#rows.size;
     if (ids.size === 0)
-      return say(told, 'There is no job id in this: an id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
+      return say(told, 'No job id found. An id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
     input.value = '';
     say(told, addedWords(ids.size, added.length, room));
     this.#put(added.slice(0, room));
@@ -84,7 +84,7 @@ export class Board {
   #remove(id) {
     this.#rows.get(id)?.remove();
     this.#rows.delete(id);
-    // The button that had the focus is gone.
+    // The removed button had the focus.
     input.focus();
     this.#changed();
   }
@@ -94,7 +94,7 @@ export class Board {
     this.#rows.clear();
   }
 
-  /** One stream for all that are on the board now. */
+  /** Opens one stream for all jobs on the board. */
   #changed() {
     this.#following.abort();
     this.#following = new AbortController();
@@ -116,10 +116,10 @@ export class Board {
         silenceMs: SILENCE_MS,
         onOpen: () => say(stream, `Live: ${watched} watched.`),
         onBreak: (reason, waitMs) =>
-          say(stream, `${reason}. Trying again in ${spanWords(waitMs)}; what is shown may be old.`),
+          say(stream, `${reason}. Trying again in ${spanWords(waitMs)}; the states shown may be old.`),
         onEvent: (event) => this.#take(event),
       });
-      say(stream, `All done: ${watched}, nothing more to come.`);
+      say(stream, `All done: ${watched}, no more changes to come.`);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refusal && error.status === 401) return this.onKeyRefused(error);
@@ -147,7 +147,7 @@ export class Board {
  */
 function addedWords(found, added, room) {
   if (added > room)
-    return `${countWords(room, 'job')} added; the board holds ${MOST}, so ${added - room} had no place.`;
+    return `${countWords(room, 'job')} added; the board holds ${MOST}, so ${added - room} were left out.`;
   const known = found - added;
   return `${countWords(added, 'job')} added${known > 0 ? `, ${known} on the board already` : ''}.`;
 }

@@ -1,7 +1,7 @@
 import { find, say } from './dom.js';
 
-/** What can stand in an Authorization header (RFC 6750 section 2.1). */
-const USABLE = /^[\w.~+/-]+=*$/;
+/** The characters of a bearer token (RFC 6750 section 2.1). */
+const TOKEN = /^[\w.~+/-]+=*$/;
 
 const section = find('key', HTMLElement);
 const form = find('key-form', HTMLFormElement);
@@ -10,7 +10,7 @@ const error = find('key-error', HTMLElement);
 
 /** The form that asks for a key. */
 export const keyForm = {
-  /** @param {string} [why] what was wrong with the one before */
+  /** @param {string} [why] the fault of the previous key */
   ask(why = '') {
     section.hidden = false;
     input.value = '';
@@ -27,8 +27,8 @@ export const keyForm = {
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       const key = input.value.trim();
-      if (USABLE.test(key)) take(key);
-      else tell('This cannot be a key: it holds characters that no key has.');
+      if (TOKEN.test(key)) take(key);
+      else tell('This is not a key: it has characters that keys cannot have.');
     });
   },
 };
