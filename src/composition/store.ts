@@ -32,7 +32,7 @@ export interface Store {
 
 /**
  * Connects to Redis in the background.
- * @param onFault told of each failed operation
+ * @param onFault called for each failed operation
  * @returns nothing when the settings name no Redis
  */
 export async function createStore(
@@ -84,7 +84,7 @@ export async function createStore(
   };
 }
 
-/** Nest's cache module makes its cache in a container alone, so it gets one that holds nothing else. */
+/** Nest's cache module makes caches only inside a container, so it gets a container of its own. */
 async function createCache(store: RedisKeyv): Promise<Cache> {
   const keyv = new Keyv({ store, useKeyPrefix: false });
   // The values are bytes already.

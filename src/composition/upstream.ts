@@ -147,7 +147,7 @@ function createReads(options: UpstreamOptions, { send, tokens, circuit, throttle
   return new JobReads(exchange, copies, lifetimes, settings.PATIENCE);
 }
 
-/** What the replicas tell each other of the queue here. */
+/** The forecasts and refusals of this replica's queue, which its lease passes on to other replicas. */
 function queueOf(throttle: Throttle) {
   return { forecastMs: throttle.forecastMs.bind(throttle), refusal: throttle.refusal.bind(throttle) };
 }

@@ -53,7 +53,7 @@ export function addServerHooks(fastify: FastifyInstance, lifecycle: Lifecycle): 
     return addCommonHeaders(head, this.request.id, closes());
   });
   fastify.decorateReply('sendRaw', function (this: FastifyReply, { status, head, body }) {
-    // Before Fastify is told: a head that Node refuses is an error like any other.
+    // Before `hijack`: a head that Node refuses is an error like any other.
     this.raw.writeHead(status, addCommonHeaders(head, this.request.id, closes()));
     this.hijack();
     if (typeof body === 'string') this.raw.end(body, 'latin1');

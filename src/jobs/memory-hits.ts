@@ -12,7 +12,7 @@ export interface MemoryHitOptions {
 }
 
 /**
- * Answers hits in memory before Nest is asked: its guards, parameters and promises cost as much as the rest of a hit.
+ * Answers hits in memory before Nest is involved: its guards, parameters and promises cost as much as the rest of a hit.
  * Every other read goes on to the controller: that of a caller whose credential is not cached, of an id that is not a
  * UUID, of a job whose copy is stale, elsewhere or not for this caller.
  */

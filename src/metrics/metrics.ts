@@ -29,13 +29,13 @@ export class Metrics {
   });
   readonly upstreamRequests = new Counter({
     name: 'gateway_upstream_requests_total',
-    help: 'Calls upstream, by status; timeout or connection when there was no answer.',
+    help: 'Calls upstream, by status; timeout or connection when there was no response.',
     labelNames: ['status'] as const,
     registers: [this.registry],
   });
   readonly upstreamSeconds = new Histogram({
     name: 'gateway_upstream_seconds',
-    help: 'How long calls upstream took until the answer began.',
+    help: 'How long calls upstream took until the response began.',
     buckets: READ_BUCKETS,
     registers: [this.registry],
   });
@@ -47,19 +47,19 @@ export class Metrics {
   });
   readonly tokenRefreshes = new Counter({
     name: 'gateway_token_refreshes_total',
-    help: 'Requests for a token, by result: ok, refused or unavailable.',
+    help: 'Token requests, by result: ok, refused or unavailable.',
     labelNames: ['result'] as const,
     registers: [this.registry],
   });
   readonly storeErrors = new Counter({
     name: 'gateway_store_errors_total',
-    help: 'Faults of the shared store, by operation. Each was a miss, none an error.',
+    help: 'Failed operations of the shared store. Each counts as a miss, none as an error.',
     labelNames: ['operation'] as const,
     registers: [this.registry],
   });
   readonly logLinesDropped = new Counter({
     name: 'gateway_log_lines_dropped_total',
-    help: 'Lines of the log that were dropped, because nobody reads standard output.',
+    help: 'Log lines that were dropped because standard output is not read.',
     registers: [this.registry],
   });
 
@@ -71,7 +71,7 @@ export class Metrics {
   showBuild({ version, revision }: BuildInfo): void {
     const build = new Gauge({
       name: 'gateway_build_info',
-      help: 'Which build runs: always 1.',
+      help: 'Version and revision of the build; always 1.',
       labelNames: ['version', 'revision'] as const,
       registers: [this.registry],
     });
@@ -101,7 +101,7 @@ export class Metrics {
     gauge(
       {
         name: 'gateway_budget_remaining',
-        help: 'Calls that each window would still take.',
+        help: 'Calls left in each window.',
         labelNames: ['window'],
       },
       (left, { budget }) => {
@@ -131,7 +131,7 @@ export class Metrics {
     gauge(
       {
         name: 'gateway_paused_seconds',
-        help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',
+        help: 'Seconds for which the gate is still closed; 0 when it is open.',
       },
       (seconds, { budget }) => {
         seconds.set(budget.closedMs / 1000);

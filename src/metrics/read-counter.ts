@@ -22,7 +22,7 @@ export class ReadCounter {
     const all = this.#all;
     this.#counter = new Counter({
       name: 'gateway_job_reads_total',
-      help: 'Reads of jobs by callers, by what the answer came from, its status and the caller.',
+      help: 'Reads of jobs, by outcome, status and caller.',
       labelNames: ['outcome', 'status', 'caller'] as const,
       registers: [registry],
       collect() {

@@ -22,7 +22,7 @@ describe('the board', () => {
     await row.getByText('success', { exact: true }).waitFor();
     expect(await times()).toBe(3);
     await page.getByText('All done: 1 job, no more changes to come.').waitFor();
-    expect(await page.locator('#board-news').textContent()).toBe('A bridge is success.');
+    expect(await page.locator('#board-change').textContent()).toBe('A bridge is success.');
     expect(complaints).toEqual([]);
   });
 

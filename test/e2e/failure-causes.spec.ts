@@ -191,7 +191,7 @@ describe('the keys of an issuer', () => {
     const seen = await readJob(gateway, jobIds(1)[0]!, { caller: { name: 'token', key: token, iTwins: [] } });
     expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
     expectNoCode(seen, /127\.0\.0\.1/);
-    const line = await gateway.logged(({ msg }) => /keys cannot be had/.test(msg ?? ''));
+    const line = await gateway.logged(({ msg }) => /issuer key request failed/.test(msg ?? ''));
     expect(line).toMatchObject({ level: 50, code: 'ECONNREFUSED' });
     expect(JSON.stringify(line)).not.toContain(new URL(issuer).host);
   });

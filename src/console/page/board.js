@@ -13,9 +13,9 @@ const UUID = /[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/gi;
 const section = find('board', HTMLElement);
 const form = find('board-form', HTMLFormElement);
 const input = find('board-ids', HTMLTextAreaElement);
-const told = find('board-told', HTMLElement);
-const stream = find('board-stream', HTMLElement);
-const news = find('board-news', HTMLElement);
+const formStatus = find('board-status', HTMLElement);
+const streamStatus = find('board-stream', HTMLElement);
+const latestChange = find('board-change', HTMLElement);
 
 /** The list of watched jobs, updated by an event stream. */
 export class Board {
@@ -33,7 +33,7 @@ export class Board {
     });
     find('board-clear', HTMLButtonElement).addEventListener('click', () => {
       this.clear();
-      say(told, 'The board is empty.');
+      say(formStatus, 'The board is empty.');
       input.focus();
     });
     setInterval(() => this.#rows.forEach((row) => row.showAge()), 1000);
@@ -53,7 +53,7 @@ export class Board {
   close() {
     this.#following.abort();
     this.#empty();
-    say(told, '');
+    say(formStatus, '');
     section.hidden = true;
   }
 
@@ -68,9 +68,9 @@ export class Board {
     const added = [...ids].filter((id) => !this.#rows.has(id));
     const room = MOST - this.#rows.size;
     if (ids.size === 0)
-      return say(told, 'No job id found. An id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
+      return say(formStatus, 'No job id found. An id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
     input.value = '';
-    say(told, addedWords(ids.size, added.length, room));
+    say(formStatus, addedWords(ids.size, added.length, room));
     this.#put(added.slice(0, room));
   }
 
@@ -100,7 +100,7 @@ export class Board {
     this.#following = new AbortController();
     showTable(this.#rows.size > 0);
     sessionStorage.setItem(NAME, [...this.#rows.keys()].join(','));
-    say(stream, '');
+    say(streamStatus, '');
     if (this.#rows.size > 0) void this.#follow(this.#following.signal);
   }
 
@@ -114,16 +114,16 @@ export class Board {
         key: this.#key,
         signal,
         silenceMs: SILENCE_MS,
-        onOpen: () => say(stream, `Live: ${watched} watched.`),
+        onOpen: () => say(streamStatus, `Live: ${watched} watched.`),
         onBreak: (reason, waitMs) =>
-          say(stream, `${reason}. Trying again in ${spanWords(waitMs)}; the states shown may be old.`),
+          say(streamStatus, `${reason}. Trying again in ${spanWords(waitMs)}; the states shown may be old.`),
         onEvent: (event) => this.#take(event),
       });
-      say(stream, `All done: ${watched}, no more changes to come.`);
+      say(streamStatus, `All done: ${watched}, no more changes to come.`);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refusal && error.status === 401) return this.onKeyRefused(error);
-      say(stream, `The jobs cannot be watched: ${error instanceof Error ? error.message : error}`);
+      say(streamStatus, `The jobs cannot be watched: ${error instanceof Error ? error.message : error}`);
     }
   }
 
@@ -134,7 +134,7 @@ export class Board {
     if (type === 'job' && row) {
       const before = row.state;
       row.show(document.job);
-      if (before !== row.state) say(news, `${row.name} is ${row.state}.`);
+      if (before !== row.state) say(latestChange, `${row.name} is ${row.state}.`);
     }
     if (type === 'job-error' && row) row.fail(document.error.code, document.error.message);
   }

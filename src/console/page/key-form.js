@@ -14,13 +14,13 @@ export const keyForm = {
   ask(why = '') {
     section.hidden = false;
     input.value = '';
-    tell(why);
+    showError(why);
     input.focus();
   },
   hide() {
     section.hidden = true;
     input.value = '';
-    tell('');
+    showError('');
   },
   /** @param {(key: string) => void} take */
   onKey(take) {
@@ -28,13 +28,13 @@ export const keyForm = {
       event.preventDefault();
       const key = input.value.trim();
       if (TOKEN.test(key)) take(key);
-      else tell('This is not a key: it has characters that keys cannot have.');
+      else showError('This is not a key: it has characters that keys cannot have.');
     });
   },
 };
 
 /** @param {string} why */
-function tell(why) {
+function showError(why) {
   say(error, why);
   input.setAttribute('aria-invalid', String(why !== ''));
 }
