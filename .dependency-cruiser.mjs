@@ -1,9 +1,9 @@
 /** Who may import whom in src (ARCHITECTURE.md draws it). Specs may import what they need, but nothing imports them. */
 
 const spec = '[.]spec[.]ts$';
-/** What puts the rooms together: it alone may know the settings and the inside of another room. */
+/** What builds and connects the parts: it alone may know the settings and the inside of every part. */
 const wiring = [
-  '[.]module[.]ts$',
+  '^src/composition/',
   ...['serve', 'app', 'store/forget', 'health/check'].map((name) => `^src/${name}[.]ts$`),
 ];
 const barrel = ['^src/index[.]ts$', '^src/.+/index[.]ts$'];
@@ -30,10 +30,9 @@ const upstreamMayKnow = [
   tracingPort,
   '^src/errors/',
   '^src/clock[.]ts$',
+  '^src/parse-json[.]ts$',
 ];
-/** src/config is here for jobs.module.ts: `config-for-wiring-only` keeps the others from it. */
 const jobsMayKnow = [
-  '^src/config/',
   '^src/jobs/',
   ...upstreamFace,
   '^src/callers/',
@@ -43,16 +42,18 @@ const jobsMayKnow = [
   tracingPort,
   '^src/http/',
 ];
-const eventsMayKnow = ['^src/config/', '^src/events/', ...upstreamFace, '^src/callers/', '^src/errors/'];
+const eventStream = '^src/http/event-stream[.]ts$';
+const eventsMayKnow = ['^src/events/', ...upstreamFace, '^src/callers/', '^src/errors/', eventStream];
 
-/** The console is shown what it needs by the wiring; of the rest it knows what a state is made of, and whom to let in. */
+/** The console shows the status and the metrics, to callers who may see them. */
 const consoleMayKnow = [
   '^src/console/',
   '^src/pages/',
   '^src/metrics/metrics[.]ts$',
-  '^src/budget/budget[.]ts$',
+  '^src/status[.]ts$',
   '^src/callers/',
   '^src/errors/',
+  eventStream,
 ];
 
 /** The description is made of the forms that the code goes by, and of nothing that runs. */

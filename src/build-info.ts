@@ -4,7 +4,7 @@ import type { BuildInfo } from './metrics/metrics.ts';
 
 const manifest = z.object({ version: z.string() });
 
-/** package.json lies beside `src` as beside `dist`. */
+/** Reads the version from package.json, which lies beside both `src` and `dist`. */
 export function readBuildInfo(revision: string): BuildInfo {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return { version: manifest.parse(JSON.parse(text)).version, revision };

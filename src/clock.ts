@@ -1,15 +1,15 @@
-/** Time as the program's logic sees it: injected, so that tests can run the logic in virtual time. */
+/** A source of time, injected so that tests can run in virtual time. */
 export interface Clock {
   /** Milliseconds since some fixed moment; never goes back. */
   now(): number;
   /**
    * Calls back once, after so many milliseconds. A pending callback does not keep the process alive.
-   * @returns cancels the callback
+   * @returns a function that cancels the callback
    */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** The time of this process: `performance.now()` and its timers. */
+/** The process' own time: `performance.now()` and `setTimeout`. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   after: (ms, callback) => {

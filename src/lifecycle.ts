@@ -1,6 +1,6 @@
 export type Phase = 'starting' | 'serving' | 'draining';
 
-/** Where the process stands between its start and its end. */
+/** The phase of the process. */
 export class Lifecycle {
   #phase: Phase = 'starting';
 
@@ -9,7 +9,7 @@ export class Lifecycle {
   }
 
   serve(): void {
-    // Told to end while it was starting, it never serves.
+    // A signal may have come during the start.
     if (this.#phase === 'starting') this.#phase = 'serving';
   }
 

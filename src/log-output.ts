@@ -1,25 +1,25 @@
 import { pino } from 'pino';
 
-/** Most that waits to be written, in bytes; what comes beyond is dropped. Some ten thousand lines. */
-const MOST_WAITING = 4 * 2 ** 20;
-/** How long the end of the process waits for a reader of what is left, in milliseconds. */
+/** Most bytes that wait to be written, some ten thousand lines; further lines are dropped. */
+const MOST_BUFFERED = 4 * 2 ** 20;
+/** How long the process waits at its end for the remaining lines to be read, in milliseconds. */
 const LONGEST_FLUSH_MS = 500;
 
 export interface LogOutputEvents {
   /** A line was dropped. */
   readonly onDropped: () => void;
-  /** All that waited is written, after so many lines were dropped. */
+  /** The backlog is written. @param lines how many were dropped meanwhile */
   readonly onResumed: (lines: number) => void;
 }
 
 /**
- * Standard output as pino writes to it: in the background, so that a reader that is slow or has stopped holds up no request. What
- * waits for it is bounded, and nothing that becomes of it (a terminal that is gone, a disk that is full) ends the process.
+ * Standard output as a destination for pino: written in the background, so that a slow or stopped reader delays no
+ * request. The backlog is bounded, and no fault of the output (a closed terminal, a full disk) ends the process.
  */
 export function logOutput({ onDropped, onResumed }: LogOutputEvents): ReturnType<typeof pino.destination> {
   let dropped = 0;
   let giveUpAt = Infinity;
-  let fails = false;
+  let isFailing = false;
   const drop = (): void => {
     dropped++;
     onDropped();
@@ -27,7 +27,7 @@ export function logOutput({ onDropped, onResumed }: LogOutputEvents): ReturnType
   const output = pino.destination({
     dest: process.stdout.fd,
     sync: false,
-    maxLength: MOST_WAITING,
+    maxLength: MOST_BUFFERED,
     retryEAGAIN: () => performance.now() < giveUpAt,
   });
   output.on('drop', drop);
@@ -38,13 +38,13 @@ export function logOutput({ onDropped, onResumed }: LogOutputEvents): ReturnType
     onResumed(lines);
   });
   output.on('write', () => {
-    fails = false;
+    isFailing = false;
   });
   output.on('error', ({ code }: NodeJS.ErrnoException) => {
-    // What could not be written is tried again with the next line.
-    fails = true;
+    // Pino tries again with the next line.
+    isFailing = true;
     if (code !== 'EPIPE') return;
-    // Nobody will ever read again.
+    // The reader is gone for good.
     output.write = () => {
       drop();
       return true;
@@ -52,13 +52,13 @@ export function logOutput({ onDropped, onResumed }: LogOutputEvents): ReturnType
   });
   const flushSync = output.flushSync.bind(output);
   output.flushSync = () => {
-    // It would be tried for ever: only of a reader that is slow does it ask whether to go on.
-    if (fails) return;
+    // Pino would try for ever: it asks `retryEAGAIN` about a slow reader alone.
+    if (isFailing) return;
     giveUpAt = performance.now() + LONGEST_FLUSH_MS;
     try {
       flushSync();
     } catch {
-      // What nobody reads is lost: the process ends all the same, with the status that it has.
+      // The lines are lost. The process still ends, and keeps its exit status.
     }
   };
   return output;

@@ -2,14 +2,14 @@ import { pino, type Logger } from 'pino';
 import { logOutput } from './log-output.ts';
 
 /**
- * JSON lines on standard output, ISO times. What could hold a secret is taken out wherever it might turn up.
- * @param onDropped told of each line for which there was no room, because nobody reads
+ * Logs JSON lines with ISO times to standard output. Fields that could hold a secret are removed.
+ * @param onDropped called for each line that was dropped because standard output is not read
  */
 export function createLog(level: string, onDropped: () => void): Logger {
   const output = logOutput({
     onDropped,
     onResumed: (lines) => {
-      log.warn({ lines }, 'log lines were dropped: standard output was not read');
+      log.warn({ lines }, 'log lines dropped: standard output was not read');
     },
   });
   const log = pino(

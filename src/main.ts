@@ -1,16 +1,16 @@
-/** What a signal does: until there is a gateway that can end in order, nothing has been taken that could be lost. */
-let end = (_signal: NodeJS.Signals): void => {
+/** Handles a signal. Until the gateway has been started no request can be lost, so the process may simply exit. */
+let onSignal = (_signal: NodeJS.Signals): void => {
   process.exit(0);
 };
 
-// Before anything else is so much as loaded, which takes a second: a process without handlers dies of its signal.
+// Installed before the rest is loaded, which takes a second: a signal without a handler kills the process.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    end(signal);
+    onSignal(signal);
   });
 }
 
 const { serve } = await import('./serve.ts');
-await serve((inOrder) => {
-  end = inOrder;
+await serve((handler) => {
+  onSignal = handler;
 });

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { BudgetObserver } from './budget/budget-observer.ts';
 
-/** Turns what happens to the gate and to the limits into log lines. Milliseconds are whole there. */
+/** Logs changes of the gate and of the limits. Milliseconds are rounded. */
 export function observeBudget(log: Logger): BudgetObserver {
   return {
     gateClosed: ({ forMs, reason, saidMs }) => {
@@ -14,7 +14,7 @@ export function observeBudget(log: Logger): BudgetObserver {
       log.warn({ saidMs, closedMs }, 'upstream asked for a longer pause than LONGEST_CLOSING');
     },
     otherLimits: (limits) => {
-      log.warn({ limits }, 'other replicas have other UPSTREAM_LIMITS');
+      log.warn({ limits }, 'other replicas have different UPSTREAM_LIMITS');
     },
     limitLowered: ({ window, share, limit }) => {
       log.warn({ window, share: rounded(share), limit }, 'limit lowered');

@@ -1,7 +1,7 @@
 /** Weights of the newest sample in the mean and in its deviation (RFC 6298, section 2). */
 const MEAN_WEIGHT = 1 / 8;
 const DEVIATION_WEIGHT = 1 / 4;
-/** A timeout leaves at least this much beyond the mean, and is never longer than the second. In milliseconds. */
+/** The least that a timeout exceeds the mean by, and the longest timeout. In milliseconds. */
 const LEAST_SLACK_MS = 100;
 const LONGEST_TIMEOUT_MS = 1000;
 
@@ -28,7 +28,7 @@ export class RoundTrip {
     return this.#deviation;
   }
 
-  /** How long an answer is waited for: 100 ms from a near server, a second at most. */
+  /** How long to wait for an answer: 100 ms for a near server, a second at most. */
   get timeoutMs(): number {
     return Math.min(LONGEST_TIMEOUT_MS, this.meanMs + Math.max(LEAST_SLACK_MS, 4 * this.#deviation));
   }

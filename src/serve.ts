@@ -21,12 +21,12 @@ import { JOBS_PATH } from './upstream/itwin-api.ts';
 /** sysexits.h: the configuration is at fault. */
 const EX_CONFIG = 78;
 
-const CUT = 'a value in .env was cut at an unquoted #: put it in quotes';
+const VALUE_CUT = 'a value in .env was cut at an unquoted #: put it in quotes';
 
-/** Takes what is to be done when the process is told to end. */
-type OnSignals = (end: (signal: NodeJS.Signals) => void) => void;
+/** Takes the handler of SIGTERM, SIGINT and SIGHUP. */
+type OnSignals = (handler: (signal: NodeJS.Signals) => void) => void;
 
-/** Starts the gateway, up to where it listens; ends the process when it cannot. */
+/** Starts the gateway until it listens. Exits the process if that fails. */
 export async function serve(onSignals: OnSignals): Promise<void> {
   try {
     await start(onSignals);
@@ -43,18 +43,18 @@ async function start(onSignals: OnSignals): Promise<void> {
     metrics.logLinesDropped.inc();
   });
   log.info({ ...readBuildInfo(settings.REVISION), node: process.version }, 'starting');
-  for (const name of cutSettings()) log.warn({ variable: name }, CUT);
+  for (const name of cutSettings()) log.warn({ variable: name }, VALUE_CUT);
   const lifecycle = new Lifecycle();
-  const tracing = await tracingBy(settings, log);
+  const tracing = await createTracing(settings, log);
   await tryHost(settings.HOST).catch(explainListening);
-  // It takes most of a second to load: what is wrong with the settings is said before.
+  // Loaded late, because it takes most of a second: faults of the settings are reported before.
   const { createApp } = await import('./app.ts');
-  const app = await createApp(settings, log, lifecycle, metrics, tracing);
+  const app = await createApp({ settings, log, lifecycle, metrics, tracing });
   const started = app.listen(settings.PORT, settings.HOST).catch(explainListening);
-  const end = ending({ app, started, tracing }, settings, lifecycle, log);
+  const shutDown = shutdown({ app, started, tracing }, settings, lifecycle, log);
   onSignals((signal) => {
-    end(signal).catch((error: unknown) => {
-      log.fatal({ err: error }, 'could not end in order');
+    shutDown(signal).catch((error: unknown) => {
+      log.fatal({ err: error }, 'shutdown failed');
       process.exitCode = 1;
     });
   });
@@ -63,8 +63,8 @@ async function start(onSignals: OnSignals): Promise<void> {
   log.info({ url: await app.getUrl() }, 'listening');
 }
 
-/** Nothing of OpenTelemetry is so much as loaded unless it is wanted. */
-async function tracingBy(settings: Settings, log: Logger): Promise<Tracing | undefined> {
+/** OpenTelemetry is not even loaded unless a collector is set. */
+async function createTracing(settings: Settings, log: Logger): Promise<Tracing | undefined> {
   const endpoint = settings.OTEL_EXPORTER_OTLP_ENDPOINT;
   if (endpoint === '') return undefined;
   const { openTelemetry } = await import('./tracing/open-telemetry.ts');
@@ -81,7 +81,7 @@ function faultsOfCallersFile(path: string, mayBeMissing: boolean): string[] {
   }
 }
 
-/** What is to be ended. */
+/** Everything that a shutdown ends. */
 interface Running {
   readonly app: NestFastifyApplication;
   readonly started: Promise<unknown>;
@@ -89,11 +89,11 @@ interface Running {
 }
 
 /**
- * SIGTERM drains: not ready from now on, requests are taken for a while more (the platform needs it to send them elsewhere),
- * then those under way are finished. SIGHUP, a session or a terminal that is gone, is the same; SIGINT, somebody at a terminal,
- * does without the while.
+ * SIGTERM and SIGHUP drain: readiness fails at once, requests are accepted for `DRAIN_DELAY` more (the platform needs
+ * that time to send them elsewhere), then those under way are finished. SIGINT, which comes from a terminal, skips the
+ * delay.
  */
-function ending(
+function shutdown(
   { app, started, tracing }: Running,
   settings: Settings,
   lifecycle: Lifecycle,
@@ -111,30 +111,30 @@ function ending(
     await app.close();
     await tracing?.end();
     log.info('ended');
-    // A connection that is being made, to a Redis that hangs say, would keep the process for as long as it takes.
+    // A pending connection attempt, to a Redis that hangs say, would keep the process alive.
     process.exit(0);
   };
 }
 
-/** A port that is taken may be free the next time; anything else is for the settings to mend. */
+/** A port in use may be free at the next start; any other failure to listen is a fault of the settings. */
 function explainListening(error: unknown): never {
   const fault = faultOfListening(error);
   throw fault === undefined ? error : new SettingsError([fault]);
 }
 
-/** What can be mended from outside is said in a line; anything else with all that is known. */
+/** Faults of the settings are explained in a line each; other errors are shown with their stack. */
 function explain(error: unknown): string {
-  // A value that begins with # is one that is missing.
-  if (error instanceof SettingsError) return [error.message, ...cutOnes()].join('\n');
+  // A value that begins with an unquoted # counts as missing.
+  if (error instanceof SettingsError) return [error.message, ...cutValues()].join('\n');
   const { syscall, code = 'unknown', stack } = error as NodeJS.ErrnoException;
   if (syscall === 'listen') return `cannot listen at HOST and PORT (${code})`;
   return stack ?? String(error);
 }
 
-/** The settings that were cut in the .env file; none when that is what cannot be read. */
-function cutOnes(): string[] {
+/** The settings that were cut in the .env file; none if that file cannot be read. */
+function cutValues(): string[] {
   try {
-    return cutSettings().map((name) => `  ${name}: ${CUT}`);
+    return cutSettings().map((name) => `  ${name}: ${VALUE_CUT}`);
   } catch {
     return [];
   }

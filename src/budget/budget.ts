@@ -1,6 +1,3 @@
-/** The token of the one that is used. */
-export const BUDGET = Symbol('Budget');
-
 /** What is left of one window, for those who look on. */
 export interface WindowState {
   /** The window as the settings write it: `1m`. */

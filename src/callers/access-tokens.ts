@@ -3,28 +3,28 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import { type Admission, type Caller, caller, type Credentials } from './caller.ts';
 import type { CallerEntry } from './callers-file.ts';
 
-/** What every token must have been given for (docs/CONTRACT.md, section 6). */
+/** The scope that every token must have (docs/CONTRACT.md, section 6). */
 const SCOPE = 'itwin-platform';
-/** Signatures that are looked at: by a public key alone. A token does not choose how it is judged. */
+/** Accepted signature algorithms: those with a public key alone. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
-/** How long a token is believed before it is verified again, in milliseconds: a key that was withdrawn has signed for nobody after that. */
+/** How long a verified token is cached, in milliseconds: after that a withdrawn key is no longer trusted. */
 const VERIFIED_FOR_MS = 10 * 60_000;
-/** By how much the issuer's clock may differ, in seconds. */
+/** Tolerated difference from the issuer's clock, in seconds. */
 const LEEWAY_SECONDS = 5;
-/** Tokens of clients that no entry names share a metric label: there may be any number of them. */
+/** The metric label shared by all clients without an entry, of which there may be any number. */
 const COMMON_NAME = 'jwt';
 
 export interface AccessTokensOptions {
   readonly issuer: string;
   readonly audience: string;
-  /** The claim that lists the iTwins which the token may read. */
+  /** The claim that lists the iTwins which the client may read. */
   readonly iTwinsClaim: string;
   readonly keyOf: JWTVerifyGetKey;
-  /** Told why a token was refused, in words that hold nothing of it. */
+  /** Called with the reason of a refusal, which quotes nothing of the token. */
   readonly onRefused?: (reason: string) => void;
 }
 
-/** Access tokens of an issuer (RFC 9068, but `scope` may be an array, as the platform has it). */
+/** Verifies access tokens of an issuer (RFC 9068, except that `scope` may be an array, as on the iTwin platform). */
 export class AccessTokens implements Credentials {
   #entries: ReadonlyMap<string | undefined, CallerEntry> = new Map();
 
@@ -49,7 +49,7 @@ export class AccessTokens implements Credentials {
 
   async #verify(token: string): Promise<JWTPayload> {
     const { issuer, audience, keyOf } = this.options;
-    expectWorthAKey(decodeJwt(token), issuer);
+    refuseEarly(decodeJwt(token), issuer);
     const { payload } = await jwtVerify(token, keyOf, {
       issuer,
       audience,
@@ -57,33 +57,33 @@ export class AccessTokens implements Credentials {
       clockTolerance: LEEWAY_SECONDS,
       requiredClaims: ['exp'],
     });
-    if (!listed(payload['scope']).includes(SCOPE)) throw new Refused('scope');
+    if (!stringsIn(payload['scope']).includes(SCOPE)) throw new Refused('scope');
     return payload;
   }
 
-  /** What the token says of iTwins holds; of one that says nothing, what its client's entry says; else it may read none. */
+  /** The iTwins come from the token's claim, or else from its client's entry, or else there are none. */
   #callerOf(claims: JWTPayload): Caller {
     const client = claims['client_id'];
     const entry = typeof client === 'string' ? this.#entries.get(client) : undefined;
-    // The issuer has made sure of the client: each has its own part of the queue.
+    // The issuer has authenticated the client: each has a queue of its own.
     const queueKey = entry?.name ?? (typeof client === 'string' ? `${COMMON_NAME}:${client}` : COMMON_NAME);
     const claim = claims[this.options.iTwinsClaim];
-    const iTwins = claim === undefined ? (entry?.iTwins ?? []) : listed(claim);
+    const iTwins = claim === undefined ? (entry?.iTwins ?? []) : stringsIn(claim);
     return caller(entry?.name ?? COMMON_NAME, iTwins, entry?.operator, queueKey);
   }
 }
 
-/** Why a token is refused that jose finds in order. */
+/** A refusal for a reason that jose does not check. */
 class Refused extends Error {}
 
-/** A token that is refused whoever signed it: keys are not asked for on its behalf. */
-function expectWorthAKey({ iss, exp }: JWTPayload, issuer: string): void {
+/** Refuses tokens that no signature can save, so that they cause no request for keys. */
+function refuseEarly({ iss, exp }: JWTPayload, issuer: string): void {
   if (iss !== issuer) throw new Refused('iss');
   if (typeof exp !== 'number' || exp + LEEWAY_SECONDS <= Date.now() / 1000) throw new Refused('exp');
 }
 
-/** An array of strings, or one string of several with blanks between them (RFC 6749 section 3.3). */
-function listed(claim: unknown): string[] {
+/** The strings of an array, or those of a blank-separated list (RFC 6749 section 3.3). */
+function stringsIn(claim: unknown): string[] {
   const parts: unknown[] = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [];
   return parts.filter((part): part is string => typeof part === 'string' && part !== '');
 }

@@ -1,28 +1,32 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import type { Authenticator, Caller } from './caller.ts';
-
-export const AUTHENTICATOR = Symbol('Authenticator');
+import { Authenticator, type Caller } from './caller.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who calls, once the guard has let the request in. */
+    /** Set once the request is authenticated. */
     caller?: Caller;
   }
 }
 
-/** Lets nobody in whom the authenticator does not know. It comes before anything else is looked at. */
+/** Refuses requests without a valid credential, before anything else of them is looked at. */
 @Injectable()
 export class CallerGuard implements CanActivate {
-  constructor(@Inject(AUTHENTICATOR) private readonly authenticator: Authenticator) {}
+  constructor(@Inject(Authenticator) private readonly authenticator: Authenticator) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const enter = (caller: Caller): boolean => {
+    const admit = (caller: Caller): boolean => {
       request.caller = caller;
       return true;
     };
     const caller = this.authenticator.authenticate(request.headers.authorization);
-    return caller instanceof Promise ? caller.then(enter) : enter(caller);
+    return caller instanceof Promise ? caller.then(admit) : admit(caller);
   }
+}
+
+/** The caller of a request that the guard has admitted. */
+export function callerOf({ caller }: FastifyRequest): Caller {
+  if (!caller) throw new Error('the request passed no CallerGuard');
+  return caller;
 }

@@ -1,20 +1,20 @@
 import type { CallerEntry } from './callers-file.ts';
 
-/** Someone who may call the gateway (docs/CONTRACT.md, section 6). */
+/** A client with a valid credential (docs/CONTRACT.md, section 6). */
 export interface Caller {
-  /** From the callers file, or one for all others: a metric label, never what a caller chooses. */
+  /** From the callers file, or a common name for all others: a metric label, which no caller can choose. */
   readonly name: string;
-  /** Whose reads share a line in the queue, and whose streams are counted together. */
+  /** Callers with the same key share a queue and the limit of streams. */
   readonly queueKey: string;
-  /** Whether it may see the operators' part of the console. */
+  /** Whether it may see the state in the console. */
   readonly operator: boolean;
-  /** Whether it may see a job of this iTwin. A job without one is for those who may see all. */
+  /** Whether it may see jobs of this iTwin. A job without an iTwin is visible to callers of all iTwins only. */
   maySee(iTwinId: string | undefined): boolean;
 }
 
 /**
- * @param iTwins ids in any letter case; `*` stands for all of them
- * @param queueKey default: its name
+ * @param iTwins ids in any letter case; `*` means all of them
+ * @param queueKey default: the name
  */
 export function caller(name: string, iTwins: readonly string[], operator = false, queueKey = name): Caller {
   const granted = new Set(iTwins.map((iTwin) => iTwin.toLowerCase()));
@@ -27,38 +27,43 @@ export function caller(name: string, iTwins: readonly string[], operator = false
   };
 }
 
-/** Says who calls: at once when the credential is remembered or wrong by its form. */
-export interface Authenticator {
+/**
+ * Finds the caller of a request: at once when the credential is cached or malformed. A class without code, so that Nest
+ * can inject by it.
+ */
+export abstract class Authenticator {
   /**
-   * Throws, or rejects with, a {@link GatewayError}: `HeaderNotFound`, `Unauthorized`, or `ServiceUnavailable` when it
-   * cannot be known.
-   * @param authorization the Authorization header as it came
+   * Throws, or rejects with, a {@link GatewayError}: `HeaderNotFound`, `Unauthorized`, or `ServiceUnavailable` if the
+   * credential cannot be verified.
+   * @param authorization the Authorization header
    */
-  authenticate(authorization: string | undefined): Caller | Promise<Caller>;
-  /** The same for a credential that proved good before; nobody for any other. */
-  cached(authorization: string | undefined): Caller | undefined;
+  abstract authenticate(authorization: string | undefined): Caller | Promise<Caller>;
+  /** The caller of a credential that was verified before and is still valid. */
+  abstract cached(authorization: string | undefined): Caller | undefined;
 }
 
-/** A caller, and until when its credential is good, in milliseconds since 1970. */
+/** A caller with a verified credential. */
 export interface Admission {
   readonly caller: Caller;
+  /** When the credential expires, in milliseconds since 1970. */
   readonly until: number;
 }
 
-/** One kind of credential. */
+/** A kind of credentials. */
 export interface Credentials {
   /**
-   * Whose this is; nobody's when it is of another kind, or unknown.
-   * @throws {GatewayError} `ServiceUnavailable` when it cannot be known
+   * Verifies a credential.
+   * @returns nothing if it is of another kind, or unknown
+   * @throws {GatewayError} `ServiceUnavailable` if it cannot be verified
    */
   admit(credential: string): Admission | undefined | Promise<Admission | undefined>;
-  /** Takes up what the callers file says now. */
+  /** Takes the entries of a changed callers file. */
   replace(entries: readonly CallerEntry[]): void;
 }
 
 /**
- * `AUTH=off`: whoever reaches the gateway may read every job, and whatever Authorization says is ignored. They are operators
- * too: it is a loopback address or a trusted network, and nobody else could be told apart who may see the console.
+ * `AUTH=off`: every request is admitted, may read every job and see the console. `Authorization` is ignored. Meant for
+ * a loopback address or a trusted network.
  */
 export const everyone: Authenticator = (() => {
   const anyone = caller('anyone', ['*'], true);

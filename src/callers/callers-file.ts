@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { parseJson } from '../parse-json.ts';
 
 const digest = z
   .string()
@@ -14,7 +15,7 @@ const entry = z
       .min(1)
       .max(2, 'must hold one digest, or two while a key is rotated')
       .optional(),
-    /** Whose tokens are this caller's: their claim `client_id`. */
+    /** The claim `client_id` of this caller's tokens. */
     clientId: z
       .string()
       .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable characters')
@@ -40,10 +41,10 @@ const file = z
     }
   });
 
-/** One caller as the file has it (docs/CONTRACT.md, section 6). */
+/** An entry of the file (docs/CONTRACT.md, section 6). */
 export type CallerEntry = z.output<typeof entry>;
 
-/** Why a callers file cannot be used, a line each. No line holds a digest. */
+/** The faults of a callers file, a line each. No line holds a digest. */
 export class CallersFileError extends Error {
   override readonly name = 'CallersFileError';
   constructor(
@@ -55,30 +56,32 @@ export class CallersFileError extends Error {
 }
 
 /**
- * @param optional a file that is not there names nobody
- * @throws {CallersFileError} with every fault at once
+ * Reads and checks the file.
+ * @param optional whether a missing file counts as one without callers
+ * @throws {CallersFileError} with all faults
  */
 export function readCallersFile(path: string, optional = false): CallerEntry[] {
-  let json: unknown;
+  let text: string;
   try {
-    // JSON has no byte order mark; editors on Windows write one.
-    json = JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''));
+    text = readFileSync(path, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code } = error as NodeJS.ErrnoException;
     if (optional && code === 'ENOENT') return [];
-    // What the parser says quotes the file, and so perhaps a key in the wrong place: it is no cause to keep.
-    if (code === undefined) throw new CallersFileError([`${path} is not JSON`]);
     throw new CallersFileError([`${path} cannot be read (${code})`], error as Error);
   }
+  // JSON has no byte order mark; editors on Windows write one.
+  const json = parseJson(text.replace(/^\uFEFF/, ''));
+  // The parser's own error is not kept as a cause: it quotes the file, and so perhaps a misplaced key.
+  if (json === undefined) throw new CallersFileError([`${path} is not JSON`]);
   const parsed = file.safeParse(json);
   if (parsed.success) return parsed.data.callers;
   throw new CallersFileError(
-    parsed.error.issues.map((issue) => [issue.path.join('.'), wordsFor(issue)].filter(Boolean).join(' ')),
+    parsed.error.issues.map((issue) => [issue.path.join('.'), messageOf(issue)].filter(Boolean).join(' ')),
   );
 }
 
-/** A field in a wrong place may be a digest: it is named only when it looks like a name. */
-function wordsFor(issue: z.core.$ZodIssue): string {
+/** Describes a fault. An unknown field is quoted only if it looks like a name: it may be a misplaced digest. */
+function messageOf(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'unrecognized_keys') return issue.message;
   const names = issue.keys.map((key) => (/^\w{1,32}$/.test(key) ? `"${key}"` : 'one'));
   return `has fields that are not known: ${names.join(', ')}`;

@@ -2,24 +2,24 @@ import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } f
 import { codeOf } from '../errors/cause.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 
-/** So long the keys are asked for once at the most, in milliseconds: unknown keys, which anyone can name, ask no more often. */
+/** Least time between two requests, in milliseconds: anyone can send tokens with unknown keys. */
 const COOLDOWN_MS = 2000;
-/** After a failure nothing is asked for so long. */
+/** Pause after a failed request, in milliseconds. */
 const FAILURE_COOLDOWN_MS = 5000;
-/** Keys older than this are asked for again, while they are used: one that is gone is not believed for ever. */
+/** Keys in use are requested again at this age, in milliseconds, so that a withdrawn key is not trusted for ever. */
 const FRESH_MS = 600_000;
-/** How many tokens may wait for keys. */
+/** How many tokens may wait for keys at a time. */
 const MOST_WAITING = 1000;
 
-/** Told of each time the keys were asked for. */
+/** Told of each request for keys. */
 export interface KeysObserver {
-  keysRead(count: number): void;
+  keysLoaded(count: number): void;
   /** @param code of what caused it, such as `ECONNREFUSED` */
   keysFailed(reason: string, code?: string): void;
 }
 
 export interface IssuerKeysOptions {
-  /** Asks for the keys, bounded in time. What it throws holds no secret. */
+  /** Requests the keys, bounded in time. Its errors hold no secret. */
   readonly request: () => Promise<JSONWebKeySet>;
   readonly observer: KeysObserver;
   readonly cooldownMs?: number;
@@ -27,41 +27,41 @@ export interface IssuerKeysOptions {
   readonly freshMs?: number;
 }
 
-interface Held {
+interface KeySet {
   readonly match: JWTVerifyGetKey;
-  readonly askedAt: number;
+  readonly requestedAt: number;
 }
 
 /**
- * The public keys of the issuer. One request at a time, however many tokens wait for it. A token of an unknown key waits
- * for keys that were asked for after it came: those that are on the way may be from before the key was made.
- * While the issuer cannot be reached, keys that are held go on.
+ * The public keys of the issuer. There is one request at a time, however many tokens wait for it. A token with an
+ * unknown key waits for keys that were requested after the token came: a pending request may be older than the key.
+ * While the issuer cannot be reached, the keys in use stay valid.
  */
 export class IssuerKeys {
-  #held: Held | undefined;
+  #keys: KeySet | undefined;
   #pending: Promise<void> | undefined;
   #waiting = 0;
-  #askAgainAt = -Infinity;
+  #nextRequestAt = -Infinity;
   #failedUntil = -Infinity;
   #failure: Error | undefined;
 
   constructor(private readonly options: IssuerKeysOptions) {}
 
   /**
-   * The key of a token's head.
-   * @throws {GatewayError} `ServiceUnavailable` when the keys cannot be had: whether the token is good is not known, and
-   *   401 would make its caller throw away a good one and ask the issuer, which is in trouble, for another
-   * @throws {errors.JWKSNoMatchingKey} when the issuer has no such key
+   * Finds the key that a token's header names.
+   * @throws {GatewayError} `ServiceUnavailable` if the keys cannot be loaded. A 401 would make the caller discard a
+   * token that may be valid, and request another from an issuer in trouble
+   * @throws {errors.JWKSNoMatchingKey} if the issuer has no such key
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     const cameAt = performance.now();
-    this.#freshen();
+    this.#reloadOld();
     for (;;) {
-      const held = this.#held;
+      const keys = this.#keys;
       try {
-        if (held) return await held.match(header, token);
+        if (keys) return await keys.match(header, token);
       } catch (error) {
-        if (!(error instanceof errors.JWKSNoMatchingKey) || (held && held.askedAt >= cameAt)) throw error;
+        if (!(error instanceof errors.JWKSNoMatchingKey) || (keys && keys.requestedAt >= cameAt)) throw error;
       }
       await this.#wait();
     }
@@ -71,20 +71,20 @@ export class IssuerKeys {
     if (this.#waiting >= MOST_WAITING) throw unavailable(this.options.cooldownMs ?? COOLDOWN_MS);
     this.#waiting++;
     try {
-      await this.#ask();
+      await this.#load();
     } finally {
       this.#waiting--;
     }
   }
 
-  /** Old keys are good while newer ones come, and when none do. */
-  #freshen(): void {
+  /** Requests keys again in the background. The old ones stay in use until then, and if the request fails. */
+  #reloadOld(): void {
     const { freshMs = FRESH_MS } = this.options;
-    if (!this.#held || performance.now() < this.#held.askedAt + freshMs) return;
-    this.#ask().catch(() => undefined);
+    if (!this.#keys || performance.now() < this.#keys.requestedAt + freshMs) return;
+    this.#load().catch(() => undefined);
   }
 
-  #ask(): Promise<void> {
+  #load(): Promise<void> {
     const failedForMs = this.#failedUntil - performance.now();
     if (failedForMs > 0) return Promise.reject(unavailable(failedForMs, this.#failure));
     this.#pending ??= this.#request().finally(() => {
@@ -100,13 +100,13 @@ export class IssuerKeys {
       cooldownMs = COOLDOWN_MS,
       failureCooldownMs = FAILURE_COOLDOWN_MS,
     } = this.options;
-    await pause(this.#askAgainAt - performance.now());
-    const askedAt = performance.now();
-    this.#askAgainAt = askedAt + cooldownMs;
+    await pause(this.#nextRequestAt - performance.now());
+    const requestedAt = performance.now();
+    this.#nextRequestAt = requestedAt + cooldownMs;
     try {
       const set = await request();
-      this.#held = { match: createLocalJWKSet(set), askedAt };
-      observer.keysRead(set.keys.length);
+      this.#keys = { match: createLocalJWKSet(set), requestedAt };
+      observer.keysLoaded(set.keys.length);
     } catch (error) {
       this.#failedUntil = performance.now() + failureCooldownMs;
       this.#failure = error instanceof Error ? error : undefined;

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Admission, caller, type Credentials } from './caller.ts';
 import type { CallerEntry } from './callers-file.ts';
 
-/** The keys of the callers file, known by their digests alone. */
+/** The keys of the callers file, of which only digests are stored. */
 export class KeyRing implements Credentials {
   #keys: readonly { readonly digest: Buffer; readonly admission: Admission }[] = [];
 
@@ -16,7 +16,7 @@ export class KeyRing implements Credentials {
   admit(key: string): Admission | undefined {
     const digest = createHash('sha256').update(key).digest();
     let found: Admission | undefined;
-    // Every digest is compared, and each in constant time: how long it takes tells nothing of the keys.
+    // All digests are compared, each in constant time, so that the duration reveals nothing about the keys.
     for (const entry of this.#keys) if (timingSafeEqual(entry.digest, digest)) found = entry.admission;
     return found;
   }

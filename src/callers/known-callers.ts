@@ -3,22 +3,22 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import type { Admission, Authenticator, Caller, Credentials } from './caller.ts';
 import type { CallerEntry } from './callers-file.ts';
 
-/** How many headers that proved good are remembered, and how many characters of them: the longest are some 16,000. */
-const MOST_REMEMBERED = 10_000;
+/** Most verified headers in the cache, and most characters of them: the longest header has some 16,000. */
+const MOST_CACHED = 10_000;
 const MOST_CHARACTERS = 16 * 2 ** 20;
 
 /** `Bearer` in any letter case and one token (RFC 6750 section 2.1). */
 const BEARER = /^bearer +([\w.~+/-]+=*) *$/i;
 
-/** Lets in who has a credential of one of some kinds. One that proved good is not looked at again while it is good. */
+/** Authenticates by several kinds of credentials. A verified one is cached until it expires. */
 export class KnownCallers implements Authenticator {
-  readonly #remembered = new LRUCache<string, Admission>({
-    max: MOST_REMEMBERED,
+  readonly #admissions = new LRUCache<string, Admission>({
+    max: MOST_CACHED,
     maxSize: MOST_CHARACTERS,
     sizeCalculation: (_admission, authorization) => authorization.length,
   });
 
-  /** @param kinds asked in turn, the cheapest first */
+  /** @param kinds tried in turn, the cheapest first */
   constructor(
     private readonly kinds: readonly Credentials[],
     entries: readonly CallerEntry[],
@@ -26,10 +26,10 @@ export class KnownCallers implements Authenticator {
     this.replace(entries);
   }
 
-  /** Takes up other entries of the callers file. What was remembered is forgotten. */
+  /** Takes the entries of a changed callers file, and empties the cache. */
   replace(entries: readonly CallerEntry[]): void {
     for (const kind of this.kinds) kind.replace(entries);
-    this.#remembered.clear();
+    this.#admissions.clear();
   }
 
   authenticate(authorization: string | undefined): Caller | Promise<Caller> {
@@ -42,7 +42,7 @@ export class KnownCallers implements Authenticator {
   }
 
   cached(authorization = ''): Caller | undefined {
-    const known = this.#remembered.get(authorization);
+    const known = this.#admissions.get(authorization);
     return known && Date.now() < known.until ? known.caller : undefined;
   }
 
@@ -50,7 +50,7 @@ export class KnownCallers implements Authenticator {
     for (const kind of this.kinds) {
       const admission = await kind.admit(credential);
       if (!admission) continue;
-      this.#remembered.set(authorization, admission);
+      this.#admissions.set(authorization, admission);
       return admission.caller;
     }
     throw GatewayError.of('Unauthorized');

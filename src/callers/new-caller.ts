@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 /**
- * `npm run caller -- NAME [iTwinId…]`: makes a key for a caller. The key is shown here and nowhere again; what is stored is
- * the entry, which holds its digest alone.
+ * `npm run caller -- NAME [iTwinId…]`: makes a key for a caller. The key is shown only here: the entry to store holds
+ * its digest.
  */
 const [name, ...iTwins] = process.argv.slice(2);
 

@@ -2,21 +2,21 @@ import { type Stats, type StatWatcher, unwatchFile, watchFile } from 'node:fs';
 import { type CallerEntry, CallersFileError, readCallersFile } from './callers-file.ts';
 
 /**
- * How often the file is looked at, in milliseconds. Looking at the path, rather than listening for events of the file, also
- * sees a mounted Secret change: there the path is a link that is swapped.
+ * How often the file is checked, in milliseconds. Polling the path, unlike events of the file, also notices changes of
+ * a mounted Secret, whose path is a link that is replaced.
  */
-const LOOK_EVERY_MS = 1000;
+const CHECK_EVERY_MS = 1000;
 
 export interface CallersWatch {
   readonly onEntries: (entries: CallerEntry[]) => void;
-  /** The file has changed and cannot be used: those who were known stay known. */
+  /** The file has changed and is invalid: the previous callers should stay. */
   readonly onFault: (fault: CallersFileError) => void;
 }
 
-/** Reads a callers file again whenever it changes. @returns what ends the watch */
+/** Reads a callers file again whenever it changes. @returns a function that ends the watch */
 export function watchCallers(path: string, { onEntries, onFault }: CallersWatch): () => void {
-  const look = (now: Stats, before: Stats): void => {
-    // A file that is not there is told of once at the beginning: it had not to be there.
+  const check = (now: Stats, before: Stats): void => {
+    // `watchFile` reports a missing file once at the start, where it may be missing.
     if (now.ino === 0 && before.ino === 0) return;
     try {
       onEntries(readCallersFile(path));
@@ -25,9 +25,9 @@ export function watchCallers(path: string, { onEntries, onFault }: CallersWatch)
       onFault(error);
     }
   };
-  const watcher: StatWatcher = watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, look);
+  const watcher: StatWatcher = watchFile(path, { interval: CHECK_EVERY_MS, persistent: false }, check);
   watcher.unref();
   return () => {
-    unwatchFile(path, look);
+    unwatchFile(path, check);
   };
 }

@@ -2,30 +2,29 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { endEventStream, serverSentEvent } from '../http/event-stream.ts';
 
 /** Each is a timer and some kilobytes: enough for the operators of a gateway and their forgotten tabs. */
 const MOST_STREAMS = 20;
 const STATE_EVERY_MS = 1000;
-/** How often it is asked whether a reader still may see this. */
+/** How often the permission of a reader is checked. */
 const CHECK_EVERY_MS = 2000;
-/** A reader that has taken nothing for so long is gone, and nobody has told us. */
+/** A reader that has taken nothing for so long is taken for gone. */
 const LONGEST_STALL_MS = 30_000;
-/** How long an ended stream may take to be read to its end. */
-const LONGEST_END_MS = 1000;
 const RETRY_AFTER_MS = 10_000;
 
 /**
- * Streams of the gateway's state, each a server-sent event at once and then every second. The state is read when it can be
- * written: a slow reader gets the latest, not a backlog.
+ * Streams of the gateway's state: an event at once and then every second. The state is read when it can be written, so
+ * that a slow reader gets the latest one and no backlog.
  */
 export class StateStreams {
   readonly #ending = new AbortController();
   #open = 0;
 
-  /** @param read the state as JSON, on one line */
+  /** @param read returns the state as JSON, on one line */
   constructor(private readonly read: () => Promise<string>) {}
 
-  /** @throws {GatewayError} `ServiceUnavailable` when there are too many, or no more are to be opened */
+  /** @throws {GatewayError} `ServiceUnavailable` when there are too many, or the gateway ends */
   admit(): void {
     if (this.#ending.signal.aborted || this.#open >= MOST_STREAMS) {
       throw GatewayError.of('ServiceUnavailable', { retryAfterMs: RETRY_AFTER_MS });
@@ -33,25 +32,25 @@ export class StateStreams {
   }
 
   /**
-   * Writes states until the reader goes, may not see them any more, or the gateway ends. Never rejects.
+   * Writes states until the reader leaves or loses its permission, or the gateway ends. Never rejects.
    * @param response its head has been written
-   * @param mayRead whether the reader may still see this; never rejects
+   * @param mayRead whether the reader still has permission; never rejects
    */
   async stream(response: ServerResponse, mayRead: () => Promise<boolean>): Promise<void> {
     this.#open++;
-    const gone = new AbortController();
+    const left = new AbortController();
     response.once('close', () => {
-      gone.abort();
+      left.abort();
     });
     const check = setInterval(() => {
       void mayRead().then((may) => {
-        if (!may) gone.abort();
+        if (!may) left.abort();
       });
     }, CHECK_EVERY_MS);
-    await this.#write(response, AbortSignal.any([gone.signal, this.#ending.signal])).catch(() => undefined);
+    await this.#write(response, AbortSignal.any([left.signal, this.#ending.signal])).catch(() => undefined);
     clearInterval(check);
     this.#open--;
-    end(response);
+    endEventStream(response);
   }
 
   /** Ends all streams, so that the server can close. */
@@ -64,7 +63,7 @@ export class StateStreams {
     for (;;) {
       const state = await this.read();
       signal.throwIfAborted();
-      if (!response.write(`event: state\ndata: ${state}\n\n`)) await drained(response, signal);
+      if (!response.write(serverSentEvent('state', state))) await drained(response, signal);
       await delay(STATE_EVERY_MS, undefined, { signal });
     }
   }
@@ -81,15 +80,4 @@ async function drained(response: ServerResponse, signal: AbortSignal): Promise<v
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Who does not read would hold up the server's end. */
-function end(response: ServerResponse): void {
-  const timer = setTimeout(() => response.destroy(), LONGEST_END_MS);
-  response.once('close', () => {
-    clearTimeout(timer);
-  });
-  response.end(() => {
-    clearTimeout(timer);
-  });
 }

@@ -1,4 +1,4 @@
-/** The caller went away before its answer was there: nobody is left to be told anything. */
+/** The caller closed its connection before it was answered: there is nobody to send an error to. */
 export class CallerGone extends Error {
   override readonly name = 'CallerGone';
   constructor() {

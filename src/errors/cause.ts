@@ -1,11 +1,13 @@
-/** A code by which a fault is looked up: Node's `ECONNREFUSED`, OpenSSL's `CERT_HAS_EXPIRED`, the HTTP parser's `HPE_HEADER_OVERFLOW`. */
+/**
+ * An error code such as Node's `ECONNREFUSED`, OpenSSL's `CERT_HAS_EXPIRED` or the HTTP parser's `HPE_HEADER_OVERFLOW`.
+ */
 const CODE = /^[A-Z][A-Z0-9_]{2,60}$/;
 const NAME = /^[A-Z][A-Za-z]{0,40}$/;
 const SYSCALL = /^[a-z]{1,20}$/;
-/** Causes of causes are followed so far; a chain may be a circle. */
+/** How deep causes of causes are followed: a chain may be circular. */
 const MAX_DEPTH = 5;
 
-/** What libraries put on their errors, as far as it is read here. */
+/** The fields of libraries' errors that are read here. */
 interface LibraryError {
   readonly name?: unknown;
   readonly code?: unknown;
@@ -15,7 +17,7 @@ interface LibraryError {
   readonly errors?: unknown;
 }
 
-/** The code of an error, or of what caused it: the innermost, because wrappers give codes of their own. */
+/** The code of an error or of its innermost cause that has one: wrappers add codes of their own. */
 export function codeOf(error: unknown): string | undefined {
   return codedError(error)?.code;
 }
@@ -29,7 +31,7 @@ function codedError(error: unknown, depth = 0): (LibraryError & { readonly code:
   return error as LibraryError & { readonly code: string };
 }
 
-/** What is kept of a library's error: name, code and system call. */
+/** A library's error reduced to name, code and system call. */
 export class SafeCause extends Error {
   override readonly name: string;
   readonly code: string | undefined;
@@ -45,8 +47,8 @@ export class SafeCause extends Error {
 }
 
 /**
- * An error of a client library as the `cause` of one of our own. The library's own error holds the request, and so a token
- * or a secret; its message names hosts.
+ * Makes a library's error safe as the `cause` of one of our own. The original holds the request, and so a token or a
+ * secret, and its message names hosts.
  */
 export function safeCause(error: unknown): SafeCause {
   return error instanceof SafeCause ? error : new SafeCause(error);

@@ -5,17 +5,17 @@ import { CallerGone } from './caller-gone.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the request has thrown. */
+    /** The error that the request ended with. */
     failure?: unknown;
   }
 }
 
-/** Where an unexpected error is told to. */
+/** The log for unexpected errors. */
 export interface FaultLog {
   error(details: { err: unknown; correlationId: string }, message: string): void;
 }
 
-/** The only exception filter: puts every error of every route into the envelope (docs/CONTRACT.md, section 4). */
+/** The only exception filter: sends every error of every route in the envelope (docs/CONTRACT.md, section 4). */
 @Catch()
 export class EnvelopeFilter implements ExceptionFilter {
   constructor(private readonly log: FaultLog) {}
@@ -31,7 +31,7 @@ export class EnvelopeFilter implements ExceptionFilter {
         'unexpected error',
       );
     if (reply.sent || reply.raw.destroyed) return;
-    // As bytes: to a string Fastify would add a charset, which JSON has none of.
+    // As bytes: Fastify would add a charset to a string, which JSON does not have.
     void reply.status(answer.status).headers(answer.headers).send(Buffer.from(answer.body));
   }
 }

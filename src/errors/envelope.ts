@@ -6,7 +6,7 @@ const entry = z.object({
   target: z.string().exactOptional().meta({ description: 'What of the request is at fault.' }),
 });
 
-/** The form of every error (docs/CONTRACT.md, section 4), and of the API's own. */
+/** The form of every error (docs/CONTRACT.md, section 4), and of those of the iTwin API. */
 export const envelope = z.object({
   error: entry.extend({ details: z.array(entry).exactOptional() }),
 });
@@ -14,5 +14,5 @@ export const envelope = z.object({
 /** One entry of `details`. */
 type ErrorDetail = Readonly<z.output<typeof entry>>;
 
-/** What an error says. */
+/** The content of an error. */
 export type ErrorBody = ErrorDetail & { readonly details?: readonly ErrorDetail[] };

@@ -7,11 +7,11 @@ export interface ErrorResponse {
   readonly headers: Readonly<Record<string, string>>;
   /** The envelope, as JSON. */
   readonly body: string;
-  /** True when the error is a fault of the gateway itself and belongs in the log whole. */
+  /** Whether it is a fault of the gateway itself, to be logged with its stack. */
   readonly unexpected: boolean;
 }
 
-/** Any thrown thing → the documented envelope (docs/CONTRACT.md, section 4). Nothing of an unknown error is shown. */
+/** Maps any thrown value to the documented envelope (docs/CONTRACT.md, section 4). An unknown error reveals nothing. */
 export function toErrorResponse(thrown: unknown): ErrorResponse {
   const error = thrown instanceof GatewayError ? thrown : fromFramework(thrown);
   const { retryAfterMs, headers } = error.options;
@@ -29,12 +29,12 @@ export function toErrorResponse(thrown: unknown): ErrorResponse {
   };
 }
 
-/** Whole seconds, at least 1, never earlier than said (docs/CONTRACT.md, section 3). */
+/** Whole seconds, rounded up, at least 1 (docs/CONTRACT.md, section 3). */
 function retryAfter(waitMs: number): string {
   return String(Math.max(1, Math.ceil(waitMs / 1000)));
 }
 
-/** What Nest and Fastify throw on their own, by its status; anything else is a fault of the gateway. */
+/** Maps errors of Nest and Fastify by their status. Any other error is a fault of the gateway. */
 function fromFramework(thrown: unknown): GatewayError {
   const status = thrown instanceof Error ? statusOf(thrown) : 500;
   const code = codeOf(status);
@@ -43,7 +43,7 @@ function fromFramework(thrown: unknown): GatewayError {
     : GatewayError.of(code, alsoAs[code]?.includes(status) ? { status } : {});
 }
 
-/** Nest has it in a method, Fastify in a field. */
+/** Nest has the status in a method, Fastify in a field. */
 function statusOf(thrown: unknown): number {
   const { getStatus, statusCode } = thrown as { getStatus?: () => unknown; statusCode?: unknown };
   return Number(getStatus?.call(thrown) ?? statusCode ?? 500);

@@ -1,8 +1,7 @@
 import type { ErrorBody } from './envelope.ts';
 
 /**
- * The closed set of errors that the gateway makes itself, each with its status and what it says when nothing more
- * fitting is known (docs/CONTRACT.md, section 4).
+ * The closed set of the gateway's own errors, with status and default message (docs/CONTRACT.md, section 4).
  */
 export const errorTable = {
   InvalidRequest: [400, 'The request is invalid.'],
@@ -26,25 +25,25 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/** Other statuses of the same kind, with the same code. */
+/** Further statuses of the same code. */
 export const alsoAs: { readonly [code in ErrorCode]?: readonly number[] } = { RequestTooLarge: [414, 431] };
 
-/** What may be said beside the code. */
+/** Details of an error beside its code. */
 export interface ErrorOptions {
-  /** Another status of the same kind, of `alsoAs`. */
+  /** Another status, of `alsoAs`. */
   readonly status?: number;
   readonly message?: string;
-  /** What of the request is at fault. */
+  /** The part of the request that is at fault. */
   readonly target?: string;
   /** How long the caller should wait, in milliseconds; becomes `Retry-After`. */
   readonly retryAfterMs?: number;
-  /** Headers that this one answer needs, such as `Allow`. */
+  /** Further headers of the response, such as `Allow`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What it came of, for those inside the process: no caller sees it. It must hold no secret, for it may be logged. */
+  /** Never sent to a caller. It must hold no secret, because it may be logged. */
   readonly cause?: Error | undefined;
 }
 
-/** An error that is answered as it is: whatever is in it may be seen by a caller. */
+/** An error that is sent as it is: callers may see everything in it but its cause. */
 export class GatewayError extends Error {
   override readonly name: string = 'GatewayError';
 
@@ -56,7 +55,7 @@ export class GatewayError extends Error {
     super(body.message, options.cause && { cause: options.cause });
   }
 
-  /** An error that another replica was answered. */
+  /** An error that another replica has received. */
   static told(status: number, body: ErrorBody, options: ErrorOptions): GatewayError {
     return new GatewayError(status, body, options);
   }
@@ -72,7 +71,7 @@ export class GatewayError extends Error {
   }
 }
 
-/** The statuses of upstream that keep upstream's own words, and what is said where those cannot be read. */
+/** The upstream statuses whose errors are relayed, and the errors sent if upstream's own are unreadable. */
 export const relayed = {
   400: { code: 'InvalidRequest', message: errorTable.InvalidRequest[1] },
   403: { code: 'InsufficientPermissions', message: errorTable.InsufficientPermissions[1] },

@@ -1,30 +1,29 @@
 import type { ServerResponse } from 'node:http';
 import type { Caller } from '../callers/caller.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { endEventStream } from '../http/event-stream.ts';
 import { isFinishedJob } from '../upstream/copy.ts';
 import { comment, endEvent, errorEvent, jobEvent, retryAfter } from './events.ts';
 import type { Update } from './job-poll.ts';
 import type { Watches } from './watches.ts';
 
-/** A reader that has taken nothing for so many heartbeats in a row is gone. */
+/** A reader that has taken nothing for so many heartbeats is disconnected. */
 const HEARTBEATS_MISSED = 4;
-/** How long a stream that closes early waits for its reader to take the last word, in milliseconds. */
-const LAST_WORD_MS = 1000;
-/** When to come again, at the soonest and with what spread, in milliseconds: not all at the same moment. */
+/** When readers should reconnect after an early end, in milliseconds: spread, so that they do not all come at once. */
 const RETRY_MS = 500;
 const RETRY_SPREAD_MS = 2000;
 
 /**
- * One caller's stream of several jobs. A reader that is slower than the news gets the latest of each job, and no
- * backlog: at most one event a job waits.
+ * One caller's stream of several jobs. A slow reader gets the latest state of each job and no backlog: at most one
+ * event of each job waits to be written.
  */
 export class EventStream {
-  /** What ends the watch of each job that is not over yet. */
+  /** Ends the watch of each job that is not over. */
   readonly #open = new Map<string, () => void>();
-  /** The event of each job that has still to be written. */
+  /** The event of each job that waits to be written. */
   readonly #waiting = new Map<string, Buffer>();
-  /** What was told last of each job: the entity tag, or the code of an error. */
-  readonly #told = new Map<string, string>();
+  /** The entity tag, or the code of the error, of each job's latest event. */
+  readonly #latest = new Map<string, string>();
   #blocked = false;
   #missed = 0;
   #ended = false;
@@ -41,7 +40,7 @@ export class EventStream {
   }
 
   start(jobIds: readonly string[], watches: Pick<Watches, 'watch'>): void {
-    // Each has its place before the first can be over: the stream is when none has one.
+    // All jobs are added before the first can be over: the stream ends when there is none left.
     for (const jobId of jobIds) this.#open.set(jobId, () => undefined);
     for (const jobId of jobIds) {
       const unwatch = watches.watch(jobId, this.caller.queueKey, (update) => {
@@ -52,25 +51,24 @@ export class EventStream {
     }
   }
 
-  /** Whose stream it is may have other rights than before. */
-  belongsTo(caller: Caller): void {
+  /** Takes the caller with its present permissions. */
+  updateCaller(caller: Caller): void {
     this.caller = caller;
   }
 
-  /** Keeps the connection open. One that nobody reads is closed, and so is one whose reader does not take the end. */
+  /** Keeps the connection open, or closes it if its reader takes neither events nor the end. */
   beat(): void {
     if (!this.#blocked && !this.#ended) this.#blocked = !this.response.write(comment);
     else if (++this.#missed >= HEARTBEATS_MISSED) this.response.destroy();
   }
 
-  /** Ends before its time: the reader is to come again. One that takes nothing holds up nobody. */
+  /** Ends before the jobs are over, and asks the reader to reconnect. */
   closeEarly(): void {
-    if (!this.#ended) this.response.end(retryAfter(RETRY_MS + Math.random() * RETRY_SPREAD_MS));
-    setTimeout(() => this.response.destroy(), LAST_WORD_MS).unref();
+    endEventStream(this.response, retryAfter(RETRY_MS + Math.random() * RETRY_SPREAD_MS));
     this.stop();
   }
 
-  /** Nobody reads any more. */
+  /** Stops all watches: the reader has left. */
   stop(): void {
     this.#ended = true;
     for (const unwatch of this.#open.values()) unwatch();
@@ -81,17 +79,17 @@ export class EventStream {
   #take(jobId: string, update: Update): void {
     if (!this.#open.has(jobId)) return;
     const seen = this.#visible(update);
-    const told = 'error' in seen ? seen.error.body.code : seen.copy.etag;
+    const version = 'error' in seen ? seen.error.body.code : seen.copy.etag;
     const isOver = 'error' in seen ? seen.error.status === 404 : isFinishedJob(seen.copy);
-    if (this.#told.get(jobId) !== told) {
-      this.#told.set(jobId, told);
+    if (this.#latest.get(jobId) !== version) {
+      this.#latest.set(jobId, version);
       this.#waiting.set(jobId, 'error' in seen ? errorEvent(jobId, seen.error) : jobEvent(seen.copy));
     }
     if (isOver) this.#over(jobId);
     this.#write();
   }
 
-  /** A job that the caller may not see looks like an unknown one (docs/CONTRACT.md, section 4). */
+  /** A job that the caller may not see looks like one that does not exist (docs/CONTRACT.md, section 4). */
   #visible(update: Update) {
     if ('error' in update) return update;
     const { copy } = update;

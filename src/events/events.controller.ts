@@ -1,28 +1,24 @@
 import { Controller, Get, Head, Inject, Query, Req, Res, UseGuards } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CallerGuard } from '../callers/caller.guard.ts';
+import { CallerGuard, callerOf } from '../callers/caller.guard.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { openEventStream } from '../http/event-stream.ts';
 import { JOBS_PATH } from '../upstream/itwin-api.ts';
 import { isJobId } from '../upstream/job-reads.ts';
 import { LAST_EVENT_ID } from './events.ts';
 import { Streams } from './streams.ts';
 
 const MOST_JOBS = 100;
+/** A proxy that compressed the stream would buffer it. */
+const CACHE_CONTROL = 'no-store, no-transform';
 
-const HEADERS = {
-  'content-type': 'text/event-stream',
-  'cache-control': 'no-store, no-transform',
-  // nginx, and what is made of it, would collect the events otherwise.
-  'x-accel-buffering': 'no',
-};
-
-/** Streams the changes of up to 100 jobs (docs/CONTRACT.md, section 5). */
+/** The changes of up to a hundred jobs as a stream of events (docs/CONTRACT.md, section 5). */
 @Controller(JOBS_PATH)
 @UseGuards(CallerGuard)
 export class EventsController {
   constructor(@Inject(Streams) private readonly streams: Streams) {}
 
-  /** Stands before `GET`, for which Fastify would make one of its own: a stream without a body would never end. */
+  /** Declared before `GET`, for which Fastify would add a HEAD route of its own that never ends. */
   @Head('events')
   head(): never {
     throw GatewayError.of('MethodNotAllowed', { headers: { allow: 'GET' } });
@@ -34,22 +30,18 @@ export class EventsController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): void {
-    const { caller } = request;
-    if (!caller) throw new Error('the guard lets nobody in without a name');
+    const caller = callerOf(request);
     if (request.headers['last-event-id'] === LAST_EVENT_ID) {
       void reply.status(204).send();
       return;
     }
     const jobIds = jobIdsIn(ids);
     this.streams.admit(caller);
-    reply.hijack();
-    reply.raw.writeHead(200, { ...reply.commonFields(), ...HEADERS });
-    reply.raw.flushHeaders();
-    this.streams.open(reply.raw, jobIds, caller, request.headers.authorization);
+    this.streams.open(openEventStream(reply, CACHE_CONTROL), jobIds, caller, request.headers.authorization);
   }
 }
 
-/** Each once, in lower case. */
+/** Ids without duplicates, in lower case. */
 function jobIdsIn(ids: string | string[] | undefined): string[] {
   const given = [ids ?? []].flat().join(',').split(',');
   const jobIds = [...new Set(given.map((id) => id.trim().toLowerCase()))].filter((id) => id !== '');

@@ -1,36 +1,35 @@
-import { toErrorResponse } from '../errors/error-response.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
+import { serverSentEvent } from '../http/event-stream.ts';
 import { bytesOf, type JobCopy } from '../upstream/copy.ts';
 import { oneLine } from './one-line.ts';
 
-/** The bytes of server-sent events (WHATWG HTML, section 9.2; docs/CONTRACT.md, section 5). */
+/** The events of docs/CONTRACT.md, section 5. */
 
-/** All watchers of a job get the same bytes: they are made once a copy. */
-const made = new WeakMap<JobCopy, Buffer>();
+const JOB = Buffer.from('event: job\ndata: ');
+const END = Buffer.from('\n\n');
+
+/** All watchers of a job get the same bytes, made once for each copy. */
+const jobEvents = new WeakMap<JobCopy, Buffer>();
 
 export function jobEvent(copy: JobCopy): Buffer {
-  const event = made.get(copy) ?? Buffer.concat([JOB, oneLine(bytesOf(copy.body)), END]);
-  made.set(copy, event);
+  const event = jobEvents.get(copy) ?? Buffer.concat([JOB, oneLine(bytesOf(copy.body)), END]);
+  jobEvents.set(copy, event);
   return event;
 }
 
 /** The envelope, with the id of the job that it concerns. */
 export function errorEvent(jobId: string, error: GatewayError): Buffer {
-  const envelope = JSON.parse(toErrorResponse(error).body) as object;
-  return Buffer.from(`event: job-error\ndata: ${JSON.stringify({ ...envelope, id: jobId })}\n\n`);
+  return Buffer.from(serverSentEvent('job-error', JSON.stringify({ error: error.body, id: jobId })));
 }
 
-/** The last one: who reconnects after it says so, and is told that there is nothing to come. */
+/** The id of the last event: a reader that reconnects after it sends the id, and is told that there is nothing more. */
 export const LAST_EVENT_ID = 'end';
-export const endEvent = Buffer.from(`event: end\nid: ${LAST_EVENT_ID}\ndata: {}\n\n`);
+export const endEvent = serverSentEvent('end', '{}', LAST_EVENT_ID);
 
-/** Keeps the connection from being taken for dead. */
-export const comment = Buffer.from(':\n\n');
+/** Keeps proxies from closing an idle connection. */
+export const comment = ':\n\n';
 
-/** How soon to come again, for a stream that closes before its end. */
-export function retryAfter(ms: number): Buffer {
-  return Buffer.from(`retry: ${Math.round(ms)}\n\n`);
+/** When the reader of a stream that closes early should reconnect. */
+export function retryAfter(ms: number): string {
+  return `retry: ${Math.round(ms)}\n\n`;
 }
-
-const JOB = Buffer.from('event: job\ndata: ');
-const END = Buffer.from('\n\n');

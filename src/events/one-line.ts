@@ -4,8 +4,8 @@ const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /**
- * A JSON text on one line: white space outside strings is left out, and every other byte is as it was. A byte order mark,
- * which may stand before the text (RFC 8259 section 8.1), would stand within the event.
+ * Puts a JSON text on one line: removes white space outside strings, and a byte order mark before the text (RFC 8259
+ * section 8.1). All other bytes stay.
  */
 export function oneLine(json: Buffer): Buffer {
   const line = Buffer.allocUnsafe(json.length);
@@ -17,7 +17,7 @@ export function oneLine(json: Buffer): Buffer {
     if (!inString && WHITE_SPACE.has(byte)) continue;
     line[length++] = byte;
     if (byte === QUOTE) inString = !inString;
-    // What follows a backslash ends no string.
+    // An escaped quote does not end the string.
     else if (byte === BACKSLASH && inString) line[length++] = json[++at] ?? 0;
   }
   return line.subarray(0, length);

@@ -5,26 +5,25 @@ import { EventStream } from './event-stream.ts';
 import type { Watches } from './watches.ts';
 
 export interface StreamsOptions {
-  /** Most streams that one caller may have. */
+  /** Most streams of one caller. */
   readonly perCaller: number;
-  /** Most streams in all: connections have to be left for reads, and for those who look whether the process lives. */
+  /** Most streams of all callers, so that connections are left for reads and probes. */
   readonly inAll?: number;
-  /** How often a comment keeps streams open, in milliseconds. */
+  /** How often a comment is sent to keep streams open, in milliseconds. */
   readonly heartbeatMs?: number;
 }
 
 const HEARTBEAT_MS = 15_000;
-/** How often it is looked whether callers still may have their streams, in milliseconds. */
-const GRANT_MS = 1000;
+/** How often callers with streams are authenticated again, in milliseconds. */
+const AUTHENTICATE_EVERY_MS = 1000;
 
-/** Who has a stream, and by which credential. */
+/** The caller of a stream, and its credential. */
 interface Holder {
-  /** Its line: that of those who are counted together. */
-  readonly caller: string;
+  readonly queueKey: string;
   readonly authorization: string | undefined;
 }
 
-/** Every open stream of events. */
+/** All open streams of job events. */
 export class Streams {
   readonly #open = new Map<EventStream, Holder>();
   readonly #timers: readonly NodeJS.Timeout[];
@@ -44,8 +43,8 @@ export class Streams {
       every(heartbeatMs, () => {
         for (const stream of this.#open.keys()) stream.beat();
       }),
-      every(GRANT_MS, () => {
-        this.#checkGrants();
+      every(AUTHENTICATE_EVERY_MS, () => {
+        this.#authenticateAll();
       }),
     ];
   }
@@ -54,29 +53,31 @@ export class Streams {
     return this.#open.size;
   }
 
-  /** @throws {GatewayError} `TooManyRequests` when the caller has as many as it may, `ServiceUnavailable` when all have */
+  /**
+   * @throws {GatewayError} `TooManyRequests` at the caller's limit, `ServiceUnavailable` at the limit of all callers
+   */
   admit(caller: Caller): void {
     if (this.#open.size >= this.#inAll) {
       throw GatewayError.of('ServiceUnavailable', { retryAfterMs: HEARTBEAT_MS });
     }
     let own = 0;
-    for (const holder of this.#open.values()) if (holder.caller === caller.queueKey) own++;
+    for (const holder of this.#open.values()) if (holder.queueKey === caller.queueKey) own++;
     if (own < this.#perCaller) return;
     const message = 'The caller has as many event streams as it may have.';
     throw GatewayError.of('TooManyRequests', { message, retryAfterMs: HEARTBEAT_MS });
   }
 
-  /** Streams the news of these jobs until all are over, the reader goes, its grant ends, or the gateway does. */
+  /** Streams changes of jobs until all are over, the reader leaves, its credential is refused, or the gateway ends. */
   open(
     response: ServerResponse,
     jobIds: readonly string[],
     caller: Caller,
     authorization: string | undefined,
   ): void {
-    // Gone while it was let in: nothing would ever tell of its end.
+    // The reader has left meanwhile: `close` would not be emitted again.
     if (response.destroyed) return;
     const stream = new EventStream(response, caller);
-    this.#open.set(stream, { caller: caller.queueKey, authorization });
+    this.#open.set(stream, { queueKey: caller.queueKey, authorization });
     response.once('close', () => {
       this.#open.delete(stream);
       stream.stop();
@@ -85,20 +86,20 @@ export class Streams {
     else stream.start(jobIds, this.watches);
   }
 
-  /** The gateway ends: readers come again, elsewhere. */
+  /** Ends all streams with the gateway. Their readers reconnect to other replicas. */
   closeAll(): void {
     this.#closing = true;
     for (const timer of this.#timers) clearInterval(timer);
     for (const stream of this.#open.keys()) stream.closeEarly();
   }
 
-  #checkGrants(): void {
-    for (const [stream, { authorization }] of this.#open) void this.#checkGrant(stream, authorization);
+  #authenticateAll(): void {
+    for (const [stream, { authorization }] of this.#open) void this.#authenticate(stream, authorization);
   }
 
-  async #checkGrant(stream: EventStream, authorization: string | undefined): Promise<void> {
+  async #authenticate(stream: EventStream, authorization: string | undefined): Promise<void> {
     try {
-      stream.belongsTo(await this.authenticator.authenticate(authorization));
+      stream.updateCaller(await this.authenticator.authenticate(authorization));
     } catch {
       stream.closeEarly();
     }

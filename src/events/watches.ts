@@ -1,7 +1,7 @@
 import type { JobReads } from '../upstream/job-reads.ts';
 import { JobPoll, type Listener } from './job-poll.ts';
 
-/** The jobs that are watched in this process: each is followed once, as long as anyone watches it. */
+/** The jobs that are watched in this process: there is one poll for each, however many watch it. */
 export class Watches {
   readonly #polls = new Map<string, JobPoll>();
 
@@ -12,17 +12,17 @@ export class Watches {
   ) {}
 
   /**
-   * Tells what is known of a job at once, and each change from then on.
-   * @param caller the name of who watches
-   * @returns what ends it
+   * Calls back with the present state of a job, if it is known, and with each change.
+   * @param queueKey of the caller
+   * @returns a function that ends the watch
    */
-  watch(jobId: string, caller: string, listener: Listener): () => void {
-    const poll = this.#polls.get(jobId) ?? new JobPoll(this.reads, jobId, caller, this.freshMs);
+  watch(jobId: string, queueKey: string, listener: Listener): () => void {
+    const poll = this.#polls.get(jobId) ?? new JobPoll(this.reads, jobId, queueKey, this.freshMs);
     this.#polls.set(jobId, poll);
     poll.add(listener);
     return () => {
       poll.remove(listener);
-      if (poll.watched || this.#polls.get(jobId) !== poll) return;
+      if (poll.isWatched || this.#polls.get(jobId) !== poll) return;
       this.#polls.delete(jobId);
       poll.end();
     };

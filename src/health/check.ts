@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { environment } from '../config/settings.ts';
 import { variables } from '../config/variables.ts';
 
-/** The HEALTHCHECK of the image, in the environment of the gateway: status 0 when it says that it lives. */
+/** The HEALTHCHECK of the image, run in the environment of the gateway: exits with 0 if `/health/live` answers 2xx. */
 const LONGEST_MS = 4000;
 
 const { HOST, PORT } = environment();
@@ -19,7 +19,7 @@ try {
   process.exitCode = 1;
 }
 
-/** Who listens everywhere listens on loopback. */
+/** A gateway that listens on all addresses is reached on loopback. */
 function addressOf(name: string): string {
   if (name === '0.0.0.0') return '127.0.0.1';
   if (name === '::') return '[::1]';

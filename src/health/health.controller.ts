@@ -2,10 +2,9 @@ import { Controller, Get, Inject, ServiceUnavailableException, UseFilters } from
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import { HealthCheckService, HealthIndicatorService } from '@nestjs/terminus';
 import type { FastifyReply } from 'fastify';
-import { Lifecycle } from '../lifecycle.ts';
-import { PARTS, type Parts } from './parts.ts';
+import { GatewayStatus } from '../status.ts';
 
-/** Health documents are terminus' own, also when they say 503 (docs/CONTRACT.md, section 4). */
+/** Health documents are terminus' own, also those of a 503 (docs/CONTRACT.md, section 4). */
 @Catch(ServiceUnavailableException)
 class HealthDocumentFilter implements ExceptionFilter {
   catch(thrown: ServiceUnavailableException, host: ArgumentsHost): void {
@@ -14,45 +13,46 @@ class HealthDocumentFilter implements ExceptionFilter {
   }
 }
 
-/** For the platform. Nothing here calls upstream, nor waits for anything. */
+/** Probes for the platform. They call nothing and wait for nothing. */
 @Controller('health')
 @UseFilters(HealthDocumentFilter)
 export class HealthController {
   constructor(
     @Inject(HealthCheckService) private readonly health: HealthCheckService,
     @Inject(HealthIndicatorService) private readonly indicator: HealthIndicatorService,
-    @Inject(Lifecycle) private readonly lifecycle: Lifecycle,
-    @Inject(PARTS) private readonly parts: Parts,
+    @Inject(GatewayStatus) private readonly status: GatewayStatus,
   ) {}
 
-  /** Whether the process turns. It checks nothing else: no restart of this process would mend another. */
+  /** Whether the event loop turns. It checks nothing else: a restart of this process would mend nothing else. */
   @Get('live')
   live() {
     return this.health.check([]);
   }
 
-  /** Whether requests should come here. A part that the gateway can do without is degraded, never a reason to send none. */
+  /**
+   * Whether requests should come here. A part that the gateway can do without is degraded, which takes no traffic away.
+   */
   @Get('ready')
   ready() {
+    const { phase, circuit, token, redis, queue, budget } = this.status.read();
+    const isRedisUp = redis.pubsub === undefined || (redis.state === 'ready' && redis.pubsub === 'up');
+    const closedSeconds = Math.ceil(budget.closedMs / 1000);
     return this.health.check([
-      () => this.#process(),
-      () => this.#part('upstream', this.parts.upstream()),
-      () => this.#part('token', this.parts.token()),
-      () => this.#part('redis', this.parts.redis()),
-      () => this.#part('queue', this.parts.queue()),
-      () => this.#part('gate', this.parts.gate()),
-      () => this.#part('budget', this.parts.budget()),
+      () => {
+        const gateway = this.indicator.check('gateway');
+        return phase === 'serving' ? gateway.up({ phase }) : gateway.down({ phase });
+      },
+      () => this.#part('upstream', circuit === 'closed', { state: circuit }),
+      () => this.#part('token', token !== 'failing', { state: token }),
+      () => this.#part('redis', isRedisUp, { ...redis }),
+      () => this.#part('queue', queue.waiting < queue.limit, { ...queue }),
+      () => this.#part('gate', closedSeconds === 0, { closedSeconds }),
+      () => this.#part('budget', budget.mode !== 'fallback', { mode: budget.mode }),
     ]);
   }
 
-  #process() {
-    const { phase } = this.lifecycle;
-    const process = this.indicator.check('gateway');
-    return phase === 'serving' ? process.up({ phase }) : process.down({ phase });
-  }
-
-  #part(name: string, { well, details }: ReturnType<Parts[keyof Parts]>) {
+  #part(name: string, isUp: boolean, details: Record<string, unknown>) {
     const part = this.indicator.check(name);
-    return well ? part.up(details) : part.degraded(details);
+    return isUp ? part.up(details) : part.degraded(details);
   }
 }

@@ -2,8 +2,8 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 
 /**
- * How the gateway itself calls others. Connections are kept. A proxy is the agents' business: axios leaves it to agents
- * that have a `proxyEnv`, and told `proxy: false` would put others in their place.
+ * Options of the HTTP client for all calls that the gateway makes. Connections are kept alive. The agents connect
+ * through a proxy: axios leaves that to agents with a `proxyEnv`, and would replace them if `proxy` were false.
  * @param proxyEnv the proxy variables that are set
  */
 export function httpClient(proxyEnv: Readonly<Record<string, string>>) {
@@ -11,7 +11,7 @@ export function httpClient(proxyEnv: Readonly<Record<string, string>>) {
     httpAgent: new HttpAgent({ keepAlive: true, proxyEnv }),
     httpsAgent: new HttpsAgent({ keepAlive: true, proxyEnv }),
     maxRedirects: 0,
-    // Every status is an answer; what it means is said in one place.
+    // No status throws: each caller interprets it.
     validateStatus: () => true,
     headers: { 'user-agent': 'itwin-jobs-gateway' },
   };

@@ -1,9 +1,18 @@
-/** What every answer carries, whoever makes it: a browser takes it for what it says it is, and for nothing else. */
-export function commonHeaders(correlationId: string): Readonly<Record<string, string>> {
-  return { 'x-correlation-id': correlationId, 'x-content-type-options': 'nosniff' };
+import type { FastifyReply } from 'fastify';
+
+/**
+ * Adds the header fields that every response carries to a head of names and values in turn.
+ * @param closes whether the connection closes after the response
+ */
+export function addCommonHeaders(head: string[], correlationId: string, closes: boolean): string[] {
+  // `nosniff`: a browser takes a response for what its content type says, and for nothing else.
+  head.push('x-correlation-id', correlationId, 'x-content-type-options', 'nosniff');
+  if (closes) head.push('connection', 'close');
+  return head;
 }
 
-/** Adds them to a head of names and values in turn. */
-export function addCommonHeaders(head: string[], correlationId: string): void {
-  head.push('x-correlation-id', correlationId, 'x-content-type-options', 'nosniff');
+/** Sets them on a response that Fastify sends. */
+export function setCommonHeaders(reply: FastifyReply, closes: boolean): void {
+  const fields = addCommonHeaders([], reply.request.id, closes);
+  for (let at = 0; at < fields.length; at += 2) void reply.header(fields[at] ?? '', fields[at + 1]);
 }

@@ -1,26 +1,25 @@
 import type { Server } from 'node:http';
 
-/** How often it is said that connections are turned away, in milliseconds. */
-const SAY_EVERY_MS = 10_000;
+/** How often refused connections are logged, in milliseconds. */
+const LOG_EVERY_MS = 10_000;
 
-/** Where it is told. */
-interface FullLog {
+interface ConnectionsLog {
   warn(details: { refused: number; limit: number }, message: string): void;
 }
 
 /**
- * Bounds the connections that are open at a time. What comes beyond is closed at once, without a word: there is no request yet
- * that could be answered, and whoever opens that many reads no answer.
+ * Bounds the number of open connections. Further ones are closed at once and without a response: there is no request
+ * yet to respond to.
  */
-export function limitConnections(server: Server, limit: number, log: FullLog): void {
+export function limitConnections(server: Server, limit: number, log: ConnectionsLog): void {
   let refused = 0;
-  let saidAt = -Infinity;
+  let loggedAt = -Infinity;
   server.maxConnections = limit;
   server.on('drop', () => {
     refused++;
-    if (performance.now() - saidAt < SAY_EVERY_MS) return;
-    saidAt = performance.now();
-    log.warn({ refused, limit }, 'too many connections');
+    if (performance.now() - loggedAt < LOG_EVERY_MS) return;
+    loggedAt = performance.now();
+    log.warn({ refused, limit }, 'connections refused');
     refused = 0;
   });
 }

@@ -4,19 +4,19 @@ import { STATUS_CODES } from 'node:http';
 import { toErrorResponse } from '../errors/error-response.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { correlationId } from './correlation-id.ts';
-import { commonHeaders } from './common-headers.ts';
+import { addCommonHeaders } from './common-headers.ts';
 
-/** The open connections, and the last request of each that became one. */
+/** The open connections, each with the response to its latest request. */
 export class Connections {
   readonly #open = new Map<Socket, ServerResponse | undefined>();
-  /** Those whose last word waits for the answer to the request before it. */
+  /** Connections whose error response waits for the response before it. */
   readonly #concluding = new WeakSet<Socket>();
 
   constructor(server: Server) {
     server.on('connection', (socket: Socket) => {
       this.#open.set(socket, undefined);
       socket.once('close', () => this.#open.delete(socket));
-      // Node takes its own listener away before it hands over a CONNECT: then a reset would end the process.
+      // Node removes its own listener before it emits `connect`: without this one a reset would end the process.
       socket.on('error', () => undefined);
     });
     server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
@@ -25,27 +25,28 @@ export class Connections {
   }
 
   /**
-   * Answers what never became a request, and closes its connection: after the answer to the request before it, if that is
-   * still under way (RFC 9112 section 9.3.2). The rest of a request that has been answered already gets no second answer.
+   * Sends an error for bytes that are not a valid request and closes the connection, after the response to the request
+   * before them (RFC 9112 section 9.3.2). If they belong to a request that has been answered already, the connection is
+   * only closed.
    */
-  answer(socket: Socket, error: GatewayError, id = correlationId(undefined)): void {
-    // Node tells of every chunk that comes after one that it could not read.
+  refuse(socket: Socket, error: GatewayError, id = correlationId(undefined)): void {
+    // Node reports each further chunk after the first one that it cannot parse.
     if (this.#concluding.has(socket)) return;
     const last = this.#open.get(socket);
-    const answer = (): void => {
+    const conclude = (): void => {
       this.#concluding.delete(socket);
       if (last?.req.complete === false) socket.destroy();
       else write(socket, error, id);
     };
     if (!last || last.writableFinished) {
-      answer();
+      conclude();
       return;
     }
     this.#concluding.add(socket);
-    last.once('close', answer);
+    last.once('close', conclude);
   }
 
-  /** Closes those on which no request is under way. */
+  /** Closes the connections that have no request under way. */
   closeIdle(): void {
     for (const [socket, last] of this.#open) if (!last || last.writableFinished) socket.destroy();
   }
@@ -57,14 +58,10 @@ function write(socket: Socket, error: GatewayError, id: string): void {
     return;
   }
   const { status, headers, body } = toErrorResponse(error);
-  const fields = {
-    ...headers,
-    'content-length': String(Buffer.byteLength(body)),
-    ...commonHeaders(id),
-    connection: 'close',
-  };
-  const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head.join('')}\r\n${body}`, () => {
+  const fields = { ...headers, 'content-length': String(Buffer.byteLength(body)) };
+  const head = addCommonHeaders(Object.entries(fields).flat(), id, true);
+  const lines = head.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`));
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`, () => {
     socket.destroy();
   });
 }

@@ -1,42 +1,47 @@
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 
 /**
- * The request headers of docs/CONTRACT.md, section 2, and the content type that clients of the API's family send.
+ * The request headers of docs/CONTRACT.md, section 2, and `Content-Type`, which clients of the iTwin APIs send with
+ * GET.
  */
 const REQUEST_FIELDS = [
   ...['Authorization', 'X-Correlation-Id', 'If-None-Match', 'Cache-Control', 'Prefer', 'Last-Event-ID'],
   'Content-Type',
 ];
-/** W3C Trace Context: a page that traces sends them, which a browser does only when it is told that it may. */
+/** W3C Trace Context: sent by pages with tracing, if the preflight allows them. */
 const TRACE_FIELDS = ['traceparent', 'tracestate'];
-/** The headers of docs/CONTRACT.md, section 3. Browsers always expose `Cache-Control` and `Content-Type`. */
+/** The response headers of docs/CONTRACT.md, section 3. `Cache-Control` and `Content-Type` are always readable. */
 const RESPONSE_FIELDS = [
   ...['ETag', 'Age', 'Cache-Status', 'RateLimit-Policy', 'RateLimit', 'Retry-After', 'X-Correlation-Id'],
   'WWW-Authenticate',
 ];
-/** How long a browser need not ask again, in seconds. */
+/** How long a browser may cache a preflight, in seconds. */
 const MAX_AGE = 3600;
 
 export interface CorsOptions {
-  /** Exact ones, or `*` alone; none: no page of another origin reads anything. */
+  /** Exact origins, or `*` alone. Empty: no page of another origin can read anything. */
   readonly origins: readonly string[];
   /**
-   * What they may read, as routed. Not what is answered without a key: a page on the web is not to read the metrics through the
-   * browser of somebody inside.
+   * Route patterns that they may read. Leave out routes that need no key: a page on the web must not read the metrics
+   * through a browser inside the network.
    */
   readonly paths: readonly string[];
-  /** Whether a caller's trace goes on here. */
+  /** Whether the gateway continues the traces of its callers. */
   readonly takesTraces: boolean;
 }
 
-/** Lets pages of other origins read what is answered to callers. No cookies are ever allowed: a caller says who it is. */
+/**
+ * Lets pages of other origins read responses (CORS). Credentials mode is never allowed: callers send their key in a
+ * header.
+ */
 export function allowOrigins(fastify: FastifyInstance, { origins, paths, takesTraces }: CorsOptions): void {
   if (origins.length === 0) return;
   const requestFields = [...REQUEST_FIELDS, ...(takesTraces ? TRACE_FIELDS : [])].join(', ');
   const isForAll = origins.includes('*');
   const allow: onRequestHookHandler = ({ method, headers }, reply, done) => {
     const { origin } = headers;
-    // Set where every answer takes them from, whoever writes its head. The answer to one origin must not be kept for another.
+    // Set on the raw response, so that they are sent whichever way the head is written. `vary`: caches must not reuse
+    // the response.
     if (!isForAll) reply.raw.setHeader('vary', 'Origin');
     if (origin === undefined || !(isForAll || origins.includes(origin))) {
       done();
@@ -48,7 +53,7 @@ export function allowOrigins(fastify: FastifyInstance, { origins, paths, takesTr
       done();
       return;
     }
-    // A preflight carries no key: it is answered before anybody asks for one.
+    // A preflight carries no key: it is answered before authentication.
     void reply
       .status(204)
       .headers({

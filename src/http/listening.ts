@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Listens at an address for a moment, on any free port. @throws as the server itself would later */
+/** Listens at an address for a moment, on any free port. @throws the error that the server would meet later */
 export async function tryHost(host: string): Promise<void> {
   const server = createServer((socket) => {
     socket.destroy();
@@ -10,7 +10,10 @@ export async function tryHost(host: string): Promise<void> {
   server.close();
 }
 
-/** Which setting is at fault when it cannot be listened, and why; nothing when it is none of them. It holds no value. */
+/**
+ * Explains a failure to listen by the setting at fault, without its value.
+ * @returns nothing if no setting is at fault
+ */
 export function faultOfListening(error: unknown): string | undefined {
   const { syscall, code = 'unknown' } = error as NodeJS.ErrnoException;
   if (syscall === 'getaddrinfo') return `HOST: names no address (${code})`;

@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { GatewayError } from '../errors/gateway-error.ts';
 
 /**
- * Routes all other methods of a path that is only read: 405 with `Allow`, rather than "no such route".
- * @param admit throws, or rejects, for a caller who is to learn nothing, not even that
- * @param allow the methods that have a route of their own
+ * Answers all other methods of a read-only path with 405 and `Allow`.
+ * @param admit authenticates the caller first: throws or rejects without a valid credential
+ * @param allow the methods that have a route
  */
 export function allowOnlyReads(
   fastify: FastifyInstance,
@@ -20,9 +20,9 @@ export function allowOnlyReads(
   fastify.route({
     method: others,
     url: path,
-    // Before a body is looked at.
+    // A hook, so that no body is read.
     onRequest: async (request) => {
-      // An empty parameter makes another path, as it does for the methods that are allowed.
+      // An empty parameter is no such route, as for the allowed methods.
       if (Object.values(request.params as object).includes('')) throw GatewayError.of('NotFound');
       await admit(request.headers.authorization);
       throw GatewayError.of('MethodNotAllowed', { headers: { allow } });

@@ -1,43 +1,41 @@
 import type { FastifyHttpOptions, FastifyReply, RawServerDefault } from 'fastify';
 import { toErrorResponse } from '../errors/error-response.ts';
 import { correlationId } from './correlation-id.ts';
-import { commonHeaders } from './common-headers.ts';
+import { setCommonHeaders } from './common-headers.ts';
 
-/** Longest head of a request, its URL included, in bytes. */
+/** Largest head of a request, its URL included, in bytes. */
 const LARGEST_HEAD = 16 * 1024;
-/** Longest that a head, and a whole request, may take to arrive, in milliseconds. */
+/** How long a head, and a whole request, may take to arrive, in milliseconds. */
 const HEAD_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
-/** How often those are looked at. */
+/** How often these timeouts are checked. */
 const CHECK_EVERY_MS = 1000;
-/** How long an idle connection is kept: longer than the minute that ingresses keep theirs, so that they close first. */
+/** How long an idle connection is kept: longer than the minute of ingresses, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** How much longer than the longest read a connection may be without a byte either way, in milliseconds. */
+/** How much longer than the longest read a connection may transfer nothing, in milliseconds. */
 const SILENCE_MS = 15_000;
 
 /**
- * How the HTTP server behaves before any route is reached.
- * @param longestReadMs how long a request may be without an answer, in milliseconds
+ * Options of the HTTP server.
+ * @param longestReadMs how long a request may wait for its response, in milliseconds
  */
 export function serverOptions(longestReadMs: number) {
   return {
     logger: false,
     genReqId: (request) => correlationId(request.headers['x-correlation-id']),
     rewriteUrl: (request) => routable(request.url ?? '/'),
-    // What the router cannot make out at all never reaches a filter.
-    frameworkErrors: (error, request, reply: FastifyReply) => {
+    // Errors of the router never reach the exception filter.
+    frameworkErrors: (error, _request, reply: FastifyReply) => {
       const { status, headers, body } = toErrorResponse(error);
-      void reply
-        .status(status)
-        .headers({ ...headers, ...commonHeaders(request.id) })
-        .send(Buffer.from(body));
+      setCommonHeaders(reply, false);
+      void reply.status(status).headers(headers).send(Buffer.from(body));
     },
-    // Whoever still has a connection while the server closes is served; idle connections are closed.
+    // While the server closes, requests on open connections are served and idle connections are closed.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // Of an answer that nobody reads as well.
+    // Also ends a response that is not read.
     connectionTimeout: longestReadMs + SILENCE_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: LARGEST_HEAD },
@@ -45,15 +43,15 @@ export function serverOptions(longestReadMs: number) {
       maxHeaderSize: LARGEST_HEAD,
       headersTimeout: HEAD_TIMEOUT_MS,
       connectionsCheckingInterval: CHECK_EVERY_MS,
-      // Node would answer a missing one with an empty 400: `server-hooks.ts` does it in the envelope.
+      // Node would answer a missing Host with an empty 400: `server-hooks.ts` answers in the envelope.
       requireHostHeader: false,
     },
   } satisfies FastifyHttpOptions<RawServerDefault>;
 }
 
 /**
- * A request target as the router takes it: without the origin of an absolute one (RFC 9112 section 3.2.2), and with a percent
- * sign that begins no escape standing for itself. The path is then one that nobody knows, not an error.
+ * Makes a request target routable: removes the origin of an absolute one (RFC 9112 section 3.2.2), and escapes invalid
+ * percent signs, so that such a path is an unknown route rather than an error of the router.
  */
 function routable(target: string): string {
   if (target.startsWith('/') && !target.includes('%')) return target;

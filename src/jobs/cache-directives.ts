@@ -1,10 +1,10 @@
 import type { CacheDirectives } from '../upstream/exchange.ts';
 
-/** One element of a list: a token, and its value as a token or a quoted string. Others are passed over. */
+/** One element of a list: a token, and its value as a token or a quoted string. Anything else is skipped. */
 const ELEMENT =
   /(?:^|,)[ \t]*([!#$%&'*+.^_`|~\w-]+)(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~\w-]+)))?[^,]*/g;
 
-/** The elements of a field that is a list of directives, by their names in lower case; of several of one name the first. */
+/** Parses a list of directives into values by lower-case name. Of a repeated name the first counts. */
 function elementsOf(field: string): Map<string, string> {
   const elements = new Map<string, string>();
   for (const [, name = '', quoted, plain] of field.matchAll(ELEMENT)) {
@@ -14,22 +14,22 @@ function elementsOf(field: string): Map<string, string> {
   return elements;
 }
 
-/** Whole seconds → milliseconds; nothing when it is no number of seconds. */
+/** Converts whole seconds to milliseconds. @returns nothing for any other text */
 function seconds(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) * 1000 : undefined;
 }
 
-/** `Cache-Control` of a request (RFC 9111 section 5.2.1): what is not understood is ignored. */
+/** Parses `Cache-Control` of a request (RFC 9111 section 5.2.1). Unknown directives are ignored. */
 export function parseCacheDirectives(cacheControl: string | undefined): CacheDirectives {
-  if (cacheControl === undefined) return WHATEVER;
+  if (cacheControl === undefined) return NO_DIRECTIVES;
   const directives = elementsOf(cacheControl);
   const maxAgeMs = directives.has('no-cache') ? 0 : (seconds(directives.get('max-age')) ?? Infinity);
   return { maxAgeMs, onlyIfCached: directives.has('only-if-cached') };
 }
 
-const WHATEVER: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
+const NO_DIRECTIVES: CacheDirectives = { maxAgeMs: Infinity, onlyIfCached: false };
 
-/** `Prefer: wait=N` (RFC 7240 section 4.3), in milliseconds; nothing when no such preference is understood. */
+/** Parses `Prefer: wait=N` (RFC 7240 section 4.3) to milliseconds. @returns nothing if there is no valid one */
 export function parsePreferWait(prefer: string | string[] | undefined): number | undefined {
   if (prefer === undefined) return undefined;
   return seconds(elementsOf([prefer].flat().join(',')).get('wait'));

@@ -1,39 +1,35 @@
-import type { FastifyInstance, onRequestHookHandler } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Authenticator } from '../callers/caller.ts';
 import type { JobReads } from '../upstream/job-reads.ts';
-import { jobResponse } from './job-response.ts';
-import { addJobReadHook } from './job-read-hook.ts';
 import { parseCacheDirectives } from './cache-directives.ts';
+import { addJobReadHook } from './job-read-hook.ts';
+import type { JobResponder } from './job-responder.ts';
 
 export interface MemoryHitOptions {
   readonly authenticator: Pick<Authenticator, 'cached'>;
   readonly reads: Pick<JobReads, 'peekFresh'>;
-  /** How long an unfinished job is fresh, in milliseconds. */
-  readonly activeFreshMs: number;
+  readonly responder: JobResponder;
 }
 
 /**
- * Answers what is at hand before Nest is asked: its guards, parameters and promises cost as much as all else that a hit takes.
- * Whatever needs more than a look (a caller who is not remembered, a copy that is stale, elsewhere or not for this caller, an id that is
- * none) goes on to the controller, which would answer the same.
+ * Answers hits in memory before Nest is involved: its guards, parameters and promises cost as much as the rest of a hit.
+ * Every other read goes on to the controller: that of a caller whose credential is not cached, of an id that is not a
+ * UUID, of a job whose copy is stale, elsewhere or not for this caller.
  */
 export function serveMemoryHits(
   fastify: FastifyInstance,
-  { authenticator, reads, activeFreshMs }: MemoryHitOptions,
+  { authenticator, reads, responder }: MemoryHitOptions,
 ): void {
-  const look: onRequestHookHandler = (request, reply, done) => {
+  addJobReadHook(fastify, (request, reply, done) => {
     const { headers } = request;
     const { id } = request.params as { readonly id: string };
     const caller = authenticator.cached(headers.authorization);
-    const found = caller && reads.peekFresh(id, caller, parseCacheDirectives(headers['cache-control']));
-    if (!found) {
+    const result = caller && reads.peekFresh(id, caller, parseCacheDirectives(headers['cache-control']));
+    if (!result) {
       done();
       return;
     }
     request.caller = caller;
-    request.jobId = id.toLowerCase();
-    request.found = found;
-    reply.sendWhole(jobResponse(found, activeFreshMs, headers['if-none-match']));
-  };
-  addJobReadHook(fastify, look);
+    responder.send(request, reply, result);
+  });
 }

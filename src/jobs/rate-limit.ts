@@ -1,7 +1,10 @@
 import { serializeList } from 'structured-headers';
 import type { BudgetState } from '../budget/budget.ts';
 
-/** The RateLimit fields (draft-ietf-httpapi-ratelimit-headers-11): what the subscription allows, and the window with least left. */
+/**
+ * The RateLimit fields (draft-ietf-httpapi-ratelimit-headers-11): the limits, and the window with the fewest calls
+ * left.
+ */
 export function rateLimitFields({ windows }: BudgetState): Record<string, string> {
   const policy = windows.map(({ name, limit, windowMs }): [string, Map<string, number>] => [
     name,

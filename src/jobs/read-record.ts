@@ -3,15 +3,13 @@ import type { Logger } from 'pino';
 import { GatewayError } from '../errors/gateway-error.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ReadTrace, Tracing } from '../tracing/tracing.ts';
-import type { ReadResult, CallOutcome } from '../upstream/exchange.ts';
+import type { CallOutcome } from '../upstream/exchange.ts';
+import { isJobId } from '../upstream/job-reads.ts';
 import { UpstreamFailure } from '../upstream/upstream-failure.ts';
 import { addJobReadHook } from './job-read-hook.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The job that is asked for: set only when it is a UUID, so that it may stand in a log. */
-    jobId?: string;
-    found?: ReadResult;
     /** Present when there is tracing. */
     trace?: ReadTrace;
   }
@@ -26,7 +24,7 @@ export function recordReads(
 ): void {
   addJobReadHook(fastify, (request, reply, done) => {
     if (tracing) request.trace = tracing.read(request.method, request.headers);
-    // Also comes when the caller goes away, which Fastify's own hook does not tell of.
+    // `close` also comes when the caller goes away, unlike Fastify's own hook.
     reply.raw.on('close', () => {
       record(request, reply, metrics, log);
     });
@@ -41,11 +39,11 @@ function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, 
   metrics.jobReads.count(outcome, status, caller);
   metrics.jobReadSeconds.observe(reply.elapsedTime / 1000);
   endTrace(request, status, outcome);
-  if (status < 400 && request.found?.source !== 'upstream') return;
-  const upstream = traceOf(request);
+  if (status < 400 && request.readResult?.source !== 'upstream') return;
+  const upstream = callOutcomeOf(request);
   log[status >= 500 ? 'warn' : 'info'](
     {
-      jobId: request.jobId,
+      jobId: jobIdOf(request),
       caller,
       status,
       outcome,
@@ -58,31 +56,36 @@ function record(request: FastifyRequest, reply: FastifyReply, metrics: Metrics, 
   );
 }
 
-function endTrace({ trace, caller, id, jobId }: FastifyRequest, status: number, outcome: string): void {
-  trace?.end({
+function endTrace(request: FastifyRequest, status: number, outcome: string): void {
+  request.trace?.end({
     status: status === CLIENT_CLOSED_REQUEST ? undefined : status,
     outcome,
-    caller: caller?.name ?? '',
-    correlationId: id,
-    jobId,
+    caller: request.caller?.name ?? '',
+    correlationId: request.id,
+    jobId: jobIdOf(request),
   });
 }
 
-/** Nobody was there to take the answer. The number is nginx's: the standards have none. */
-const CLIENT_CLOSED_REQUEST = 499;
-
-function outcomeOf({ found, failure }: FastifyRequest, status: number): string {
-  if (status === CLIENT_CLOSED_REQUEST) return 'gone';
-  // A caller that wanted a copy or nothing has what it asked for.
-  if (failure instanceof GatewayError && failure.body.code === 'NotCached') return 'not-cached';
-  if (status === 429) return 'refused';
-  // The gateway did what it was asked: nobody is to be woken by it.
-  if (status === 404) return 'not-found';
-  if (status >= 400) return 'error';
-  if (!found) return 'error';
-  return found.stale ?? (found.collapsed ? 'collapsed' : found.source);
+/** The job that an authenticated caller asked for. Only a UUID is safe in a log line. */
+function jobIdOf({ caller, params }: FastifyRequest): string | undefined {
+  const { id } = params as { readonly id: string };
+  return caller && isJobId(id) ? id.toLowerCase() : undefined;
 }
 
-function traceOf({ found, failure }: FastifyRequest): CallOutcome | undefined {
-  return failure instanceof UpstreamFailure ? failure.call.outcome : found?.upstream;
+/** The caller closed its connection before it was answered. The number is nginx's: the standards have none. */
+const CLIENT_CLOSED_REQUEST = 499;
+
+function outcomeOf({ readResult, failure }: FastifyRequest, status: number): string {
+  if (status === CLIENT_CLOSED_REQUEST) return 'gone';
+  // A caller that accepts a copy alone has got what it asked for.
+  if (failure instanceof GatewayError && failure.body.code === 'NotCached') return 'not-cached';
+  if (status === 429) return 'refused';
+  // An unknown job is no fault of the gateway: no alert should fire.
+  if (status === 404) return 'not-found';
+  if (status >= 400 || !readResult) return 'error';
+  return readResult.stale ?? (readResult.collapsed ? 'collapsed' : readResult.source);
+}
+
+function callOutcomeOf({ readResult, failure }: FastifyRequest): CallOutcome | undefined {
+  return failure instanceof UpstreamFailure ? failure.call.outcome : readResult?.upstream;
 }

@@ -1,7 +1,7 @@
 import { Controller, Get, Header, Inject } from '@nestjs/common';
 import { Metrics } from './metrics.ts';
 
-/** What Prometheus scrapes. */
+/** The metrics, for Prometheus. */
 @Controller()
 export class MetricsController {
   constructor(@Inject(Metrics) private readonly metrics: Metrics) {}

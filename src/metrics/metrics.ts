@@ -1,7 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Status } from '../status.ts';
 import { ReadCounter } from './read-counter.ts';
 
-/** Seconds: from a hit to the longest wait that patience allows. */
+/** In seconds, from a hit to the longest `PATIENCE`. */
 const READ_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const WAIT_BUCKETS = [0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30];
 
@@ -9,28 +10,13 @@ const BUDGET_MODES = ['local', 'shared', 'fallback'];
 
 /** Which build of the gateway runs. */
 export interface BuildInfo {
-  /** Of package.json. */
+  /** The version in package.json. */
   readonly version: string;
-  /** The commit it was built from; `unknown` where nobody has said it. */
+  /** The commit of the build, or `unknown`. */
   readonly revision: string;
 }
 
-/** What the gauges show, read when somebody asks for them. */
-export interface Gauges {
-  queueDepth(): number;
-  /** Sends left in each window, by the window's name. */
-  budgetRemaining(): Iterable<readonly [window: string, remaining: number]>;
-  /** The part of each limit that is in use, by the window's name. */
-  limitShares(): Iterable<readonly [window: string, share: number]>;
-  /** Open event streams. */
-  watchers(): number;
-  /** Where the budget is kept now. */
-  budgetMode(): string;
-  /** Seconds for which the gate is still closed. */
-  pausedSeconds(): number;
-}
-
-/** The metrics of docs/CONTRACT.md, section 8. No label takes a value that a caller chooses. */
+/** The metrics of docs/CONTRACT.md, section 8. No label takes a value that a caller can choose. */
 export class Metrics {
   readonly registry = new Registry();
 
@@ -43,13 +29,13 @@ export class Metrics {
   });
   readonly upstreamRequests = new Counter({
     name: 'gateway_upstream_requests_total',
-    help: 'Calls upstream, by status; timeout or connection when there was no answer.',
+    help: 'Calls upstream, by status; timeout or connection when there was no response.',
     labelNames: ['status'] as const,
     registers: [this.registry],
   });
   readonly upstreamSeconds = new Histogram({
     name: 'gateway_upstream_seconds',
-    help: 'How long calls upstream took until the answer began.',
+    help: 'How long calls upstream took until the response began.',
     buckets: READ_BUCKETS,
     registers: [this.registry],
   });
@@ -61,19 +47,19 @@ export class Metrics {
   });
   readonly tokenRefreshes = new Counter({
     name: 'gateway_token_refreshes_total',
-    help: 'Requests for a token, by result: ok, refused or unavailable.',
+    help: 'Token requests, by result: ok, refused or unavailable.',
     labelNames: ['result'] as const,
     registers: [this.registry],
   });
   readonly storeErrors = new Counter({
     name: 'gateway_store_errors_total',
-    help: 'Faults of the shared store, by operation. Each was a miss, none an error.',
+    help: 'Failed operations of the shared store. Each counts as a miss, none as an error.',
     labelNames: ['operation'] as const,
     registers: [this.registry],
   });
   readonly logLinesDropped = new Counter({
     name: 'gateway_log_lines_dropped_total',
-    help: 'Lines of the log that were dropped, because nobody reads standard output.',
+    help: 'Log lines that were dropped because standard output is not read.',
     registers: [this.registry],
   });
 
@@ -81,70 +67,75 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** Adds which build this is: a rollout shows as two of them. */
+  /** Adds the build's version and revision, which differ between replicas during a rollout. */
   showBuild({ version, revision }: BuildInfo): void {
     const build = new Gauge({
       name: 'gateway_build_info',
-      help: 'Which build runs: always 1.',
+      help: 'Version and revision of the build; always 1.',
       labelNames: ['version', 'revision'] as const,
       registers: [this.registry],
     });
     build.set({ version, revision }, 1);
   }
 
-  /** Adds the gauges of a gateway's queue and budget. */
-  show(gauges: Gauges): void {
-    const registers = [this.registry];
-    new Gauge({
-      name: 'gateway_queue_depth',
-      help: 'Reads waiting for a slot upstream.',
-      registers,
-      collect() {
-        this.set(gauges.queueDepth());
-      },
+  /**
+   * Adds the gauges of the queue, the budget and the streams.
+   * @param read called for each gauge of each scrape
+   */
+  showStatus(read: () => Status): void {
+    const gauge = <Label extends string>(
+      { name, help, labelNames = [] }: { name: string; help: string; labelNames?: readonly Label[] },
+      show: (gauge: Gauge<Label>, status: Status) => void,
+    ): void => {
+      const collect = function (this: Gauge<Label>): void {
+        show(this, read());
+      };
+      new Gauge({ name, help, labelNames, registers: [this.registry], collect });
+    };
+    gauge({ name: 'gateway_queue_depth', help: 'Reads waiting for a slot upstream.' }, (depth, { queue }) => {
+      depth.set(queue.waiting);
     });
-    new Gauge({
-      name: 'gateway_watchers',
-      help: 'Open streams of job events.',
-      registers,
-      collect() {
-        this.set(gauges.watchers());
-      },
+    gauge({ name: 'gateway_watchers', help: 'Open streams of job events.' }, (count, { watchers }) => {
+      count.set(watchers);
     });
-    new Gauge({
-      name: 'gateway_budget_remaining',
-      help: 'Calls that each window would still take.',
-      labelNames: ['window'] as const,
-      registers,
-      collect() {
-        for (const [window, remaining] of gauges.budgetRemaining()) this.set({ window }, remaining);
+    gauge(
+      {
+        name: 'gateway_budget_remaining',
+        help: 'Calls left in each window.',
+        labelNames: ['window'],
       },
-    });
-    new Gauge({
-      name: 'gateway_limit_share',
-      help: 'The part of each limit that is in use: less than 1 after upstream has refused inside it.',
-      labelNames: ['window'] as const,
-      registers,
-      collect() {
-        for (const [window, share] of gauges.limitShares()) this.set({ window }, share);
+      (left, { budget }) => {
+        for (const { name, remaining } of budget.windows) left.set({ window: name }, remaining);
       },
-    });
-    new Gauge({
-      name: 'gateway_budget_mode',
-      help: 'Where the budget is kept: 1 for the mode in force.',
-      labelNames: ['mode'] as const,
-      registers,
-      collect() {
-        for (const mode of BUDGET_MODES) this.set({ mode }, mode === gauges.budgetMode() ? 1 : 0);
+    );
+    gauge(
+      {
+        name: 'gateway_limit_share',
+        help: 'The part of each limit that is in use: less than 1 after upstream has refused inside it.',
+        labelNames: ['window'],
       },
-    });
-    new Gauge({
-      name: 'gateway_paused_seconds',
-      help: 'For how long nothing is sent upstream, because upstream said so; 0 when the gate is open.',
-      registers,
-      collect() {
-        this.set(gauges.pausedSeconds());
+      (part, { budget }) => {
+        for (const { name, share } of budget.windows) part.set({ window: name }, share);
       },
-    });
+    );
+    gauge(
+      {
+        name: 'gateway_budget_mode',
+        help: 'Where the budget is kept: 1 for the mode in force.',
+        labelNames: ['mode'],
+      },
+      (inForce, { budget }) => {
+        for (const mode of BUDGET_MODES) inForce.set({ mode }, mode === budget.mode ? 1 : 0);
+      },
+    );
+    gauge(
+      {
+        name: 'gateway_paused_seconds',
+        help: 'Seconds for which the gate is still closed; 0 when it is open.',
+      },
+      (seconds, { budget }) => {
+        seconds.set(budget.closedMs / 1000);
+      },
+    );
   }
 }

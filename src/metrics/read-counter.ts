@@ -1,7 +1,7 @@
 import { Counter, type Registry } from 'prom-client';
 
-/** Reads that were alike. */
-interface Alike {
+/** The reads with equal labels. */
+interface Series {
   readonly outcome: string;
   readonly status: number;
   readonly caller: string;
@@ -9,19 +9,20 @@ interface Alike {
 }
 
 /**
- * Reads of jobs, counted without what a counter of prom-client does with labels each time: a hit would feel it. The counter learns the
- * counts when somebody asks for it. There are as many as outcomes, statuses and names of callers.
+ * Counts reads of jobs. A counter of prom-client handles its labels anew for each count, which would slow down hits:
+ * here its values are set when they are collected. The number of series is bounded by outcomes, statuses and names of
+ * callers.
  */
 export class ReadCounter {
-  readonly #all: Alike[] = [];
-  readonly #byCaller = new Map<string, Map<string, Alike[]>>();
+  readonly #all: Series[] = [];
+  readonly #byCaller = new Map<string, Map<string, Series[]>>();
   readonly #counter: Counter<'outcome' | 'status' | 'caller'>;
 
   constructor(registry: Registry) {
     const all = this.#all;
     this.#counter = new Counter({
       name: 'gateway_job_reads_total',
-      help: 'Reads of jobs by callers, by what the answer came from, its status and the caller.',
+      help: 'Reads of jobs, by outcome, status and caller.',
       labelNames: ['outcome', 'status', 'caller'] as const,
       registers: [registry],
       collect() {
@@ -33,20 +34,20 @@ export class ReadCounter {
     });
   }
 
-  /** What has been counted so far, as prom-client has it. */
+  /** The counts so far, as a value of prom-client. */
   get(): ReturnType<Counter['get']> {
     return this.#counter.get();
   }
 
   count(outcome: string, status: number, caller: string): void {
     const byStatus = this.#byCaller.get(caller)?.get(outcome);
-    const alike = byStatus?.find((one) => one.status === status) ?? this.#first(outcome, status, caller);
-    alike.count++;
+    const series = byStatus?.find((one) => one.status === status) ?? this.#first(outcome, status, caller);
+    series.count++;
   }
 
-  #first(outcome: string, status: number, caller: string): Alike {
+  #first(outcome: string, status: number, caller: string): Series {
     const first = { outcome, status, caller, count: 0 };
-    const byOutcome = this.#byCaller.get(caller) ?? new Map<string, Alike[]>();
+    const byOutcome = this.#byCaller.get(caller) ?? new Map<string, Series[]>();
     this.#byCaller.set(caller, byOutcome.set(outcome, [...(byOutcome.get(outcome) ?? []), first]));
     this.#all.push(first);
     return first;

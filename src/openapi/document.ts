@@ -4,7 +4,7 @@ import { requestFields, responseFields } from './fields.ts';
 import { jobModels } from './job-model.ts';
 import { paths } from './routes.ts';
 
-/** What terminus answers. Its parts come and go with what the gateway is made of. */
+/** The documents of terminus. Their parts depend on the settings. */
 const part = z.looseObject({ status: z.string().meta({ examples: ['up', 'degraded', 'down'] }) });
 const Health = z
   .looseObject({
@@ -17,19 +17,19 @@ const Health = z
 
 const ErrorResponse = envelope.meta({ description: 'The form of every error but those of health.' });
 
-/** The schemas of the code, by name, as JSON Schema that refers to each other. */
+/** The code's schemas by name, as JSON Schema with references to each other. */
 function schemas(): Record<string, object> {
   const models = z.registry<{ id: string }>();
   for (const [id, model] of Object.entries({ ...jobModels, ErrorResponse, Health }))
     models.add(model, { id });
-  // As they are read: what is not named in them may be there.
+  // As input schemas, which allow further fields.
   const made = z.toJSONSchema(models, { io: 'input', uri: (id) => `#/components/schemas/${id}` });
   return Object.fromEntries(
     Object.entries(made.schemas).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema]),
   );
 }
 
-/** The OpenAPI 3.1 description of the public face (docs/CONTRACT.md, sections 1 to 4). */
+/** The OpenAPI 3.1 document of the public API (docs/CONTRACT.md, sections 1 to 4). */
 export function openApiDocument(version: string) {
   return {
     openapi: '3.1.1',
@@ -38,8 +38,8 @@ export function openApiDocument(version: string) {
       version,
       summary: 'Reality Modeling jobs behind a shared rate limit.',
       description:
-        'The same `GET /contextcapture/jobs/{id}` as the API behind it, with a key of your own instead of the token dance, and as few calls ' +
-        'upstream as can be. A client moves over by changing its base URL and its bearer token. Other methods than those named here are ' +
+        'The same `GET /contextcapture/jobs/{id}` as the API behind it, with a key of your own instead of OAuth tokens, and as few calls ' +
+        'upstream as possible. A client moves over by changing its base URL and its bearer token. Other methods than those named here are ' +
         'answered 405, other paths 404 `NotFound`. A header that cannot be understood is ignored. `Accept` is ignored: the answer is JSON.',
     },
     servers: [{ url: '.', description: 'Where this description comes from.' }],

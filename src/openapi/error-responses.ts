@@ -1,10 +1,13 @@
 import { alsoAs, type ErrorCode, errorTable, relayed } from '../errors/gateway-error.ts';
 import { responseFieldRefs } from './fields.ts';
 
-/** Which routes an error belongs to. */
+/** A group of routes. */
 export type Scope = 'any' | 'callers' | 'jobs' | 'events' | 'state';
 
-/** Every error with its routes and causes (docs/CONTRACT.md, section 4). The compiler finds one that is missing. */
+/**
+ * Every error of the table: when it occurs, and on which routes (docs/CONTRACT.md, section 4). A new error must be
+ * added here.
+ */
 const occasions: Readonly<Record<ErrorCode, readonly [when: string, ...Scope[]]>> = {
   InvalidRequest: [
     'a request that is not HTTP; for events, `ids` that are missing, too many or no UUIDs',
@@ -55,7 +58,7 @@ function casesOf(scopes: readonly Scope[]): Case[] {
     return [status, ...(alsoAs[code] ?? [])].map((each): Case => ({ status: each, code, message, when }));
   });
   if (!scopes.includes('jobs')) return own;
-  const words = Object.entries(relayed).map(([status, { code, message }]): Case => ({
+  const upstream = Object.entries(relayed).map(([status, { code, message }]): Case => ({
     status: Number(status),
     code,
     message,
@@ -63,11 +66,11 @@ function casesOf(scopes: readonly Scope[]): Case[] {
   }));
   return [
     ...own,
-    ...words.filter((word) => !own.some(({ status, code }) => status === word.status && code === word.code)),
+    ...upstream.filter((one) => !own.some(({ status, code }) => status === one.status && code === one.code)),
   ];
 }
 
-/** What an operation of these scopes answers instead of what was asked for, by status. */
+/** The error responses of an operation, by status. */
 export function errorResponses(...scopes: Scope[]): Record<string, object> {
   const byStatus = Object.groupBy(casesOf(scopes), ({ status }) => status);
   return Object.fromEntries(

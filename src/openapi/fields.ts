@@ -1,4 +1,4 @@
-/** The header fields of requests and answers (docs/CONTRACT.md, sections 2 and 3), and their references. */
+/** The header fields of docs/CONTRACT.md, sections 2 and 3. */
 
 const text = { type: 'string' } as const;
 const seconds = { type: 'integer', minimum: 0 } as const;
@@ -87,7 +87,7 @@ export const responseFields = {
   Allow: { description: 'The methods that the resource has.', schema: text, example: 'GET, HEAD' },
 } as const;
 
-/** References to these, as an operation has them. */
+/** References to header fields, for operations. */
 export function requestFieldRefs(...names: (keyof typeof requestFields)[]) {
   return names.map((name) => ({ $ref: `#/components/parameters/${name}` }));
 }

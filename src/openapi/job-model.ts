@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { jobDocument } from '../upstream/copy.ts';
 
 /**
- * The documented job model of the API's reference page. All of it is open: the gateway passes on what upstream says, so that
- * values and fields newer than the page are as valid as those on it.
+ * The documented job model of the API's reference page. All of it is open: the gateway passes on what upstream says, so
+ * that values and fields newer than the page are as valid as those on it.
  */
 
-/** The values that the page knows, and any other. */
+/** The values on the reference page, and any other string. */
 function oneOf(description: string, values: readonly string[]) {
   return z.union([z.enum(values), z.string()]).meta({ description });
 }

@@ -1,29 +1,25 @@
 import { Controller, Get, Inject, Param, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { PAGE, type PageFile } from '../pages/page-file.ts';
-import { sendPage } from '../pages/send-page.ts';
+import { PAGE } from '../pages/page-file.ts';
+import { DocsPage, DOCUMENT } from './docs-page.ts';
 
-/** The description, and what the page to read it is made of, by name. */
-export const DOCS_FILES = Symbol('what is served of the description');
-export const DOCUMENT = 'openapi.json';
-
-/** The description of the public face: for programs, and as a page for people. */
+/** The description of the callers' API: for programs, and as a page for people. */
 @Controller()
 export class OpenApiController {
-  constructor(@Inject(DOCS_FILES) private readonly files: ReadonlyMap<string, PageFile>) {}
+  constructor(@Inject(DocsPage) private readonly docs: DocsPage) {}
 
   @Get(DOCUMENT)
   document(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
-    this.file(DOCUMENT, request, reply);
+    this.docs.send(DOCUMENT, request, reply);
   }
 
   @Get('docs')
   page(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
-    this.file(PAGE, request, reply);
+    this.docs.send(PAGE, request, reply);
   }
 
   @Get('docs/:file')
   file(@Param('file') name: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
-    sendPage(this.files.get(name), request, reply);
+    this.docs.send(name, request, reply);
   }
 }

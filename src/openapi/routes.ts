@@ -4,15 +4,15 @@ import { requestFieldRefs, responseFieldRefs } from './fields.ts';
 
 /** The routes of docs/CONTRACT.md, section 1. */
 
-const nobody: readonly object[] = [];
-const caller = [{ bearer: [] }];
+const noKey: readonly object[] = [];
+const callerKey = [{ bearer: [] }];
 
 const read = {
   tags: ['Jobs'],
   summary: 'Retrieve job details',
   description:
     'The same path, body and documented statuses as the API behind the gateway. A 200 carries the API’s own bytes.',
-  security: caller,
+  security: callerKey,
   parameters: [
     {
       name: 'id',
@@ -80,7 +80,7 @@ const events = {
     'Server-sent events. `event: job` for every job as soon as it is known, then one at each change; its data is a `JobResponse` on one line. ' +
     '`event: job-error` carries an `ErrorResponse` with the `id` of the job: a 404 ends that job’s part, others do not. `event: end` once every ' +
     'job is finished or gone; then the stream closes. A comment every 15 s keeps it open. A slow reader gets the latest state, not a backlog.',
-  security: caller,
+  security: callerKey,
   parameters: [
     {
       name: 'ids',
@@ -100,12 +100,15 @@ const events = {
       headers: responseFieldRefs('Cache-Control'),
       content: { 'text/event-stream': { schema: { type: 'string' }, example: EVENTS } },
     },
-    204: { description: 'Nothing is to come: the reader has seen the end.', headers: responseFieldRefs() },
+    204: {
+      description: 'Nothing more to come: the reader has received the end.',
+      headers: responseFieldRefs(),
+    },
     ...errorResponses('any', 'callers', 'events'),
   },
 };
 
-/** What is answered to everybody, with nothing to ask for. */
+/** A GET route without authentication. */
 function open(operation: {
   readonly operationId: string;
   readonly summary: string;
@@ -121,7 +124,7 @@ function open(operation: {
       operationId,
       tags: [tag],
       summary,
-      security: nobody,
+      security: noKey,
       parameters: requestFieldRefs('CorrelationId'),
       responses: {
         200: { description, headers: responseFieldRefs(), content: { [type]: { schema } } },
@@ -141,7 +144,7 @@ const states = {
   summary: 'Follow the state of the gateway',
   description:
     'The data of the console, for callers marked as operators: server-sent events, `event: state` at once and then every second.',
-  security: caller,
+  security: callerKey,
   parameters: requestFieldRefs('CorrelationId'),
   responses: {
     200: {
@@ -170,8 +173,8 @@ export const paths = {
   '/health/live': open({
     operationId: 'isLive',
     tag: 'Operating',
-    summary: 'Whether the process turns',
-    description: 'It does.',
+    summary: 'Whether the process is alive',
+    description: 'Alive.',
     type: 'application/json',
     schema: health,
   }),
@@ -179,12 +182,12 @@ export const paths = {
     operationId: 'isReady',
     tag: 'Operating',
     summary: 'Whether requests should come here',
-    description: 'They should. Parts that the gateway can do without for a while may be `degraded`.',
+    description: 'Ready. Parts that the gateway can do without for a while may be `degraded`.',
     type: 'application/json',
     schema: health,
     further: {
       503: {
-        description: 'The process starts or ends.',
+        description: 'The process is starting or shutting down.',
         headers: responseFieldRefs('Cache-Control'),
         content: { 'application/json': { schema: health } },
       },
@@ -207,14 +210,14 @@ export const paths = {
   '/docs': open({
     ...page,
     operationId: 'docs',
-    summary: 'This description to read',
+    summary: 'This description as a page',
     description: 'A page.',
   }),
   '/console': open({
     ...page,
     operationId: 'console',
     summary: 'The live view of the gateway',
-    description: 'A page; what it shows it asks for with a caller’s key.',
+    description: 'A page, which loads its data with a caller’s key.',
   }),
   '/console/events': { get: states },
 };

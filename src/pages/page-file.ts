@@ -9,7 +9,7 @@ export interface PageFile {
   readonly etag: string;
 }
 
-/** The file that is the page itself; all others are what it loads. */
+/** The name of the page itself; all other files are loaded by it. */
 export const PAGE = 'index.html';
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -20,15 +20,15 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 };
 
-/** @param name says by its ending what the text is */
+/** @param name its extension gives the content type */
 export function pageFile(name: string, text: string): PageFile {
   const contentType = CONTENT_TYPES[extname(name)];
-  if (contentType === undefined) throw new Error(`a page cannot have ${name}`);
+  if (contentType === undefined) throw new Error(`no content type is known for the page file ${name}`);
   const etag = `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
   return { body: Buffer.from(text), contentType, etag };
 }
 
-/** Names and paths of a page's own files, and of those that all pages have. */
+/** Names and paths of a page's own files, and of those that all pages share. */
 export function filesOfPage(folder: string): [name: string, path: string][] {
   const own = readdirSync(folder).map((name): [string, string] => [name, join(folder, name)]);
   const shared = ['base.css', 'icon.svg'].map((name): [string, string] => [

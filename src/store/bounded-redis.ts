@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { type Clock, systemClock } from '../clock.ts';
 import { RoundTrip } from '../round-trip.ts';
-import { LONGEST_COMMAND_MS } from './redis-options.ts';
+import { COMMAND_TIMED_OUT, LONGEST_COMMAND_MS } from './redis-options.ts';
 
 type Send = Redis['sendCommand'];
 type Command = Parameters<Send>[0];
@@ -34,7 +34,7 @@ export function bound(
   const since = clock.now();
   const giveUp = (): void => {
     onTimeout();
-    command.reject(new Error('Command timed out'));
+    command.reject(new Error(COMMAND_TIMED_OUT));
   };
   const cancel = clock.after(timeoutMs, () => setImmediate(giveUp));
   command.promise.then(() => {

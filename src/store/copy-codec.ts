@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseJson } from '../parse-json.ts';
 import { bytesOf, type Copy, parseJob } from '../upstream/copy.ts';
 
 /** No copy is kept longer, in milliseconds: ten years. */
@@ -56,12 +57,4 @@ export function decodeCopy(jobId: string, bytes: Buffer, remainingMs: number): C
 
 function line(fields: z.input<typeof head>): Buffer {
   return Buffer.from(`${JSON.stringify(fields)}\n`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import { Cluster } from 'ioredis';
 import { type Clock, systemClock } from '../clock.ts';
+import { COMMAND_TIMED_OUT } from './redis-options.ts';
 import type { RedisClient } from './redis-topology.ts';
 
 /** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
@@ -32,7 +33,7 @@ export class HangDetector {
   /** @returns whether Redis is away: otherwise one answer did not come in time */
   failed(error: unknown): boolean {
     const message = error instanceof Error ? error.message : '';
-    const timedOut = message === 'Command timed out';
+    const timedOut = message === COMMAND_TIMED_OUT;
     const counts = this.redis instanceof Cluster ? message.startsWith('CLUSTERDOWN') : timedOut;
     if (counts) this.#count(this.clock.now());
     else this.#timeouts = 0;

@@ -1,5 +1,7 @@
 import type { RedisLogin } from './redis-topology.ts';
 
+/** ioredis' own words for a command that was not answered in time. */
+export const COMMAND_TIMED_OUT = 'Command timed out';
 /** No command is waited for longer, however far Redis is, in milliseconds: past that a read does better without the store. */
 export const LONGEST_COMMAND_MS = 1000;
 const DISCONNECT_TIMEOUT_MS = 100;

@@ -1,10 +1,11 @@
 import { codeOf } from '../errors/cause.ts';
 import { DatabaseRefused } from './lasting-redis.ts';
+import { COMMAND_TIMED_OUT } from './redis-options.ts';
 import { replyCode } from './reply-code.ts';
 
 /** What ioredis says in words only, by how the message begins. */
 const WORDS = [
-  ['Command timed out', 'timeout'],
+  [COMMAND_TIMED_OUT, 'timeout'],
   ['Socket timeout', 'timeout'],
   ['Connection is closed', 'connection closed'],
   ['Connection closed', 'connection closed'],

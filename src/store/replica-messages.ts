@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseJson } from '../parse-json.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { isJobId } from '../upstream/job-reads.ts';
 import type { SharedReadOutcome } from '../upstream/leases.ts';
@@ -59,12 +60,4 @@ export function decodeMessage(
   const cutMs = Math.min(Math.max(0, retryAfterMs ?? 0), longestRetryAfterMs);
   const options = retryAfterMs === undefined ? {} : { retryAfterMs: cutMs };
   return { jobId, said: { kind: 'failed', error: GatewayError.told(status, body, options) } };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

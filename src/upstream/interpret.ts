@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type ErrorCode, GatewayError, RelayedError } from '../errors/gateway-error.ts';
+import { parseJson } from '../parse-json.ts';
 import { type Copy, parseJob } from './copy.ts';
 import type { CallOutcome } from './exchange.ts';
 import { UNKNOWN_CLIENT } from './itwin-api.ts';
@@ -31,7 +32,7 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
     case 422:
       throw new UpstreamFailure(
         call(reply, 'final'),
-        new RelayedError(status, ownWords(parse(reply.body), status)),
+        new RelayedError(status, ownWords(parseJson(reply.body.toString()), status)),
       );
     case 401:
       // A new token does not help a client that upstream does not know (UnknownClient).
@@ -78,16 +79,8 @@ const authenticationError = coded.extend({ details: z.array(coded).nullish() });
 const authenticationAnswer = z.union([z.object({ error: authenticationError }), authenticationError]);
 
 function isUnknownClient(reply: Reply): boolean {
-  const parsed = authenticationAnswer.safeParse(parse(reply.body));
+  const parsed = authenticationAnswer.safeParse(parseJson(reply.body.toString()));
   if (!parsed.success) return false;
   const error = 'error' in parsed.data ? parsed.data.error : parsed.data;
   return [error, ...(error.details ?? [])].some((entry) => entry.code === UNKNOWN_CLIENT);
-}
-
-function parse(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

@@ -2,7 +2,7 @@ import type { Copies, CopyListener } from './copies.ts';
 import type { Trace } from '../tracing/tracing.ts';
 import type { JobReader, JobResult, Cancellation, Requester, CacheDirectives } from './exchange.ts';
 import type { Lifetimes } from './freshness.ts';
-import { cacheHit, satisfies } from './layers/refresh.ts';
+import { freshInMemory } from './layers/refresh.ts';
 import { visibleTo } from './layers/authorize-job.ts';
 
 /** A caller's request for a job. */
@@ -41,14 +41,15 @@ export class JobReads {
   ) {}
 
   /**
-   * The answer of `read`, if nothing has to be awaited for it: a fresh copy in memory that the caller may see.
+   * Answers a read from memory alone, by the rules of the layers `refresh` and `authorizeJob`.
    * @param jobId in any letter case
+   * @returns nothing unless this process holds a fresh copy that the caller may see
    */
   peekFresh(jobId: string, caller: Requester, directives = NO_DIRECTIVES): JobResult | undefined {
-    const held = this.copies.peekMemory(jobId.toLowerCase());
     const askedAt = performance.now();
-    if (!held || !satisfies(held, { directives, askedAt }, this.lifetimes, askedAt)) return undefined;
-    return visibleTo(caller, cacheHit(held));
+    const read = { jobId: jobId.toLowerCase(), directives, askedAt };
+    const fresh = freshInMemory(this.copies, read, this.lifetimes, askedAt);
+    return fresh && visibleTo(caller, fresh);
   }
 
   /** @throws {GatewayError} with a code of docs/CONTRACT.md, section 4; `CallerGone` */

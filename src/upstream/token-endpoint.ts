@@ -2,6 +2,7 @@ import type { HttpService } from '@nestjs/axios';
 import { z } from 'zod';
 import { codeOf, safeCause } from '../errors/cause.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { parseJson } from '../parse-json.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** A token and its life, in milliseconds. */
@@ -117,12 +118,4 @@ function encode(value: string): string {
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
-}
-
-function parseJson(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
 }

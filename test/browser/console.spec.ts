@@ -21,8 +21,8 @@ describe('the board', () => {
     upstream.setState(id, 'success');
     await row.getByText('success', { exact: true }).waitFor();
     expect(await times()).toBe(3);
-    await page.getByText('All done: 1 job, nothing more to come.').waitFor();
-    expect(await page.locator('#board-news').textContent()).toBe('A bridge is success.');
+    await page.getByText('All done: 1 job, no more changes to come.').waitFor();
+    expect(await page.locator('#board-change').textContent()).toBe('A bridge is success.');
     expect(complaints).toEqual([]);
   });
 
@@ -33,7 +33,7 @@ describe('the board', () => {
     await page.getByText('This key is not an operator’s').waitFor();
     expect(await page.getByRole('heading', { name: 'Gateway', exact: true }).isVisible()).toBe(false);
     await watch(page, 'no id');
-    await page.getByText('There is no job id in this').waitFor();
+    await page.getByText('No job id found').waitFor();
     await watch(page, '67403a67-0e4b-4c1d-9aad-63942e3fa808');
     await page.getByText('Requested job is not available.').waitFor();
     await page.getByText('not found', { exact: true }).waitFor();
@@ -47,7 +47,7 @@ describe('the board', () => {
     await watch(page, id);
     await page.getByText('active', { exact: true }).waitFor();
     cut();
-    await page.getByText('what is shown may be old').waitFor();
+    await page.getByText('the states shown may be old').waitFor();
     upstream.setState(id, 'failed');
     await page.getByText('failed', { exact: true }).waitFor();
     await page.reload();
@@ -66,7 +66,7 @@ describe('the gateway’s state', () => {
     await enter(page, url, operator.key);
     await page.getByText('of 500 left').waitFor();
     await page.getByText('of 1000 places').waitFor();
-    await page.getByText('calls may go').waitFor();
+    await page.getByText('calls allowed').waitFor();
     expect(await page.locator('figure canvas').count()).toBe(4);
 
     upstream.fault({ kind: 'too-many', retryAfter: '90' }, { times: 1 });
@@ -100,7 +100,7 @@ describe('the key', () => {
     const { url } = await serve();
     const { page } = await openPage();
     await enter(page, url, 'not-a-key');
-    await page.getByText('The gateway does not know this key').waitFor();
+    await page.getByText('The gateway does not accept this key').waitFor();
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
     await enter(page, url, operator.key);
     await page.getByText('Live', { exact: true }).waitFor();

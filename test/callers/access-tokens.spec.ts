@@ -53,23 +53,23 @@ describe('an access token', () => {
     ['an array', ['another', 'itwin-platform']],
     ['a string', 'itwin-platform'],
     ['a string of several', 'another itwin-platform openid'],
-  ])('lets in when its scope is %s that has the one that is needed', async (_, scope) => {
+  ])('is accepted if its scope is %s with the required one', async (_, scope) => {
     expect(await admit({ scope })).toBeDefined();
   });
 
-  it.each(refusedTokens(ISSUER, key))('lets nobody in that is %s', async (_, make) => {
+  it.each(refusedTokens(ISSUER, key))('is refused if it is %s', async (_, make) => {
     const made = await make();
     expect(await accessTokens().admit(made)).toBeUndefined();
     expect(reasons).toHaveLength(1);
     expect(reasons[0]).toMatch(/^(iss|aud|exp|nbf|scope|unspecified|unreadable|ERR_[A-Z_]+)$/);
   });
 
-  it('has its end and beginning judged with five seconds of leeway, and is remembered until then', async () => {
+  it('expires, and becomes valid, with five seconds of tolerance', async () => {
     const exp = now() - 3;
     expect(await admit({ exp, nbf: now() + 3 })).toMatchObject({ until: (exp + 5) * 1000 });
   });
 
-  it('of another issuer, or expired, is refused without a look at the keys', async () => {
+  it('is refused without a request for keys if it has expired or is of another issuer', async () => {
     keysAsked = 0;
     await admit({ iss: 'https://another.example' });
     await admit({ exp: now() - 10 });
@@ -77,7 +77,7 @@ describe('an access token', () => {
   });
 });
 
-describe('what a token may read', () => {
+describe('the caller of a token', () => {
   const all = entry('dashboard', 'client-of-dashboard', ['*']);
   const sees = async (claims: object): Promise<unknown[]> => {
     const { caller } = (await admit(claims, [all, entry('other', 'other', [B])]))!;
@@ -90,7 +90,7 @@ describe('what a token may read', () => {
     ];
   };
 
-  it('is what its claim lists, if it has one, whatever the callers file says of its client', async () => {
+  it('may read the iTwins of the claim, if there is one, whatever the callers file lists', async () => {
     expect(await sees({ itwins: [A] })).toEqual(['jwt', false, true, false, false]);
     expect(await sees({ itwins: `${A} ${B}` })).toEqual(['jwt', false, true, true, false]);
     expect(await sees({ itwins: '*' })).toEqual(['jwt', false, true, true, true]);
@@ -103,12 +103,12 @@ describe('what a token may read', () => {
     ]);
   });
 
-  it('is what the entry of its client lists, if it has no claim', async () => {
+  it('may read the iTwins of the entry of its client, if there is no claim', async () => {
     expect(await sees({ client_id: 'client-of-dashboard' })).toEqual(['dashboard', true, true, true, true]);
     expect(await sees({ client_id: 'other' })).toEqual(['other', true, false, true, false]);
   });
 
-  it('waits in a line of its own for each client, which is that of its entry if it has one', async () => {
+  it('has a queue of its own for each client, or that of its entry', async () => {
     const lineOf = async (client_id?: unknown): Promise<unknown> =>
       (await admit({ client_id }, [all]))?.caller.queueKey;
     expect(await lineOf('client-of-dashboard')).toBe('dashboard');
@@ -118,7 +118,7 @@ describe('what a token may read', () => {
     expect([await lineOf(), await lineOf(null)]).toEqual(['jwt', 'jwt']);
   });
 
-  it('is nothing if neither says it, or the claim is none of those that are understood', async () => {
+  it('may read none without a claim and an entry, or if the claim is malformed', async () => {
     const nothing = ['jwt', false, false, false, false];
     for (const client_id of [undefined, 'unknown', 'dashboard', ['other'], null, 1]) {
       expect(await sees({ client_id })).toEqual(nothing);
@@ -130,11 +130,11 @@ describe('what a token may read', () => {
   });
 });
 
-describe('those who are known', () => {
+describe('the cache of verified callers', () => {
   const entries = [{ ...entry('dashboard', 'by-hand', [A]), keySha256: [] }];
   const known = () => new KnownCallers([new KeyRing(), accessTokens()], entries);
 
-  it('are known at once by a token that proved good, until it expires', async () => {
+  it('holds a verified token until it expires', async () => {
     const callers = known();
     const exp = now() + 60;
     const header = `Bearer ${await token({ exp })}`;
@@ -148,7 +148,7 @@ describe('those who are known', () => {
     await expect(callers.authenticate(header)).rejects.toMatchObject({ status: 401 });
   });
 
-  it('are judged anew by a changed callers file, one that changes while a token is looked at too', async () => {
+  it('is emptied when the callers file changes, also while a token is verified', async () => {
     const callers = known();
     const header = `Bearer ${await token()}`;
     const looking = callers.authenticate(header);

@@ -41,13 +41,16 @@ const document = (more: object = {}) => json({ issuer: `${url}/a`, jwks_uri: `${
 const DISCOVERY = '/a/.well-known/openid-configuration';
 
 describe('the keys of an issuer', () => {
-  it.each(['', '/'])('are where its discovery document says, its name ending in %j', async (end) => {
-    const issuer = `${url}/a${end}`;
-    answers = { [DISCOVERY]: document({ issuer }), '/keys': json(KEYS) };
-    expect(await ask(issuer)).toEqual(KEYS);
-  });
+  it.each(['', '/'])(
+    'are at the jwks_uri of its discovery document, if the issuer ends in %j',
+    async (end) => {
+      const issuer = `${url}/a${end}`;
+      answers = { [DISCOVERY]: document({ issuer }), '/keys': json(KEYS) };
+      expect(await ask(issuer)).toEqual(KEYS);
+    },
+  );
 
-  it('are where the setting says, without a look at the document', async () => {
+  it('are at the URL of the setting, without a request for the document', async () => {
     answers = { '/elsewhere?v=1': json(KEYS) };
     asked.length = 0;
     expect(await ask(`${url}/a`, `${url}/elsewhere?v=1`)).toEqual(KEYS);
@@ -64,49 +67,52 @@ describe('the keys of an issuer', () => {
   const slow: RequestListener = (_, response) => response.writeHead(200).flushHeaders();
   it.each<[string, () => Record<string, RequestListener>, RegExp]>([
     ['of another issuer', () => ({ [DISCOVERY]: document({ issuer: `${url}/b` }) }), /of another issuer/],
-    ['without a place', () => ({ [DISCOVERY]: json({ issuer: `${url}/a` }) }), /does not say where/],
+    ['without jwks_uri', () => ({ [DISCOVERY]: json({ issuer: `${url}/a` }) }), /has no valid jwks_uri/],
     [
-      'of a file',
+      'with a file URL',
       () => ({ [DISCOVERY]: document({ jwks_uri: 'file:///etc/passwd' }) }),
-      /does not say where/,
+      /has no valid jwks_uri/,
     ],
-    ['missing', () => ({}), /discovery document was answered 404/],
-    ['elsewhere', () => ({ [DISCOVERY]: redirect }), /discovery document was answered 302/],
+    ['missing', () => ({}), /discovery document request was answered 404/],
+    ['that redirects', () => ({ [DISCOVERY]: redirect }), /discovery document request was answered 302/],
     [
-      'whose keys are elsewhere',
+      'whose key set redirects',
       () => ({ [DISCOVERY]: document(), '/keys': redirect }),
-      /key set was answered 302/,
+      /key set request was answered 302/,
     ],
     [
-      'whose keys fail',
+      'whose key set fails',
       () => ({ [DISCOVERY]: document(), '/keys': json(KEYS, 500) }),
-      /key set was answered 500/,
+      /key set request was answered 500/,
     ],
     [
-      'whose keys are none',
+      'whose key set is invalid',
       () => ({ [DISCOVERY]: document(), '/keys': json({ keys: [1] }) }),
-      /key set is none/,
+      /key set is invalid/,
     ],
     [
-      'whose keys are many',
+      'with too many keys',
       () => ({ [DISCOVERY]: document(), '/keys': json({ keys: Array(101).fill(KEYS.keys[0]) }) }),
-      /key set is none/,
+      /key set is invalid/,
     ],
     [
-      'whose keys are no JSON',
+      'whose key set is not JSON',
       () => ({ [DISCOVERY]: document(), '/keys': (_, r) => r.end('<html>') }),
       /key set is not JSON/,
     ],
-    ['whose keys are large', () => ({ [DISCOVERY]: document(), '/keys': large }), /key set did not come/],
-    ['whose keys are slow', () => ({ [DISCOVERY]: document(), '/keys': slow }), /key set did not come/],
-    ['that is slow', () => ({ [DISCOVERY]: slow }), /discovery document did not come/],
-  ])('are not had by a document %s', async (what, says, message) => {
+    [
+      'whose key set is too large',
+      () => ({ [DISCOVERY]: document(), '/keys': large }),
+      /key set request failed/,
+    ],
+    ['whose key set is slow', () => ({ [DISCOVERY]: document(), '/keys': slow }), /key set request failed/],
+    ['that is slow', () => ({ [DISCOVERY]: slow }), /discovery document request failed/],
+  ])('are not loaded from a document %s', async (what, says, message) => {
     answers = says();
-    // What does not come within this would not come at all.
     await expect(ask(`${url}/a`, '', /slow/.test(what) ? 300 : 30_000)).rejects.toThrow(message);
   });
 
-  it('do not come unprotected when their issuer does not', async () => {
+  it('are not loaded over HTTP if their issuer uses HTTPS', async () => {
     const get = async () => ({
       status: 200,
       data: JSON.stringify({ issuer: 'https://a', jwks_uri: `${url}/keys` }),

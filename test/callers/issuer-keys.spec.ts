@@ -7,7 +7,7 @@ import { issuerKey } from '../support/issuer.ts';
 const [first, second] = await Promise.all([issuerKey('first'), issuerKey('second')]);
 const COOLDOWN_MS = 100;
 
-/** An issuer that says what it is told to. */
+/** A fake issuer. */
 function issuer(options: Partial<IssuerKeysOptions> = {}) {
   const state = { kids: [first], asked: 0, latencyMs: 0, down: false, told: [] as (number | string)[] };
   const publicPart = ({ jwk: { kty, n, e, kid, alg } }: typeof first) => ({ kty, n, e, kid, alg });
@@ -19,7 +19,7 @@ function issuer(options: Partial<IssuerKeysOptions> = {}) {
     return { keys } as JSONWebKeySet;
   };
   const observer = {
-    keysRead: (count: number) => state.told.push(count),
+    keysLoaded: (count: number) => state.told.push(count),
     keysFailed: (reason: string) => state.told.push(reason),
   };
   const keys = new IssuerKeys({
@@ -44,7 +44,7 @@ const times = (count: number, run: (index: number) => Promise<string>): Promise<
 const UNAVAILABLE = 'The service is temporarily unavailable.';
 
 describe("the issuer's keys", () => {
-  it('are asked for once, however many tokens come, and kept', async () => {
+  it('are requested once, however many tokens come, and kept', async () => {
     const { state, find } = issuer();
     state.latencyMs = 20;
     expect(new Set(await times(50, () => find('first')))).toEqual(new Set(['found']));
@@ -52,7 +52,7 @@ describe("the issuer's keys", () => {
     expect([state.asked, state.told]).toEqual([1, [1]]);
   });
 
-  it('are asked for again when a token names an unknown one, which is found then', async () => {
+  it('are requested again for a token with an unknown key, which is then found', async () => {
     const { state, find } = issuer();
     await find('first');
     state.kids = [first, second];
@@ -60,7 +60,7 @@ describe("the issuer's keys", () => {
     expect(state.asked).toBe(2);
   });
 
-  it('are asked for once a cooldown, whatever is named, and one made meanwhile is found all the same', async () => {
+  it('are requested once per cooldown, whatever tokens name, and a new key is still found', async () => {
     const { state, find } = issuer();
     await find('first');
     const since = performance.now();
@@ -83,7 +83,7 @@ describe("the issuer's keys", () => {
     expect(found).toBe('found');
   });
 
-  it('that are on their way may be from before a key was made: its token waits for the next', async () => {
+  it('are requested again if the pending request may be older than the key of a token', async () => {
     const { state, find } = issuer();
     await find('first');
     state.latencyMs = 100;
@@ -95,7 +95,7 @@ describe("the issuer's keys", () => {
     expect(state.asked).toBe(3);
   });
 
-  it('go on while the issuer is down; what cannot be judged is unavailable, and it is asked once a pause', async () => {
+  it('stay in use while the issuer is down; other tokens get 503, and requests pause', async () => {
     const { state, find } = issuer();
     await find('first');
     state.down = true;
@@ -109,7 +109,7 @@ describe("the issuer's keys", () => {
     expect(await find('second')).toBe('found');
   });
 
-  it('that are old are good until newer ones have come, and not after', async () => {
+  it('stay in use when old until newer ones have come, and not after', async () => {
     const { state, find } = issuer({ freshMs: 50, cooldownMs: 0 });
     await find('first');
     state.kids = [second];
@@ -119,7 +119,7 @@ describe("the issuer's keys", () => {
     expect(await find('first')).toBe('none');
   });
 
-  it('are waited for by so many and no more', async () => {
+  it('are waited for by a bounded number of tokens', async () => {
     const { state, find } = issuer();
     state.latencyMs = 20;
     const found = await times(1100, () => find('first'));

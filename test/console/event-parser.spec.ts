@@ -37,7 +37,7 @@ const STREAM = [
 ].join('');
 
 describe('the parser of server-sent events', () => {
-  it('hands on whole events with their type and id, and leaves the rest', () => {
+  it('emits complete events with type and id, and keeps the rest', () => {
     expect(parse(STREAM)).toEqual({
       events: [
         { type: 'job', data: '{"job":{"name":"a: b"}}', id: '' },
@@ -49,7 +49,7 @@ describe('the parser of server-sent events', () => {
     });
   });
 
-  it('takes the three line ends of the standard', () => {
+  it('accepts the three line breaks of the standard', () => {
     for (const end of ['\n', '\r\n', '\r']) {
       const { events } = parse(
         ['event: job', 'data: 1', '', 'data: 2', '', ''].join(end),
@@ -62,7 +62,7 @@ describe('the parser of server-sent events', () => {
     }
   });
 
-  it('makes the same of a stream wherever it is cut into pieces', () => {
+  it('emits the same events however the stream is split into chunks', () => {
     const cuts = fc.uniqueArray(fc.integer({ min: 0, max: STREAM.length }), { maxLength: 20 });
     fc.assert(
       fc.property(cuts, (places) => {

@@ -5,8 +5,8 @@ import { describe, expect, it } from '@jest/globals';
 import { StateStreams } from '../../src/console/state-streams.ts';
 import { until } from '../support/until.ts';
 
-describe('a reader of the state that is slow', () => {
-  it('gets the latest when it reads again, not what it has missed', async () => {
+describe('a slow reader of the state stream', () => {
+  it('gets the latest state when it reads again, and no backlog', async () => {
     let now = 0;
     const streams = new StateStreams(() => Promise.resolve(String(++now)));
     const response = new PassThrough({ highWaterMark: 1 });

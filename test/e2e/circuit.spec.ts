@@ -7,8 +7,8 @@ import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-const OPENED = 'upstream fails steadily: circuit open';
-const CLOSED = 'upstream answers again: circuit closed';
+const OPENED = 'circuit opened';
+const CLOSED = 'circuit closed';
 const DOWN = { kind: 'status', status: 500 } as const;
 
 /** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */

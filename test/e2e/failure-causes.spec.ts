@@ -170,7 +170,7 @@ describe('a token endpoint that', () => {
       const { collector, gateway, seen } = await failedRead({ ITWIN_TOKEN_URL, ...env });
       expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
       expectNoCode(seen, code);
-      const line = await gateway.logged(({ msg }) => msg === 'no token');
+      const line = await gateway.logged(({ msg }) => msg === 'token request failed');
       expect(line).toMatchObject({ level: 50, code: expect.stringMatching(code) as unknown });
       expect(JSON.stringify(line)).not.toContain(new URL(url).host);
       const [span] = await collector.named('POST token');
@@ -191,7 +191,7 @@ describe('the keys of an issuer', () => {
     const seen = await readJob(gateway, jobIds(1)[0]!, { caller: { name: 'token', key: token, iTwins: [] } });
     expect([seen.status, errorOf(seen).code]).toEqual([503, 'ServiceUnavailable']);
     expectNoCode(seen, /127\.0\.0\.1/);
-    const line = await gateway.logged(({ msg }) => /keys cannot be had/.test(msg ?? ''));
+    const line = await gateway.logged(({ msg }) => /issuer key request failed/.test(msg ?? ''));
     expect(line).toMatchObject({ level: 50, code: 'ECONNREFUSED' });
     expect(JSON.stringify(line)).not.toContain(new URL(issuer).host);
   });
@@ -203,7 +203,7 @@ describe('the circuit', () => {
     const ITWIN_API_URL = `http://127.0.0.1:${await freePort()}`;
     const gateway = await startGateway({ upstream, env: { ITWIN_API_URL } });
     await Promise.all(jobIds(10).map((id) => readJob(gateway, id)));
-    const line = await gateway.logged(({ msg }) => msg === 'upstream fails steadily: circuit open');
+    const line = await gateway.logged(({ msg }) => msg === 'circuit opened');
     expect(line).toMatchObject({ upstream: 'connection', code: 'ECONNREFUSED' });
   });
 });
@@ -213,7 +213,7 @@ describe('a Redis that goes away', () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await redis.kill();
-    const away = 'the shared budget is away: this replica goes on with its part';
+    const away = 'shared budget unavailable, using local share';
     const { reason } = await gateway.logged(({ msg }) => msg === away);
     expect(reason).toMatch(/^(connection closed|not connected|timeout|ECONNRESET|EPIPE)$/);
   });

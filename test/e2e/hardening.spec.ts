@@ -61,8 +61,8 @@ describe('MAX_CONNECTIONS', () => {
     held[0]!.write(alive);
     const [answer] = (await once(held[0]!, 'data')) as [Buffer];
     expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
-    await gateway.logged(({ msg }) => msg === 'too many connections');
-    expect(gateway.log.filter(({ msg }) => msg === 'too many connections')).toHaveLength(1);
+    await gateway.logged(({ msg }) => msg === 'connections refused');
+    expect(gateway.log.filter(({ msg }) => msg === 'connections refused')).toHaveLength(1);
     held[1]!.destroy();
     await until('there is room again', async () => {
       const seen = await answerTo(gateway.url, alive).catch(() => undefined);

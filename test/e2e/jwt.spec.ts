@@ -30,7 +30,7 @@ beforeAll(async () => {
   issuer = await Issuer.start(CLIENTS);
   gateway = await Gateway.start({ upstream, env: { ...issuer.env, LOG_LEVEL: 'debug' } });
   writeFileSync(gateway.callersPath, JSON.stringify({ callers: [NAMED] }));
-  await gateway.logged(({ msg }) => msg === 'callers file read again');
+  await gateway.logged(({ msg }) => msg === 'callers file reloaded');
 });
 beforeEach(() => {
   upstream.clear();
@@ -216,7 +216,7 @@ describe('an event stream', () => {
     expect((await watcher.event(1)).event).toBe('job');
     const lines = gateway.log.length;
     const isRead = (): boolean =>
-      gateway.log.slice(lines).some(({ msg }) => msg === 'callers file read again');
+      gateway.log.slice(lines).some(({ msg }) => msg === 'callers file reloaded');
     writeFileSync(gateway.callersPath, JSON.stringify({ callers: [{ ...NAMED, iTwins: [GRANTED] }] }));
     await until('it is read', isRead);
     await watcher.until('it is told', () => watcher.events.some(({ event }) => event === 'job-error'));
@@ -230,7 +230,7 @@ describe('AUTH', () => {
   it('keys,jwt takes either, an entry with both of them being one caller', async () => {
     const both = await startGateway({ upstream, env: { ...issuer.env, AUTH: 'keys,jwt' } });
     writeFileSync(both.callersPath, JSON.stringify({ callers: [NAMED] }));
-    await both.logged(({ msg }) => msg === 'callers file read again');
+    await both.logged(({ msg }) => msg === 'callers file reloaded');
     const token = await issuer.token('named');
     for (let again = 0; again < 2; again++) {
       expect((await readJob(both, randomUUID(), { caller: KEYED })).status).toBe(200);
@@ -283,6 +283,6 @@ describe('tokens', () => {
     expect(gateway.secrets.size).toBeGreaterThan(100);
     gateway.secrets.search('the log', gateway.output);
     gateway.secrets.expectNoLeak();
-    expect(gateway.output).toMatch(/"reason":"aud".*a token was refused/);
+    expect(gateway.output).toMatch(/"reason":"aud".*access token refused/);
   });
 });

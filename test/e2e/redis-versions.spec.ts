@@ -54,7 +54,7 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
     await eyes.replicaof('127.0.0.1', second.port);
     service.target = second.port;
     for (const gateway of [one, other]) {
-      await gateway.logged((line) => line.msg?.startsWith('the shared budget is away') === true);
+      await gateway.logged((line) => line.msg?.startsWith('shared budget unavailable') === true);
       await budgetIs('shared', gateway);
       await untilRedisIs('up', gateway);
     }

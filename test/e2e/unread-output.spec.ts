@@ -59,7 +59,7 @@ describe('standard output that nobody reads', () => {
     expect((await readJob(gateway, id)).status).toBe(200);
 
     gateway.readOutput(true);
-    const said = await gateway.logged(({ msg }) => msg?.startsWith('log lines were dropped') ?? false);
+    const said = await gateway.logged(({ msg }) => msg?.startsWith('log lines dropped') ?? false);
     expect(Number(said['lines'])).toBeGreaterThanOrEqual(lines);
     await readJob(gateway, id, { headers: { authorization: 'Bearer nobody', 'x-correlation-id': 'after' } });
     await gateway.logged(({ correlationId }) => correlationId === 'after');

@@ -10,7 +10,7 @@ const coded = (code: unknown, message = 'no such thing'): Error =>
   Object.assign(new Error(message), { code });
 
 describe('the code of an error', () => {
-  it('is its own, or that of what caused it, the innermost first', () => {
+  it('is that of its innermost cause that has one', () => {
     expect(codeOf(coded('ECONNREFUSED'))).toBe('ECONNREFUSED');
     expect(codeOf(new Error('it failed', { cause: coded('CERT_HAS_EXPIRED') }))).toBe('CERT_HAS_EXPIRED');
     const wrapper = Object.assign(coded('ERR_NETWORK'), { cause: coded('ENOTFOUND') });
@@ -27,11 +27,11 @@ describe('the code of an error', () => {
     coded(20),
     coded('a b'),
     coded('A'.repeat(99)),
-  ])('is none where there is nothing of the form of a code: %p', (error) => {
+  ])('is missing if nothing has the form of a code: %p', (error) => {
     expect(codeOf(error)).toBeUndefined();
   });
 
-  it('is found in a chain that is a circle', () => {
+  it('is found in a circular chain of causes', () => {
     const [one, other] = [coded('EPIPE'), new Error('it')];
     Object.assign(one, { cause: other });
     other.cause = one;
@@ -39,7 +39,7 @@ describe('the code of an error', () => {
   });
 });
 
-describe('what is kept of a library’s error', () => {
+describe('a safe cause', () => {
   const config = {
     headers: new AxiosHeaders({ authorization: 'Bearer top-secret' }),
     url: 'http://inside.example',
@@ -49,7 +49,7 @@ describe('what is kept of a library’s error', () => {
   });
   Object.assign(library, { syscall: 'connect' });
 
-  it('is its name, its code and its system call, and nothing of the request', () => {
+  it('has name, code and system call of the library’s error, and nothing of the request', () => {
     const cause = safeCause(library);
     expect(cause).toMatchObject({
       name: 'AxiosError',
@@ -60,7 +60,7 @@ describe('what is kept of a library’s error', () => {
     expect(safeCause(cause)).toBe(cause);
   });
 
-  it('is the cause of the gateway’s own error, which callers see nothing of', () => {
+  it('is the cause of the gateway’s own error, and callers never see it', () => {
     const cause = safeCause(library);
     const failure = new UpstreamFailure(
       { kind: 'transient', outcome: { status: 'connection' } },

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { toErrorResponse } from '../../src/errors/error-response.ts';
 import { GatewayError } from '../../src/errors/gateway-error.ts';
 
-describe('an error as it goes over the wire', () => {
+describe('an error response', () => {
   it.each([
     new Error('secret at /srv/app/main.js:1'),
     Object.assign(new TypeError('boom'), { config: { headers: { authorization: 'Bearer t0ken' } } }),
@@ -11,7 +11,7 @@ describe('an error as it goes over the wire', () => {
     undefined,
     { statusCode: 503, message: 'not an error' },
     Object.assign(new Error('internal'), { statusCode: 503 }),
-  ])('tells nothing of a fault of the gateway itself but that there was one: %s', (thrown) => {
+  ])('reveals nothing about an unexpected error: %s', (thrown) => {
     expect(toErrorResponse(thrown)).toEqual({
       status: 500,
       headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
@@ -26,7 +26,7 @@ describe('an error as it goes over the wire', () => {
     [Object.assign(new Error(), { statusCode: 414 }), 414, 'RequestTooLarge'],
     [Object.assign(new Error(), { statusCode: 431 }), 431, 'RequestTooLarge'],
     [Object.assign(new Error(), { statusCode: 415 }), 400, 'InvalidRequest'],
-  ])('takes what the framework throws by its status: %s', (thrown, status, code) => {
+  ])('maps errors of the framework by their status: %s', (thrown, status, code) => {
     const answer = toErrorResponse(thrown);
     expect(answer.status).toBe(status);
     expect(answer.body).toContain(`"code":"${code}"`);
@@ -40,7 +40,7 @@ describe('an error as it goes over the wire', () => {
     [1000, '1'],
     [1001, '2'],
     [59_999.5, '60'],
-  ])('rounds a wait of %d ms up to whole seconds, at least 1', (retryAfterMs, seconds) => {
+  ])('rounds a Retry-After of %d ms up to whole seconds, at least 1', (retryAfterMs, seconds) => {
     const answer = toErrorResponse(GatewayError.of('TooManyRequests', { retryAfterMs }));
     expect(answer.headers['retry-after']).toBe(seconds);
   });

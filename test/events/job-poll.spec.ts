@@ -9,7 +9,7 @@ const FRESH_MS = 5000;
 
 let told: string[];
 let reads: { resolve: (copy: Copy) => Promise<void>; reject: (error: unknown) => Promise<void> }[];
-/** What is held of the job when the poll begins. */
+/** The copy that is held when the poll begins. */
 let held: Copy | undefined;
 /** Another read has brought a copy. */
 let brought: CopyListener;
@@ -57,7 +57,7 @@ const job = (state: string, ageMs = 0): Copy =>
 const tooMany = (retryAfterMs: number): GatewayError => GatewayError.of('TooManyRequests', { retryAfterMs });
 
 describe('the poll of a job', () => {
-  it('tells at once what is held, whatever its age, and then what upstream says', async () => {
+  it('reports the held copy at once, whatever its age, and then the result of the read', async () => {
     poll.end();
     held = job('active', 60_000);
     await begin();
@@ -66,7 +66,7 @@ describe('the poll of a job', () => {
     expect(told).toEqual([body('active'), body('success')]);
   });
 
-  it('comes when the copy is fresh no more, and each second while its refresh is still to come', async () => {
+  it('comes when the copy becomes stale, and each second while its refresh is pending', async () => {
     await reads[0]!.resolve(job('active', 1000));
     await jest.advanceTimersByTimeAsync(3999);
     expect(reads).toHaveLength(1);
@@ -79,7 +79,7 @@ describe('the poll of a job', () => {
     expect(reads).toHaveLength(3);
   });
 
-  it('tells nothing older than it has told: a read may end with the copy that it began with', async () => {
+  it('reports no copy older than the latest: a read may end with the copy that it began with', async () => {
     await reads[0]!.resolve(job('active', 6000));
     await jest.advanceTimersByTimeAsync(1000);
     const former = job('active', 7000);
@@ -92,7 +92,7 @@ describe('the poll of a job', () => {
     expect(told.slice(2)).toEqual([body('success')]);
   });
 
-  it('tells who comes later at once what is known, an error too, and nobody of one that passes once the job was seen', async () => {
+  it('reports the present state to later watchers, errors included, but no passing error once the job was seen', async () => {
     const later: string[] = [];
     const join = (): void => poll.add((update) => later.push('error' in update ? 'an error' : 'a copy'));
     await reads[0]!.reject(GatewayError.of('UpstreamError'));
@@ -108,7 +108,7 @@ describe('the poll of a job', () => {
     expect(later).toHaveLength(3);
   });
 
-  it('does not call it an error that the quota lets a first read wait, and reads again when it may', async () => {
+  it('does not report a short 429 of the first read, and reads again after its pause', async () => {
     await reads[0]!.reject(tooMany(20_000));
     await jest.advanceTimersByTimeAsync(19_999);
     expect([reads.length, told]).toEqual([1, []]);
@@ -117,14 +117,14 @@ describe('the poll of a job', () => {
     expect(told).toEqual([body('active')]);
   });
 
-  it('tells that a job cannot be had for long, and looks again after a minute at the latest', async () => {
+  it('reports a 429 with a long pause, and reads again after a minute at the latest', async () => {
     await reads[0]!.reject(tooMany(20 * 60_000));
     expect(told).toEqual(['TooManyRequests']);
     await jest.advanceTimersByTimeAsync(60_000);
     expect(reads).toHaveLength(2);
   });
 
-  it('has no end but those of the job and of its watchers: a fault of the gateway is none', async () => {
+  it('ends with the job or its watchers, and not with an error of the gateway', async () => {
     await reads[0]!.reject(new Error('a fault'));
     expect(told).toEqual(['InternalServerError']);
     await jest.advanceTimersByTimeAsync(FRESH_MS);

@@ -6,7 +6,7 @@ import type { Listener } from '../../src/events/job-poll.ts';
 import { Streams } from '../../src/events/streams.ts';
 import { parseJob } from '../../src/upstream/copy.ts';
 
-/** A connection whose reader takes what it gets, or nothing. */
+/** A fake response, whose reader takes all or nothing. */
 class Response extends EventEmitter {
   readonly wrote: string[] = [];
   destroyed = false;
@@ -74,8 +74,8 @@ function tell(state: string): void {
 const document = (state: string): string => `{"job":{"id":"a-job","state":"${state}"}}`;
 const event = (state: string): string => `event: job\ndata: ${document(state)}\n\n`;
 
-describe('a stream', () => {
-  it('has a comment every 15 s, and is open as long as its reader takes it', () => {
+describe('a stream of job events', () => {
+  it('gets a comment every 15 s, and stays open as long as its reader takes it', () => {
     const { wrote } = open(new Response());
     jest.advanceTimersByTime(HEARTBEAT_MS - 1);
     expect(wrote).toEqual([]);
@@ -86,7 +86,7 @@ describe('a stream', () => {
     expect(streams.count).toBe(1);
   });
 
-  it('has the latest state, and no backlog, for a reader that is slower than the news', () => {
+  it('gives a slow reader the latest state and no backlog', () => {
     const slow = open(new Response(false));
     for (let version = 0; version < 1000; version++) tell(`version ${version}`);
     expect(slow.wrote).toEqual([event('version 0')]);
@@ -94,7 +94,7 @@ describe('a stream', () => {
     expect(slow.wrote.slice(1)).toEqual([event('version 999')]);
   });
 
-  it('is closed, and watches nothing any more, when its reader takes nothing for four heartbeats', () => {
+  it('is closed, and its watches end, when its reader takes nothing for four heartbeats', () => {
     const dead = open(new Response(false));
     tell('active');
     jest.advanceTimersByTime(4 * HEARTBEAT_MS - 1);
@@ -105,7 +105,7 @@ describe('a stream', () => {
     expect(dead.wrote).toEqual([event('active')]);
   });
 
-  it('is not closed when its reader takes something in between', () => {
+  it('stays open when its reader takes something in between', () => {
     const slow = open(new Response(false));
     for (let round = 0; round < 5; round++) {
       tell(`active ${round}`);
@@ -126,7 +126,7 @@ describe('a stream', () => {
     expect([dead.destroyed, streams.count]).toEqual([true, 0]);
   });
 
-  it('is not even begun for a reader that has gone meanwhile', () => {
+  it('is not opened for a reader that has left meanwhile', () => {
     const gone = new Response();
     gone.destroy();
     open(gone);
@@ -134,8 +134,8 @@ describe('a stream', () => {
   });
 });
 
-describe('the end of the gateway', () => {
-  it('tells each reader when to come again, not all at once, and not that there is nothing to come', () => {
+describe('streams at the end of the gateway', () => {
+  it('ask readers to reconnect, at different times, and do not send the end event', () => {
     const responses = Array.from({ length: 100 }, () => open(new Response()));
     streams.closeAll();
     const retries = responses.map(({ wrote }) => Number(/^retry: (\d+)\n\n$/.exec(wrote.join(''))?.[1]));
@@ -145,7 +145,7 @@ describe('the end of the gateway', () => {
     expect([streams.count, listeners.size]).toEqual([0, 0]);
   });
 
-  it('closes what comes late, and waits a second, no more, for a reader that takes nothing', () => {
+  it('are closed if opened late, and wait a second at most for a reader that takes nothing', () => {
     const dead = open(new Response(false));
     streams.closeAll();
     const late = open(new Response());

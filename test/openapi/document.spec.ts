@@ -26,7 +26,7 @@ const errorsOf = ({ responses }: Operation): string[] =>
   );
 
 describe('the OpenAPI document', () => {
-  it('is valid, and has nothing that a linter would say', async () => {
+  it('is valid, and a linter finds nothing', async () => {
     const config = await createConfig({
       extends: ['recommended-strict'],
       rules: {
@@ -45,7 +45,7 @@ describe('the OpenAPI document', () => {
     expect(await lintFromString({ source: JSON.stringify(broken), config })).not.toEqual([]);
   });
 
-  it('names every error of the table and no other, with its statuses', () => {
+  it('documents exactly the errors of the table, with their statuses', () => {
     const codes = Object.keys(errorTable) as ErrorCode[];
     const expected = [
       ...codes.flatMap((code) =>
@@ -57,7 +57,7 @@ describe('the OpenAPI document', () => {
     expect([...named].sort()).toEqual([...new Set(expected)].sort());
   });
 
-  it('names of each route what it can answer: 401 where a key is asked for, upstream’s where it is called', () => {
+  it('documents for each route the errors that it can have: 401 with authentication, upstream’s with calls', () => {
     const errors = Object.fromEntries(
       operations.map((operation) => [`${operation.method} ${operation.path}`, errorsOf(operation)]),
     );
@@ -76,9 +76,14 @@ describe('the OpenAPI document', () => {
     expect(errors['head /contextcapture/jobs/{id}']).toEqual([]);
   });
 
-  it('has the routes that the gateway has', async () => {
+  it('has exactly the routes of the gateway', async () => {
     const env = { ITWIN_CLIENT_ID: 'id', ITWIN_CLIENT_SECRET: 'secret', AUTH: 'off', HOST: '127.0.0.1' };
-    const app = await createApp(loadSettings(env), pino({ level: 'silent' }), new Lifecycle(), new Metrics());
+    const app = await createApp({
+      settings: loadSettings(env),
+      log: pino({ level: 'silent' }),
+      lifecycle: new Lifecycle(),
+      metrics: new Metrics(),
+    });
     await app.init();
     const fastify = app.getHttpAdapter().getInstance();
     const served = routesIn(fastify.printRoutes({ commonPrefix: false }))
@@ -105,7 +110,7 @@ function routesIn(drawing: string): string[] {
 describe('the job model', () => {
   const job = schemaCheck(document, '#/components/schemas/JobResponse');
 
-  it('takes what is newer than it: states, formats, fields, dates, nulls', () => {
+  it('accepts newer documents: states, formats, fields, dates, nulls', () => {
     expect(
       job({
         job: {
@@ -129,7 +134,7 @@ describe('the job model', () => {
     expect(job({ job: {} })).toEqual([]);
   });
 
-  it('is of use: what is no job, and what is of another type, does not fit', () => {
+  it('refuses documents that are not jobs, and fields of another type', () => {
     expect(job({})).not.toEqual([]);
     expect(job({ job: 'none' })).not.toEqual([]);
     expect(job({ job: { state: 7 } })).not.toEqual([]);

@@ -94,9 +94,9 @@ it('keys of an issuer that cannot be had are the cause of what tokens are told',
   const told: unknown[] = [];
   const keys = new IssuerKeys({
     request: () => requestKeys(http, { issuer: url, jwksUrl: '', timeoutMs: 1000 }),
-    observer: { keysRead: () => undefined, keysFailed: (...why: unknown[]) => told.push(why) },
+    observer: { keysLoaded: () => undefined, keysFailed: (...why: unknown[]) => told.push(why) },
   });
   const find = async () => keys.find({ alg: 'RS256' }, {} as FlattenedJWSInput);
   for (let time = 0; time < 2; time++) await expectRefusedConnection(find());
-  expect(told).toEqual([['the discovery document did not come (ECONNREFUSED)', 'ECONNREFUSED']]);
+  expect(told).toEqual([['the discovery document request failed (ECONNREFUSED)', 'ECONNREFUSED']]);
 });

@@ -30,7 +30,7 @@ beforeEach(() => {
 
 /** Ends all slots: their timers run in real time. */
 afterEach(async () => {
-  throttle.onModuleDestroy();
+  throttle.end();
   for (const { cancel } of begun) cancel.abort();
   await clock.advance(2000);
 });

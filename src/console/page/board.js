@@ -4,20 +4,20 @@ import { JobRow, showTable } from './job-rows.js';
 import { countWords, spanWords } from './words.js';
 
 const NAME = 'itwin-jobs-gateway-board';
-/** As many as one stream takes (docs/CONTRACT.md, section 5). */
+/** The most jobs of one stream (docs/CONTRACT.md, section 5). */
 const MOST = 100;
-/** A comment comes every 15 s. */
+/** A stream without a byte for so long is taken for broken. A comment comes every 15 s. */
 const SILENCE_MS = 45_000;
 const UUID = /[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/gi;
 
 const section = find('board', HTMLElement);
 const form = find('board-form', HTMLFormElement);
 const input = find('board-ids', HTMLTextAreaElement);
-const told = find('board-told', HTMLElement);
-const stream = find('board-stream', HTMLElement);
-const news = find('board-news', HTMLElement);
+const formStatus = find('board-status', HTMLElement);
+const streamStatus = find('board-stream', HTMLElement);
+const latestChange = find('board-change', HTMLElement);
 
-/** Jobs that somebody watches, live by the event stream. */
+/** The list of watched jobs, updated by an event stream. */
 export class Board {
   /** @type {Map<string, JobRow>} */
   #rows = new Map();
@@ -33,14 +33,14 @@ export class Board {
     });
     find('board-clear', HTMLButtonElement).addEventListener('click', () => {
       this.clear();
-      say(told, 'The board is empty.');
+      say(formStatus, 'The board is empty.');
       input.focus();
     });
     setInterval(() => this.#rows.forEach((row) => row.showAge()), 1000);
   }
 
   /**
-   * Shows the board, and what was on it before the page was loaded again.
+   * Shows the board with the jobs that were on it before a reload.
    * @param {string} key
    */
   open(key) {
@@ -49,11 +49,11 @@ export class Board {
     this.#put(sessionStorage.getItem(NAME)?.match(UUID) ?? []);
   }
 
-  /** What was on it stays known to the tab, for the next key. */
+  /** Hides the board. The tab keeps its jobs for the next key. */
   close() {
     this.#following.abort();
     this.#empty();
-    say(told, '');
+    say(formStatus, '');
     section.hidden = true;
   }
 
@@ -68,9 +68,9 @@ export class Board {
     const added = [...ids].filter((id) => !this.#rows.has(id));
     const room = MOST - this.#rows.size;
     if (ids.size === 0)
-      return say(told, 'There is no job id in this: an id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
+      return say(formStatus, 'No job id found. An id looks like 67403a67-0e4b-4c1d-9aad-63942e3fa808.');
     input.value = '';
-    say(told, addedWords(ids.size, added.length, room));
+    say(formStatus, addedWords(ids.size, added.length, room));
     this.#put(added.slice(0, room));
   }
 
@@ -84,7 +84,7 @@ export class Board {
   #remove(id) {
     this.#rows.get(id)?.remove();
     this.#rows.delete(id);
-    // The button that had the focus is gone.
+    // The removed button had the focus.
     input.focus();
     this.#changed();
   }
@@ -94,13 +94,13 @@ export class Board {
     this.#rows.clear();
   }
 
-  /** One stream for all that are on the board now. */
+  /** Opens one stream for all jobs on the board. */
   #changed() {
     this.#following.abort();
     this.#following = new AbortController();
     showTable(this.#rows.size > 0);
     sessionStorage.setItem(NAME, [...this.#rows.keys()].join(','));
-    say(stream, '');
+    say(streamStatus, '');
     if (this.#rows.size > 0) void this.#follow(this.#following.signal);
   }
 
@@ -114,16 +114,16 @@ export class Board {
         key: this.#key,
         signal,
         silenceMs: SILENCE_MS,
-        onOpen: () => say(stream, `Live: ${watched} watched.`),
+        onOpen: () => say(streamStatus, `Live: ${watched} watched.`),
         onBreak: (reason, waitMs) =>
-          say(stream, `${reason}. Trying again in ${spanWords(waitMs)}; what is shown may be old.`),
+          say(streamStatus, `${reason}. Trying again in ${spanWords(waitMs)}; the states shown may be old.`),
         onEvent: (event) => this.#take(event),
       });
-      say(stream, `All done: ${watched}, nothing more to come.`);
+      say(streamStatus, `All done: ${watched}, no more changes to come.`);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refusal && error.status === 401) return this.onKeyRefused(error);
-      say(stream, `The jobs cannot be watched: ${error instanceof Error ? error.message : error}`);
+      say(streamStatus, `The jobs cannot be watched: ${error instanceof Error ? error.message : error}`);
     }
   }
 
@@ -134,7 +134,7 @@ export class Board {
     if (type === 'job' && row) {
       const before = row.state;
       row.show(document.job);
-      if (before !== row.state) say(news, `${row.name} is ${row.state}.`);
+      if (before !== row.state) say(latestChange, `${row.name} is ${row.state}.`);
     }
     if (type === 'job-error' && row) row.fail(document.error.code, document.error.message);
   }
@@ -147,7 +147,7 @@ export class Board {
  */
 function addedWords(found, added, room) {
   if (added > room)
-    return `${countWords(room, 'job')} added; the board holds ${MOST}, so ${added - room} had no place.`;
+    return `${countWords(room, 'job')} added; the board holds ${MOST}, so ${added - room} were left out.`;
   const known = found - added;
   return `${countWords(added, 'job')} added${known > 0 ? `, ${known} on the board already` : ''}.`;
 }

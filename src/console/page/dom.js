@@ -1,5 +1,5 @@
 /**
- * The element of the page with this id.
+ * Finds an element by its id.
  * @template {HTMLElement} T
  * @param {string} id
  * @param {new () => T} type
@@ -12,7 +12,7 @@ export function find(id, type) {
 }
 
 /**
- * A new element. What comes from jobs and errors goes in as text, never as markup.
+ * Makes an element. Strings, such as those of jobs and errors, are inserted as text, never as markup.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string>} attributes
@@ -27,7 +27,7 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Says a text, if it is a new one: a live region would read the same one aloud again.
+ * Sets a text if it has changed: a live region would read the same text aloud again.
  * @param {Element} element
  * @param {string} text
  */

@@ -2,12 +2,12 @@
  * @typedef {object} ServerEvent
  * @property {string} type
  * @property {string} data
- * @property {string} id the last id that was said, by this event or one before it
+ * @property {string} id the latest id, of this event or one before it
  */
 
 /**
- * A parser of server-sent events (HTML Living Standard, section 9.2.6): takes text in pieces of any size and hands on what is
- * complete. EventSource itself cannot send a key.
+ * A parser of server-sent events (HTML Living Standard, section 9.2.6): takes text in chunks of any size and emits
+ * complete events. EventSource itself cannot send a key.
  * @param {(event: ServerEvent) => void} onEvent
  * @param {(retryMs: number) => void} onRetry
  * @returns {(text: string) => void}
@@ -36,7 +36,7 @@ export function eventParser(onEvent, onRetry = () => undefined) {
   return (text) => {
     rest += begun ? text : text.replace(/^\uFEFF/, '');
     begun ||= text !== '';
-    // A carriage return at the end may be half of a line's end: it waits for what follows.
+    // A carriage return at the end may be the first half of a line break.
     const lines = rest.split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() ?? '';
     lines.forEach(takeLine);

@@ -7,13 +7,14 @@ const LONGEST_WAIT_MS = 30_000;
  * @typedef {object} FollowOptions
  * @property {string} key empty: none is sent
  * @property {AbortSignal} signal
- * @property {number} silenceMs so long without a byte, and the connection is taken for dead
+ * @property {number} silenceMs a connection without a byte for so long is taken for dead
  * @property {(event: import('./event-parser.js').ServerEvent) => void} onEvent
  * @property {() => void} onOpen
- * @property {(reason: string, waitMs: number) => void} onBreak the stream is not there; it is tried again after so long
+ * @property {(reason: string, waitMs: number) => void} onBreak the stream has failed, and is requested again after
+ * waitMs
  */
 
-/** An answer that is no stream. */
+/** A response that is not a stream. */
 export class Refusal extends Error {
   /**
    * @param {number} status
@@ -26,17 +27,17 @@ export class Refusal extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** Whether asking again in a while may help. */
-  get passes() {
+  /** Whether a later request may succeed. */
+  get isTemporary() {
     return this.status >= 500 || this.status === 429 || this.status === 408;
   }
 }
 
 /**
- * Follows an event stream, again and again when it breaks, until its `end`.
+ * Follows an event stream until its `end`, and reconnects when it breaks.
  * @param {URL} url
  * @param {FollowOptions} options
- * @returns {Promise<void>} rejects with a `Refusal` that does not pass, or when the signal aborts
+ * @returns {Promise<void>} rejects with a permanent `Refusal`, or when the signal aborts
  */
 export async function follow(url, options) {
   let waitMs = FIRST_WAIT_MS;
@@ -47,7 +48,7 @@ export async function follow(url, options) {
       options.onBreak('The connection was closed', waitMs);
     } catch (error) {
       options.signal.throwIfAborted();
-      if (error instanceof Refusal && !error.passes) throw error;
+      if (error instanceof Refusal && !error.isTemporary) throw error;
       if (error instanceof Refusal) waitMs = Math.max(waitMs, error.retryAfterMs);
       options.onBreak(error instanceof Refusal ? error.message : 'The gateway cannot be reached', waitMs);
     }
@@ -57,22 +58,22 @@ export async function follow(url, options) {
 }
 
 /**
- * One connection. Each event of it says that all is well: the next wait is a short one again.
+ * Reads one connection. Each event resets the wait before the next connection.
  * @param {URL} url
  * @param {FollowOptions} options
  * @param {(waitMs: number) => void} setWait
- * @returns {Promise<boolean>} whether the stream has come to its end, rather than broken off
+ * @returns {Promise<boolean>} whether the stream ended with `end`
  */
 async function once(url, { key, signal, silenceMs, onEvent, onOpen }, setWait) {
-  const silent = new AbortController();
-  const watch = () => setTimeout(() => silent.abort(), silenceMs);
-  let timer = watch();
+  const silence = new AbortController();
+  const startTimer = () => setTimeout(() => silence.abort(), silenceMs);
+  let timer = startTimer();
   try {
     const headers = { accept: 'text/event-stream', ...(key && { authorization: `Bearer ${key}` }) };
     const response = await fetch(url, {
       headers,
       cache: 'no-store',
-      signal: AbortSignal.any([signal, silent.signal]),
+      signal: AbortSignal.any([signal, silence.signal]),
     });
     if (response.status === 204) return true;
     if (!response.ok || !response.body) throw await refusalOf(response);
@@ -89,7 +90,7 @@ async function once(url, { key, signal, silenceMs, onEvent, onOpen }, setWait) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       clearTimeout(timer);
-      timer = watch();
+      timer = startTimer();
       take(part.value);
     }
     return ended;

@@ -7,7 +7,7 @@ import { rateWords } from './words.js';
 
 const WINDOW_COLORS = ['--c-blue', '--c-teal', '--c-violet', '--c-brown'];
 
-/** @type {Plot | undefined} known only when the first state has said which windows there are */
+/** @type {Plot | undefined} made with the first state, which names the windows */
 let budget;
 const queue = new Plot(find('queue-plot', HTMLElement), {
   title: 'Reads waiting',
@@ -16,14 +16,14 @@ const queue = new Plot(find('queue-plot', HTMLElement), {
   words: String,
 });
 const reads = new Plot(find('reads-plot', HTMLElement), {
-  title: 'Reads answered, by what from',
+  title: 'Reads by outcome',
   lines: READ_KINDS,
   stacked: true,
   least: 1,
   words: rateWords,
 });
 const upstream = new Plot(find('upstream-plot', HTMLElement), {
-  title: 'Calls upstream, by status',
+  title: 'Calls upstream by status',
   lines: CALL_KINDS,
   stacked: true,
   least: 1,
@@ -49,7 +49,7 @@ export function showPlots(samples) {
   function showRates(plot, groups, all, which) {
     const sums = all.map(({ [which]: rates }) => (rates ? sumsOf(groups, rates) : []));
     const lines = groups.map((_, index) => sums.map((sum) => sum[index] ?? null));
-    // A kind that has not been seen is not spoken of.
+    // The legend names only outcomes that occurred.
     plot.show(
       times,
       lines,
@@ -60,7 +60,7 @@ export function showPlots(samples) {
 }
 
 /**
- * @param {import('./history.js').GatewayState} state
+ * @param {import('./history.js').ConsoleState} state
  * @param {Sample[]} samples
  * @param {number[]} times
  * @param {boolean[]} closed
@@ -68,7 +68,7 @@ export function showPlots(samples) {
 function showBudget(state, samples, times, closed) {
   const { windows } = state.budget;
   budget ??= new Plot(find('budget-plot', HTMLElement), {
-    title: 'Budget left, of each window',
+    title: 'Budget left per window',
     lines: windows.map(({ name }, index) => ({
       label: name,
       color: WINDOW_COLORS[index % WINDOW_COLORS.length] ?? '--c-gray',

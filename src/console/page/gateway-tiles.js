@@ -2,13 +2,13 @@ import { find, make, say } from './dom.js';
 import { spanWords, timeWords } from './words.js';
 
 /**
- * @typedef {import('./history.js').GatewayState} GatewayState
- * @typedef {'good' | 'warn' | 'bad' | 'calm'} Tone never alone: the words say the same
+ * @typedef {import('./history.js').ConsoleState} ConsoleState
+ * @typedef {'good' | 'warn' | 'bad' | 'calm'} Tone a colour, never the only carrier of its meaning
  * @typedef {{ name: string, value: string, more: string, tone: Tone }} Tile
  */
 
-/** A closing that seems to move by less than this is the same one, in milliseconds: the clocks of two machines tell it. */
-const SAME_CLOSING_MS = 1500;
+/** Ends of a closing that differ by less count as equal, in milliseconds: they are computed with two clocks. */
+const END_TOLERANCE_MS = 1500;
 
 const list = find('tiles', HTMLElement);
 const banner = find('gate-banner', HTMLElement);
@@ -16,7 +16,7 @@ const banner = find('gate-banner', HTMLElement);
 const shown = new Map();
 let closedUntil = 0;
 
-/** @param {GatewayState} state */
+/** @param {ConsoleState} state */
 export function showTiles(state) {
   showBanner(state.budget.closedMs);
   for (const tile of tilesOf(state)) showTile(tile);
@@ -25,14 +25,14 @@ export function showTiles(state) {
 /** @param {number} closedMs */
 function showBanner(closedMs) {
   const until = Date.now() + closedMs;
-  if (Math.abs(until - closedUntil) > SAME_CLOSING_MS) closedUntil = until;
+  if (Math.abs(until - closedUntil) > END_TOLERANCE_MS) closedUntil = until;
   banner.hidden = closedMs === 0;
-  const words = `Gate closed until ${timeWords(new Date(closedUntil))}. Upstream asked for a pause: nothing is sent until then, held copies are served.`;
+  const words = `Gate closed until ${timeWords(new Date(closedUntil))}. Upstream asked for a pause: no calls are sent until then, cached copies are served.`;
   say(banner, closedMs === 0 ? '' : words);
 }
 
 /**
- * @param {GatewayState} state
+ * @param {ConsoleState} state
  * @returns {Tile[]}
  */
 function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
@@ -46,7 +46,7 @@ function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
   return [
     gateTile(budget.closedMs),
     ...windows,
-    { name: 'Budget kept', ...modeWords(budget.mode) },
+    { name: 'Budget mode', ...modeWords(budget.mode) },
     {
       name: 'Queue',
       value: String(queue.waiting),
@@ -62,16 +62,7 @@ function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
       tone: redis === 'ready' ? 'good' : redis === 'not used' ? 'calm' : 'warn',
     },
     { name: 'Process', value: phase, more: 'this replica', tone: phase === 'serving' ? 'good' : 'warn' },
-    ...(watchers === undefined
-      ? []
-      : [
-          {
-            name: 'Watchers',
-            value: String(watchers),
-            more: 'event streams',
-            tone: /** @type {Tone} */ ('calm'),
-          },
-        ]),
+    { name: 'Watchers', value: String(watchers), more: 'event streams', tone: 'calm' },
   ];
 }
 
@@ -80,22 +71,22 @@ function tilesOf({ budget, queue, circuit, token, redis, watchers, phase }) {
  * @returns {Tile}
  */
 function gateTile(closedMs) {
-  if (closedMs === 0) return { name: 'Gate', value: 'open', more: 'calls may go', tone: 'good' };
+  if (closedMs === 0) return { name: 'Gate', value: 'open', more: 'calls allowed', tone: 'good' };
   return { name: 'Gate', value: 'closed', more: `${spanWords(closedMs)} left`, tone: 'bad' };
 }
 
 /**
- * @param {GatewayState['budget']['mode']} mode
+ * @param {ConsoleState['budget']['mode']} mode
  * @returns {{ value: string, more: string, tone: Tone }}
  */
 function modeWords(mode) {
   switch (mode) {
     case 'local':
-      return { value: 'here', more: 'local', tone: 'calm' };
+      return { value: 'local', more: 'in this process', tone: 'calm' };
     case 'shared':
-      return { value: 'in Redis', more: 'shared', tone: 'good' };
+      return { value: 'shared', more: 'in Redis', tone: 'good' };
     case 'fallback':
-      return { value: 'here, its part', more: 'fallback: Redis is away', tone: 'warn' };
+      return { value: 'fallback', more: 'local share, Redis unavailable', tone: 'warn' };
   }
 }
 
@@ -106,11 +97,11 @@ function modeWords(mode) {
 function circuitWords(circuit) {
   switch (circuit) {
     case 'closed':
-      return { value: 'in use', more: 'circuit closed', tone: 'good' };
+      return { value: 'available', more: 'circuit closed', tone: 'good' };
     case 'half-open':
-      return { value: 'on trial', more: 'circuit half open', tone: 'warn' };
+      return { value: 'on trial', more: 'circuit half-open', tone: 'warn' };
     default:
-      return { value: 'given up', more: 'circuit open', tone: 'bad' };
+      return { value: 'unavailable', more: 'circuit open', tone: 'bad' };
   }
 }
 

@@ -4,13 +4,14 @@ import { showPlots } from './gateway-plots.js';
 import { showTiles } from './gateway-tiles.js';
 import { History } from './history.js';
 
-/** A state comes every second. */
+/** A stream without events for so long is taken for broken. A state comes every second. */
 const SILENCE_MS = 10_000;
 const history = new History();
 
 /**
- * Shows the gateway's state for as long as the key allows.
- * @param {{ key: string, signal: AbortSignal, onOpen: () => void, onBreak: (reason: string, waitMs: number) => void }} options
+ * Shows the gateway's state for as long as the key has permission.
+ * @param {{ key: string, signal: AbortSignal, onOpen: () => void, onBreak: (reason: string, waitMs: number) => void }}
+ * options
  */
 export function followGateway({ key, signal, onOpen, onBreak }) {
   return follow(new URL('events', import.meta.url), {
@@ -27,7 +28,7 @@ export function followGateway({ key, signal, onOpen, onBreak }) {
     },
     onEvent: ({ type, data }) => {
       if (type !== 'state') return;
-      /** @type {import('./history.js').GatewayState} */
+      /** @type {import('./history.js').ConsoleState} */
       const state = JSON.parse(data);
       history.add(state);
       showTiles(state);

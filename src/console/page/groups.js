@@ -1,5 +1,6 @@
 /**
- * A band of a stacked plot, or a line: what it is called, its colour in console.css, and which names of the state it takes.
+ * A band of a stacked plot, or a line: its label, its colour in console.css, and the labels of the metrics that it
+ * sums.
  * @typedef {object} Group
  * @property {string} label
  * @property {string} color
@@ -12,12 +13,12 @@ const named =
   (name) =>
     names.includes(name);
 
-/** Where answers to reads came from, the cheapest first. @type {Group[]} */
+/** Outcomes of reads, the cheapest first. @type {Group[]} */
 export const READ_KINDS = [
   { label: 'memory', color: '--c-teal', takes: named('memory') },
   { label: 'Redis', color: '--c-green', takes: named('redis') },
   { label: 'stale copy', color: '--c-olive', takes: named('stale', 'stale-if-error') },
-  { label: 'shared a call', color: '--c-sky', takes: named('collapsed') },
+  { label: 'collapsed', color: '--c-sky', takes: named('collapsed') },
   { label: 'call upstream', color: '--c-blue', takes: named('upstream') },
   { label: 'refused', color: '--c-amber', takes: named('refused') },
   { label: 'no such job', color: '--c-violet', takes: named('not-found') },
@@ -37,7 +38,7 @@ export const CALL_KINDS = [
 ];
 
 /**
- * The sum of each group; a name counts in the first group that takes it.
+ * The sum of each group. A name counts in the first group that takes it.
  * @param {Group[]} groups
  * @param {Readonly<Record<string, number>>} values
  */

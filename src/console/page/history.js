@@ -1,27 +1,27 @@
 /** How far back the plots go, in seconds. */
 export const LONGEST_S = 300;
-/** Over how many states a rate is taken: a second alone would show the beat of the pollers. */
-const RATE_OVER = 5;
+/** How many states a rate spans: a single second would show the rhythm of pollers. */
+const RATE_STATES = 5;
 
 /**
- * @typedef {import('../gateway-state.ts').GatewayState} GatewayState
+ * @typedef {import('../console-state.ts').ConsoleState} ConsoleState
  * @typedef {Readonly<Record<string, number>>} Totals
  * @typedef {object} Sample
  * @property {number} at seconds since 1970, by the gateway's clock
- * @property {GatewayState | undefined} state undefined: nothing is known of this moment
- * @property {Totals | undefined} reads a second, by kind; undefined when nothing came before
- * @property {Totals | undefined} calls a second, by status
+ * @property {ConsoleState | undefined} state undefined: a gap in the stream
+ * @property {Totals | undefined} reads per second by outcome; undefined without an earlier state
+ * @property {Totals | undefined} calls per second by status
  */
 
-/** The states of the last minutes, and the rates that their totals make. */
+/** The states of the last minutes, and the rates computed from their totals. */
 export class History {
   /** @type {Sample[]} */
   samples = [];
 
-  /** @param {GatewayState} state */
+  /** @param {ConsoleState} state */
   add(state) {
     const at = state.time / 1000;
-    const before = this.samples.slice(-RATE_OVER).find((sample) => sample.state)?.state;
+    const before = this.samples.slice(-RATE_STATES).find((sample) => sample.state)?.state;
     this.#push({
       at,
       state,
@@ -30,7 +30,7 @@ export class History {
     });
   }
 
-  /** The stream has broken off: the lines do too. */
+  /** Adds a gap: the stream was interrupted. */
   breakOff() {
     const last = this.samples.at(-1);
     if (last?.state) this.#push({ at: last.at + 0.5, state: undefined, reads: undefined, calls: undefined });
@@ -38,7 +38,7 @@ export class History {
 
   /** @param {Sample} sample */
   #push(sample) {
-    // A clock that was set back begins a new history.
+    // A clock that was set back starts a new history.
     if (sample.at <= (this.samples.at(-1)?.at ?? 0)) this.samples = [];
     this.samples.push(sample);
     const oldest = sample.at - LONGEST_S;
@@ -47,15 +47,15 @@ export class History {
 }
 
 /**
- * @param {GatewayState | undefined} before
- * @param {GatewayState} now
+ * @param {ConsoleState | undefined} before
+ * @param {ConsoleState} now
  * @param {'reads' | 'upstream'} which
  * @returns {Totals | undefined}
  */
 function rates(before, now, which) {
   if (!before || now.time <= before.time) return undefined;
   const seconds = (now.time - before.time) / 1000;
-  // A total that has shrunk was begun anew: the gateway was started again.
+  // A smaller total means that the gateway was restarted.
   const since = (/** @type {string} */ name, /** @type {number} */ total) => {
     const earlier = before[which][name] ?? 0;
     return total < earlier ? total : total - earlier;

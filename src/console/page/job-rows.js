@@ -9,7 +9,7 @@ const table = find('jobs', HTMLTableElement);
 const [body] = table.tBodies;
 
 /**
- * @typedef {object} Job what of a job is shown; every field is upstream's and may be missing
+ * @typedef {object} Job the fields that are shown; all come from upstream and may be missing
  * @property {string} id
  * @property {unknown} [name]
  * @property {unknown} [state]
@@ -23,7 +23,7 @@ export class JobRow {
   #name = make('span', { class: 'name' });
   #fault = make('span', { class: 'error' });
   #row = make('tr', { role: 'row' });
-  #heardAt = 0;
+  #updatedAt = 0;
   state = '';
 
   /**
@@ -44,7 +44,7 @@ export class JobRow {
 
   /** @param {Job} job */
   show(job) {
-    this.#heardAt = Date.now();
+    this.#updatedAt = Date.now();
     this.state = String(job.state ?? 'unknown');
     say(this.#name, String(job.name ?? 'no name'));
     say(this.#fault, '');
@@ -60,17 +60,17 @@ export class JobRow {
    * @param {string} message
    */
   fail(code, message) {
-    this.#heardAt = Date.now();
-    if (this.#name.textContent === '…') say(this.#name, 'not known');
+    this.#updatedAt = Date.now();
+    if (this.#name.textContent === '…') say(this.#name, 'unknown');
     say(this.#fault, message);
-    // A job that was seen keeps its state: this read of it has failed, not the job.
+    // A job keeps the state that was seen: the read has failed, not the job.
     if (code === 'JobNotFound' || this.state === '')
       this.#showState(code === 'JobNotFound' ? 'not found' : 'error', 'bad');
     this.showAge();
   }
 
   showAge() {
-    say(this.#cell('Age'), this.#heardAt === 0 ? '–' : spanWords(Date.now() - this.#heardAt));
+    say(this.#cell('Age'), this.#updatedAt === 0 ? '–' : spanWords(Date.now() - this.#updatedAt));
   }
 
   get name() {
@@ -108,7 +108,7 @@ export class JobRow {
   }
 }
 
-/** @param {boolean} some whether there are rows */
-export function showTable(some) {
-  table.hidden = !some;
+/** @param {boolean} hasRows */
+export function showTable(hasRows) {
+  table.hidden = !hasRows;
 }

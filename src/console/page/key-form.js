@@ -1,7 +1,7 @@
 import { find, say } from './dom.js';
 
-/** What can stand in an Authorization header (RFC 6750 section 2.1). */
-const USABLE = /^[\w.~+/-]+=*$/;
+/** The characters of a bearer token (RFC 6750 section 2.1). */
+const TOKEN = /^[\w.~+/-]+=*$/;
 
 const section = find('key', HTMLElement);
 const form = find('key-form', HTMLFormElement);
@@ -10,31 +10,31 @@ const error = find('key-error', HTMLElement);
 
 /** The form that asks for a key. */
 export const keyForm = {
-  /** @param {string} [why] what was wrong with the one before */
+  /** @param {string} [why] the fault of the previous key */
   ask(why = '') {
     section.hidden = false;
     input.value = '';
-    tell(why);
+    showError(why);
     input.focus();
   },
   hide() {
     section.hidden = true;
     input.value = '';
-    tell('');
+    showError('');
   },
   /** @param {(key: string) => void} take */
   onKey(take) {
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       const key = input.value.trim();
-      if (USABLE.test(key)) take(key);
-      else tell('This cannot be a key: it holds characters that no key has.');
+      if (TOKEN.test(key)) take(key);
+      else showError('This is not a key: it has characters that keys cannot have.');
     });
   },
 };
 
 /** @param {string} why */
-function tell(why) {
+function showError(why) {
   say(error, why);
   input.setAttribute('aria-invalid', String(why !== ''));
 }

@@ -1,6 +1,6 @@
 const NAME = 'itwin-jobs-gateway-key';
 
-/** The key, kept by this tab alone: sessionStorage is shared with no other and ends with it. */
+/** Stores the key for this tab: sessionStorage is not shared with other tabs and ends with its own. */
 export const keySession = {
   get key() {
     return sessionStorage.getItem(NAME) ?? undefined;

@@ -16,16 +16,16 @@ keyForm.onKey((key) => void open(key, true));
 forget.addEventListener('click', () => {
   board.clear();
   leave('');
-  say(connection, 'The key is forgotten.');
+  say(connection, 'The key was removed from this tab.');
 });
 const kept = asksForKey ? keySession.key : '';
 if (kept === undefined) keyForm.ask();
 else void open(kept);
 
 /**
- * Whether the key is good, and an operator's, is what the stream of the gateway's state says to it.
+ * Enters with a key. The response of the state stream tells whether the key is valid, and whether it is an operator's.
  * @param {string} key
- * @param {boolean} [typed] by somebody who goes on typing
+ * @param {boolean} [typed] whether it was typed just now: the focus then moves on
  */
 async function open(key, typed = false) {
   session.abort();
@@ -66,7 +66,7 @@ function enter(key) {
   board.open(key);
 }
 
-/** @param {string} why what the form is to say; empty when the key was let go on purpose */
+/** @param {string} why shown in the form; empty when the user left */
 function leave(why) {
   session.abort();
   keySession.forget();
@@ -79,7 +79,7 @@ function leave(why) {
 
 /** @param {Refusal} refusal */
 function refused({ status, message }) {
-  return status === 401 ? 'The gateway does not know this key (any more).' : message;
+  return status === 401 ? 'The gateway does not accept this key (any more).' : message;
 }
 
 /** @param {() => void} act */

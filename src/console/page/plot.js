@@ -3,10 +3,10 @@ import { make, say } from './dom.js';
 import { LONGEST_S } from './history.js';
 
 const HEIGHT = 150;
-/** Of reads, calls and per cent there are no halves. */
+/** Whole numbers: reads, calls and per cent have no halves. */
 const STEPS = [1, 10, 100, 1000, 10_000, 100_000].flatMap((unit) => [unit, 2 * unit, 5 * unit]);
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-/** A young history is not stretched over the whole plot. */
+/** The shortest span of the time axis, in seconds. */
 const SHORTEST_S = 60;
 
 /**
@@ -16,11 +16,11 @@ const SHORTEST_S = 60;
  * @property {string} title
  * @property {Line[]} lines
  * @property {boolean} [stacked] each line is an amount on top of those before it
- * @property {number} [least] the scale reaches at least so far
+ * @property {number} [least] the least upper end of the scale
  * @property {(value: number) => string} words
  */
 
-/** One plot over time, with a legend that is text: it can be read without the picture. */
+/** A plot over time. Its legend is text with the latest values, which assistive technology can read. */
 export class Plot {
   #area = make('div', { class: 'area', 'aria-hidden': 'true' });
   #legend = make('ul', { class: 'legend' });
@@ -44,7 +44,7 @@ export class Plot {
       this.#legend.append(make('li', {}, swatch, `${label} `, make('b')));
     }
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#area);
-    // A canvas does not follow the colours of the page.
+    // A canvas does not follow changes of the colour scheme.
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
       if (this.#plot) this.#draw();
     });
@@ -54,7 +54,7 @@ export class Plot {
    * @param {number[]} times seconds since 1970
    * @param {Values[]} values of each line
    * @param {boolean[]} closed when the gate was closed
-   * @param {boolean[]} [shown] whether a line has a place in the legend
+   * @param {boolean[]} [shown] whether a line is in the legend
    */
   show(times, values, closed, shown = []) {
     this.#closed = closed;
@@ -96,7 +96,7 @@ export class Plot {
         ...this.#size(),
         legend: { show: false },
         cursor: { show: false },
-        // Half a label fits beside the newest moment.
+        // Room for half a label at the right end.
         padding: [8, 28, 0, 0],
         scales: {
           x: { time: true, range: (_plot, _min, max) => [max - this.#spanS(), max] },
@@ -142,7 +142,7 @@ export class Plot {
 }
 
 /**
- * Each line with those before it under it.
+ * Stacks each line on those before it.
  * @param {Values[]} values
  * @returns {Values[]}
  */

@@ -2,7 +2,7 @@ const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const dayAndClock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 /**
- * The time of day, with the date when it is another day.
+ * The time of day, with the date unless it is today.
  * @param {Date} date
  */
 export function timeWords(date) {
@@ -11,7 +11,7 @@ export function timeWords(date) {
 }
 
 /**
- * A date of the API: its seven digits of a second are more than every browser reads.
+ * Parses a date of the API, whose seven digits of a second not every browser reads.
  * @param {unknown} text
  * @returns {Date | undefined}
  */
@@ -22,7 +22,7 @@ export function apiDate(text) {
 }
 
 /**
- * How long, in its two largest units: `8 s`, `2 min 05 s`, `3 h 12 min`.
+ * A duration in its two largest units: `8 s`, `2 min 05 s`, `3 h 12 min`.
  * @param {number} ms
  */
 export function spanWords(ms) {
@@ -48,7 +48,7 @@ export function countWords(count, noun) {
 }
 
 /**
- * Calls a second, with as many digits as matter.
+ * A rate per second, with the significant digits.
  * @param {number} rate
  */
 export function rateWords(rate) {

@@ -1,4 +1,4 @@
-/** Makes elements. Whatever is put into one goes in as text: nothing of the description is taken for markup. */
+/** Makes elements. Strings are inserted as text: nothing in the document is taken for markup. */
 
 /**
  * @template {keyof HTMLElementTagNameMap} Name
@@ -15,7 +15,7 @@ export function element(name, className, ...children) {
 }
 
 /**
- * Plain text, with what stands between backticks as code.
+ * Splits a text into plain text and, between backticks, code.
  * @param {string} text
  * @returns {(Node | string)[]}
  */
@@ -34,7 +34,7 @@ export function link(href, ...children) {
 }
 
 /**
- * A list of names, each with what there is to say of it.
+ * A list of names with their descriptions.
  * @param {[name: Node, ...said: (Node | string)[]][]} entries
  */
 export function definitions(entries) {
@@ -51,7 +51,7 @@ export function definitions(entries) {
 export function example(value) {
   const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
   const made = element('pre', null, element('code', null, text));
-  // What is wider than the screen is scrolled to, with the keyboard as well.
+  // Focusable, so that it can be scrolled with the keyboard.
   made.tabIndex = 0;
   return made;
 }

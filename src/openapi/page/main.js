@@ -37,7 +37,7 @@ function show(description) {
   const models = Object.entries(description.components.schemas);
   section(
     'Models',
-    'Open: fields and values that are not named here may come.',
+    'Models are open: other fields and values may occur.',
     models.map(([name, schema]) => model(name, schema)),
     models.map(([name]) => link(`#model-${name}`, name)),
   );
@@ -60,7 +60,7 @@ function section(title, said, articles, links) {
 }
 
 /**
- * Follows a reference within the description.
+ * Makes a function that resolves references within the document.
  * @param {Description} description
  */
 function resolverOf(description) {
@@ -68,7 +68,7 @@ function resolverOf(description) {
   return (entry) => {
     if (!entry.$ref) return entry;
     const steps = entry.$ref.split('/').slice(1);
-    // What it leads to is what the place of the reference asks for: the description is checked before it is served.
+    // The document is checked before it is served, so that references lead to entries of the right type.
     return steps.reduce((found, step) => found[step], /** @type {any} */ (description));
   };
 }
@@ -77,10 +77,10 @@ try {
   const answer = await fetch('openapi.json');
   if (!answer.ok) throw new Error(String(answer.status));
   show(await answer.json());
-  // The browser has looked for the place before it was there.
+  // The browser has looked for the anchor before it existed.
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 } catch {
-  const again = element('p', 'note', 'The description could not be read. ', link('docs', 'Try again.'));
+  const again = element('p', 'note', 'The API description could not be loaded. ', link('docs', 'Try again.'));
   again.setAttribute('role', 'alert');
   content.append(again);
 }

@@ -1,7 +1,7 @@
 import { definitions, element, link, words } from './dom.js';
 
 /**
- * As much of JSON Schema as the description uses.
+ * The part of JSON Schema that the document uses.
  * @typedef {object} Schema
  * @property {string} [$ref]
  * @property {string} [type]
@@ -18,7 +18,7 @@ import { definitions, element, link, words } from './dom.js';
  */
 
 /**
- * What a value is, on one line: `string or null`, `array of JobInput`.
+ * Describes a type on one line: `string or null`, `array of JobInput`.
  * @param {Schema} schema
  * @returns {(Node | string)[]}
  */
@@ -58,7 +58,7 @@ function propertyList({ properties = {}, required = [] }) {
   return definitions(
     Object.entries(properties).map(([name, schema]) => [
       element('code', null, name),
-      element('p', 'kind', ...kind(schema), required.includes(name) ? ', always there' : ''),
+      element('p', 'kind', ...kind(schema), required.includes(name) ? ', always present' : ''),
       ...(schema.description ? [element('p', null, ...words(schema.description))] : []),
       ...(schema.properties ? [propertyList(schema)] : []),
     ]),

@@ -27,8 +27,8 @@ export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>)
   return (next) => {
     const refreshes = new Refreshes(options, next);
     return async (read) => {
-      const own = copies.peekMemory(read.jobId);
-      if (own && satisfies(own, read, lifetimes, clock.now())) return cacheHit(own);
+      const fresh = freshInMemory(copies, read, lifetimes, clock.now());
+      if (fresh) return fresh;
       const held = await copies.find(read.jobId);
       if (held && satisfies(held, read, lifetimes, clock.now())) return cacheHit(held);
       if (held?.copy.kind === 'job' && isYoungEnough(held, read)) {
@@ -42,8 +42,22 @@ export function refresh(options: RefreshOptions): (next: Exchange<UpstreamRead>)
   };
 }
 
+/**
+ * A fresh copy in this process' memory, as the answer to the read.
+ * @param now on the clock of `readAt`
+ */
+export function freshInMemory(
+  copies: Pick<Copies, 'peekMemory'>,
+  read: Directed & Pick<Read, 'jobId'>,
+  lifetimes: Lifetimes,
+  now: number,
+): ReadResult | undefined {
+  const held = copies.peekMemory(read.jobId);
+  return held && satisfies(held, read, lifetimes, now) ? cacheHit(held) : undefined;
+}
+
 /** The copy as an answer without a call. */
-export function cacheHit({ copy, source }: HeldCopy): ReadResult {
+function cacheHit({ copy, source }: HeldCopy): ReadResult {
   return { copy, source, collapsed: false };
 }
 
@@ -58,7 +72,7 @@ function isYoungEnough({ copy }: HeldCopy, { directives, askedAt }: Directed): b
  * Whether a copy answers the read without a call.
  * @param now on the clock of `readAt`
  */
-export function satisfies(held: HeldCopy, read: Directed, lifetimes: Lifetimes, now: number): boolean {
+function satisfies(held: HeldCopy, read: Directed, lifetimes: Lifetimes, now: number): boolean {
   return isFresh(held.copy, lifetimes, now) && isYoungEnough(held, read);
 }
 

@@ -69,7 +69,7 @@ export class Throttle {
   }
 
   /** From now on no slot stands ready without a read: the timer of its expiration would keep the process alive. */
-  onModuleDestroy(): void {
+  end(): void {
     this.#spareSlots = 0;
     this.#enqueued.notify();
   }
