@@ -41,7 +41,11 @@ describe('the client of the token endpoint', () => {
 
 describe('the token', () => {
   it('is asked for once by many, and replaced in the background before it ends: only the first reads wait', async () => {
-    const upstream = await startUpstream({ unknownJobs: 'make', tokenLifetimeSeconds: 6, tokenLatencyMs: 900 });
+    const upstream = await startUpstream({
+      unknownJobs: 'make',
+      tokenLifetimeSeconds: 6,
+      tokenLatencyMs: 900,
+    });
     const gateway = await startGateway({ upstream });
     const first = await Promise.all(jobIds(30).map((id) => readJob(gateway, id)));
     expect(first.map(({ status }) => status)).toEqual(first.map(() => 200));
