@@ -36,7 +36,10 @@ export function observe(metrics: Metrics, log: Logger): Observer {
     refreshed: (failure?: TokenFailure) => {
       metrics.tokenRefreshes.inc({ result: failure?.kind ?? 'ok' });
       if (failure)
-        log.error({ reason: failure.message, code: failure.code, saidMs: failure.retryAfterMs }, 'token request failed');
+        log.error(
+          { reason: failure.message, code: failure.code, saidMs: failure.retryAfterMs },
+          'token request failed',
+        );
     },
     pauseCut: (saidMs, pauseMs) => {
       log.warn({ saidMs, pauseMs }, 'upstream asked for a longer pause of a job than LONGEST_CLOSING');
@@ -52,11 +55,7 @@ export function observe(metrics: Metrics, log: Logger): Observer {
     },
     budgetMode: (mode, reason) => {
       if (mode === 'shared') log.info('shared budget available again');
-      else
-        log.warn(
-          { reason: redisReason(reason) },
-          'shared budget unavailable, using local share',
-        );
+      else log.warn({ reason: redisReason(reason) }, 'shared budget unavailable, using local share');
     },
     circuitOpened: (upstream, code) => {
       log.error({ upstream, code }, 'circuit opened');

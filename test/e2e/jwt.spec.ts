@@ -215,8 +215,7 @@ describe('an event stream', () => {
     const watcher = await Watcher.open(gateway, id, { caller: bearerOf(await issuer.token('named')) });
     expect((await watcher.event(1)).event).toBe('job');
     const lines = gateway.log.length;
-    const isRead = (): boolean =>
-      gateway.log.slice(lines).some(({ msg }) => msg === 'callers file reloaded');
+    const isRead = (): boolean => gateway.log.slice(lines).some(({ msg }) => msg === 'callers file reloaded');
     writeFileSync(gateway.callersPath, JSON.stringify({ callers: [{ ...NAMED, iTwins: [GRANTED] }] }));
     await until('it is read', isRead);
     await watcher.until('it is told', () => watcher.events.some(({ event }) => event === 'job-error'));
