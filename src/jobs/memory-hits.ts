@@ -12,9 +12,9 @@ export interface MemoryHitOptions {
 }
 
 /**
- * Answers hits in memory before Nest is involved: its guards, parameters and promises cost as much as the rest of a hit.
- * Every other read goes on to the controller: that of a caller whose credential is not cached, of an id that is not a
- * UUID, of a job whose copy is stale, elsewhere or not for this caller.
+ * Answers hits in memory before Nest is involved: its guards, parameters and promises cost as much as all else.
+ * All other reads go to the controller: if the credential is not cached, the id is not a UUID, or the copy is stale,
+ * elsewhere or not for this caller.
  */
 export function serveMemoryHits(
   fastify: FastifyInstance,
