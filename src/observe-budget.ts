@@ -4,7 +4,7 @@ import type { BudgetObserver } from './budget/budget-observer.ts';
 /** Turns what happens to the gate and to the limits into log lines. Milliseconds are whole there. */
 export function observeBudget(log: Logger): BudgetObserver {
   return {
-    gateClosed: ({ forMs, reason, saidMs }) => {
+    gateClosed: ({ forMs, reason, retryAfterMs: saidMs }) => {
       log.warn({ forMs: Math.round(forMs), reason, saidMs }, 'gate closed');
     },
     gateOpened: (closedMs) => {

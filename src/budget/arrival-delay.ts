@@ -1,18 +1,18 @@
-/** How fast the least time of a call is forgotten: an upstream that has become slower is the usual one after a hundred calls. */
-const FORGET = 1.01;
-/** An answer that is later tells of a slow upstream rather than of a late arrival. In milliseconds. */
-const LONGEST_DELAY_MS = 100;
+/** Growth of the baseline with each call, so that after a hundred calls a slower upstream is the new normal. */
+const BASELINE_GROWTH = 1.01;
+/** A response later than this means a slow upstream, not a late arrival. In milliseconds. */
+const MAX_DELAY_MS = 100;
 
 /**
- * By how much later than usual calls may have arrived upstream, which counts them then: each arrived between when it was written and
- * when its answer came. What the quickest calls take is the usual. In milliseconds.
+ * Estimates how late a call arrived upstream, which counts calls on arrival. A call arrives between being written and
+ * being answered; the time over the fastest recent calls is taken as its delay. In milliseconds.
  */
 export class ArrivalDelay {
-  #leastMs = Infinity;
+  #baselineMs = Infinity;
 
-  /** @param tookMs from when the call was written to its answer */
+  /** @param tookMs from writing the call to its response headers */
   observe(tookMs: number): number {
-    this.#leastMs = Math.min(this.#leastMs * FORGET, tookMs);
-    return Math.min(tookMs - this.#leastMs, LONGEST_DELAY_MS);
+    this.#baselineMs = Math.min(this.#baselineMs * BASELINE_GROWTH, tookMs);
+    return Math.min(tookMs - this.#baselineMs, MAX_DELAY_MS);
   }
 }

@@ -113,9 +113,9 @@ function shared(
         observer.otherLimits(limits);
       }),
     }),
-    ownPart: () => spreadWindows(limits, marginMs, replicas),
+    localWindows: () => spreadWindows(limits, marginMs, replicas),
     replicas,
-    isAway: (error) => {
+    onStoreError: (error) => {
       onFault('budget');
       return hangs.failed(error);
     },

@@ -1,19 +1,19 @@
 import { BLOCK_SIZES, blockSizeIndex, convertBlock } from './send-blocks.ts';
 import type { Limit } from './window.ts';
 
-/** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
+/** A block of sends: index of its size, id, and age of its latest send in milliseconds. */
 export type KnownBlock = readonly [size: number, id: string, agoMs: number];
 
-/** A limit, and for how long a send counts against it. */
+/** A limit, and how long a send counts against it. */
 export type CountedLimit = Pick<Limit, 'limit'> & { readonly spanMs: number };
 
 /**
- * What a replica remembers of the deployment's sends, its own and those of others that it has heard of, for as long and as exactly as
- * its limits need. From here a store that has lost its state is told what it held, and a budget of the replica's own starts. Times
- * in milliseconds on the clock of `performance.now()`.
+ * One replica's record of the sends of all replicas, kept as long and as exactly as its limits need. It restores a
+ * store that has lost its state, and initializes the local budget of a fallback. Times in milliseconds on the clock of
+ * `performance.now()`.
  */
 export class Ledger {
-  /** For each block size that is in use, the time of each block. */
+  /** Size index → block id → time of its latest send, roughly in the order of times. */
   readonly #blocks = new Map<number, Map<string, number>>();
   readonly #spans = new Map<number, number>();
 
@@ -25,19 +25,19 @@ export class Ledger {
     }
   }
 
-  /** Whether a send was ever noted: a replica without one may be the first of a new deployment. */
-  get empty(): boolean {
+  /** Whether no send was ever recorded: this may be the first replica of a new deployment. */
+  get isEmpty(): boolean {
     return [...this.#blocks.values()].every((blocks) => blocks.size === 0);
   }
 
-  /** A send of this replica. */
+  /** Records a send of one replica in all block sizes in use. */
   recordSend(replica: string, send: number, at: number): void {
     for (const size of this.#blocks.keys()) {
       this.record(size, `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`, at);
     }
   }
 
-  /** Takes back a send that was noted and did not go. */
+  /** Removes a send that was recorded and not made. Larger blocks stay as they are. */
   removeSend(replica: string, send: number): void {
     this.#blocks.get(0)?.delete(`${replica}:${send}`);
   }
@@ -46,12 +46,12 @@ export class Ledger {
     const blocks = this.#blocks.get(size);
     if (!blocks) return;
     const known = blocks.get(id) ?? -Infinity;
-    // In the order of their times, or nearly.
+    // Reinserted to keep the map in order: #prune stops at the first block that still counts.
     if (known > -Infinity) blocks.delete(id);
     blocks.set(id, Math.max(known, at));
   }
 
-  /** Notes blocks of a store in the sizes that are needed here and that it does not keep. */
+  /** Records the store's blocks in the sizes that are in use here but missing in the store. */
   recordConverted(
     listed: readonly (readonly [size: number, id: string, at: number])[],
     held: ReadonlySet<number>,
@@ -64,7 +64,7 @@ export class Ledger {
     }
   }
 
-  /** Times of the sends that count now against a limit, oldest first. */
+  /** Times of the sends that count against a limit now, oldest first. */
   times({ limit, spanMs }: CountedLimit, now: number): number[] {
     const size = blockSizeIndex(limit);
     this.#prune(now);
@@ -74,13 +74,13 @@ export class Ledger {
     return sends === 1 ? times : times.flatMap((at) => Array<number>(sends).fill(at));
   }
 
-  /** Whether this send of the replica still counts at this time, in the first of the sizes. */
+  /** Whether this send still counts at this time against the limits of one block size. */
   counts(replica: string, send: number, size: number, at: number): boolean {
     const id = `${replica}:${Math.floor(send / (BLOCK_SIZES[size] ?? 1))}`;
     return (this.#blocks.get(size)?.get(id) ?? -Infinity) > at - (this.#spans.get(size) ?? 0);
   }
 
-  /** Those that count now and that a store does not have. @param held the blocks there, as `size id` */
+  /** Blocks that count now and are missing in the store. @param held the blocks in the store, as `size id` */
   missingIn(held: ReadonlySet<string>, now: number): KnownBlock[] {
     this.#prune(now);
     const missing: KnownBlock[] = [];
@@ -102,9 +102,9 @@ export class Ledger {
 }
 
 /**
- * One replica's part of sends that all replicas know of: when each lets its own go beside that part, they stay within the
- * limit together. @param times oldest first
+ * One replica's part of the sends of all replicas. If each replica counts this part plus its own new sends, they stay
+ * within the limit together. @param times oldest first
  */
-export function partOf(times: readonly number[], replicas: number): number[] {
+export function replicaPart(times: readonly number[], replicas: number): number[] {
   return times.filter((_, index) => index % replicas === replicas - 1 || index === times.length - 1);
 }

@@ -55,7 +55,7 @@ export class PermitQueue {
 
   /** Nobody needs them any more. */
   giveBack(): void {
-    for (const permit of this.#permits.splice(0)) permit.giveBack();
+    for (const permit of this.#permits.splice(0)) permit.release();
   }
 
   get #wants(): number {
@@ -64,7 +64,7 @@ export class PermitQueue {
   }
 
   #first(): Permit | undefined {
-    while (this.#permits[0]?.isValid() === false) this.#permits.shift()?.giveBack();
+    while (this.#permits[0]?.isValid() === false) this.#permits.shift()?.release();
     return this.#permits[0];
   }
 

@@ -40,7 +40,7 @@ export class ObedientBudget implements Budget {
         this.written++;
       },
       answered: () => undefined,
-      giveBack: () => {
+      release: () => {
         this.granted--;
         this.permits++;
       },

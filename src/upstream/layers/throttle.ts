@@ -133,7 +133,7 @@ export class Throttle {
     this.#turns = turn;
     const going = await turn;
     this.#asking--;
-    if (going && !going.ticket) going.permit.giveBack();
+    if (going && !going.ticket) going.permit.release();
     if (going?.ticket) {
       this.#underWay++;
       await this.#call(going.ticket, going.permit);
@@ -160,7 +160,7 @@ export class Throttle {
         // Upstream may have been given up, or the token lost, before the moment came.
         await this.#ready();
         if (answer.isValid()) return { ticket: this.#line.next(), permit: answer };
-        answer.giveBack();
+        answer.release();
       }
     } catch (error) {
       this.#permits.giveBack();

@@ -2,50 +2,51 @@ import type { Clock } from '../clock.ts';
 import type { Operation, Reply } from './budget-store.ts';
 import type { KnownBlock, Ledger } from './ledger.ts';
 
-/** Most blocks that are told in one request. */
-const MOST_TOLD = 500;
+/** Most blocks merged in one request. */
+const MAX_MERGED = 500;
 
-/** What a replica brings along. */
-export interface Brought {
+/** A replica's own view of the budget, merged into the store. */
+export interface ReplicaState {
   readonly closedMs: number;
   readonly shares: readonly number[];
-  /** It has known no state before. */
-  readonly isFirst: boolean;
+  /** It has known no state of the store before. */
+  readonly isNewReplica: boolean;
 }
 
 /**
- * How a replica gets to know a state of the store: it lists all sends there, then tells those that are missing, each in parts, so
- * that Redis works for a moment at a time. The state grants nothing to the replica before the last part is told.
+ * Reconciles a replica with a state of the store that it does not know: lists all sends there, then merges those that
+ * are missing. Both work in batches, so that Redis is never blocked for long. The state grants the replica nothing
+ * before the last batch is merged.
  */
-export class StateIntroduction {
+export class StateReconciler {
   constructor(
     private readonly ledger: Ledger,
     private readonly clock: Clock,
-    private readonly ask: (operation: Operation) => Promise<Reply>,
+    private readonly run: (operation: Operation) => Promise<Reply>,
   ) {}
 
-  /** @returns the cursors up to which it has heard of sends */
-  async introduce({ closedMs, shares, isFirst }: Brought): Promise<readonly string[]> {
-    const fresh = isFirst && this.ledger.empty;
+  /** @returns cursors: sends up to them are known */
+  async reconcile({ closedMs, shares, isNewReplica }: ReplicaState): Promise<readonly string[]> {
+    const mayBurst = isNewReplica && this.ledger.isEmpty;
     const { held, cursors } = await this.list();
     const missing = this.ledger.missingIn(held, this.clock.now());
     let added = 0;
     do {
-      const sends: KnownBlock[] = missing.splice(0, MOST_TOLD);
+      const sends: KnownBlock[] = missing.splice(0, MAX_MERGED);
       const isLast = missing.length === 0;
-      ({ added } = await this.ask({ op: 'tell', sends, isLast, added, closedMs, shares, fresh }));
+      ({ added } = await this.run({ op: 'merge', sends, isLast, added, closedMs, shares, mayBurst }));
     } while (missing.length > 0);
     return cursors;
   }
 
-  /** Notes all sends that the store has. */
+  /** Records all sends of the store in the ledger. */
   async list(): Promise<{ held: ReadonlySet<string>; cursors: readonly string[] }> {
     const held = new Set<string>();
     const sizes = new Set<number>();
     const listed: [size: number, id: string, at: number][] = [];
     let cursors: readonly string[] = [];
     for (let isMore = true; isMore;) {
-      const reply = await this.ask({ op: 'list', from: cursors });
+      const reply = await this.run({ op: 'list', from: cursors });
       const now = this.clock.now();
       for (const [size, id, agoMs] of reply.sends) {
         held.add(`${size} ${id}`);
