@@ -30,6 +30,7 @@ const upstreamMayKnow = [
   tracingPort,
   '^src/errors/',
   '^src/clock[.]ts$',
+  '^src/json[.]ts$',
 ];
 /** src/config is here for jobs.module.ts: `config-for-wiring-only` keeps the others from it. */
 const jobsMayKnow = [

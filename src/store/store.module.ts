@@ -24,7 +24,10 @@ export const REDIS = Symbol('Redis');
 export const HANGS = Symbol('Hangs');
 /** The copies that all replicas share; nothing is provided when there is no store. */
 export const SHARED_COPIES = Symbol('SharedCopies');
-/** One flight across replicas, and word of jobs that others have found finished; nothing is provided when there is no store. */
+/**
+ * One flight across replicas, and word of jobs that others have found finished; nothing is provided when there is no
+ * store.
+ */
 export const REPLICAS = Symbol('Replicas');
 
 export interface StoreModuleOptions {
@@ -48,12 +51,12 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
     const redis = connectRedis(way, log);
     const hangs = new HangDetector(redis, () => redis.roundTrip.timeoutMs);
     const spoiltLog = new InvalidValueLog(log);
-    const onSpoilt = (what: InvalidValue): void => {
-      spoiltLog.found(what);
+    const onInvalidValue = (what: InvalidValue): void => {
+      spoiltLog.report(what);
       onFault(what === 'copy' ? 'decode' : what);
     };
     const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
-    const options = { keyPrefix: prefix, lifetimes, onFault, onSpoilt };
+    const options = { keyPrefix: prefix, lifetimes, onFault, onInvalidValue };
     return {
       module: StoreModule,
       imports: [CacheModule.register({ stores: [bytesIn(new RedisKeyv(redis, hangs, onFault))] })],
@@ -68,7 +71,7 @@ export class StoreModule implements OnModuleInit, OnApplicationShutdown {
               keyPrefix: prefix,
               log,
               longestRetryAfterMs: settings.LONGEST_CLOSING,
-              onSpoilt,
+              onInvalidValue,
               onSubscriptionLost: () => {
                 onFault('subscribe');
               },

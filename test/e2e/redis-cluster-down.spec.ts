@@ -11,12 +11,12 @@ describe('with a cluster that is down', () => {
     await Promise.all(cluster.nodes.map(({ server }) => server.kill()));
     await untilRedisIs('degraded', gateway);
     await readNew(upstream, gateway);
-    await untilTold(gateway, ['away']);
+    await untilTold(gateway, ['lost']);
     await Promise.all(cluster.nodes.map(({ server }) => server.start()));
     for (const { eyes } of cluster.masters) {
       await untilStored('at every master', { upstream, gateway }, (id) => holds(eyes, id));
     }
-    await untilTold(gateway, ['away', 'back']);
+    await untilTold(gateway, ['lost', 'restored']);
   });
 
   it('starts and reads while all nodes hang, says so once, and ends without waiting for them', async () => {
@@ -25,10 +25,10 @@ describe('with a cluster that is down', () => {
     const gateway = await startGateway({ upstream, env: cluster.env });
     for (let read = 0; read < 3; read++) await readNew(upstream, gateway);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, ['away']);
+    await untilTold(gateway, ['lost']);
     for (const { server } of cluster.nodes) server.signal('SIGCONT');
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['away', 'back']);
+    await untilTold(gateway, ['lost', 'restored']);
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
     expect(await gateway.stop()).toBe(0);
   });

@@ -26,11 +26,11 @@ describe('with a cluster that loses nodes', () => {
     });
     await untilRedisIs('degraded', gateway);
     const late = await startGateway({ upstream, env: cluster.env });
-    await untilTold(late, ['away']);
+    await untilTold(late, ['lost']);
     await second!.server.start();
     await untilStored('at the second master', { upstream, gateway }, (id) => holds(second!.eyes, id));
     await untilStored('at the first master', { upstream, gateway }, (id) => holds(first!.eyes, id));
-    for (const each of [gateway, late]) await untilTold(each, ['away', 'back']);
+    for (const each of [gateway, late]) await untilTold(each, ['lost', 'restored']);
   });
 
   it('reads go on when one node hangs: its slots are given up, the other nodes are not', async () => {

@@ -50,7 +50,7 @@ async function cluster(): Promise<Started> {
 }
 
 const WRONG = 'not-the-password';
-const gone = /redis is away/;
+const gone = /Redis connection lost/;
 
 describe.each([
   ['one server, with the login in its URL', oneServer, 'REDIS_URL'],
@@ -100,7 +100,7 @@ describe.each([
     expect((await readJob(gateway, id)).status).toBe(200);
     const since = performance.now();
     await until('it has been tried several times', () => performance.now() > since + 1000);
-    expect(gateway.log.filter(({ msg }) => /redis is/.test(msg ?? ''))).toHaveLength(1);
+    expect(gateway.log.filter(({ msg }) => /Redis connection/.test(msg ?? ''))).toHaveLength(1);
     expect(gateway.output).not.toContain(WRONG);
     expect(await redis.holds(id)).toBe(false);
   });

@@ -7,7 +7,7 @@ import { until } from '../support/until.ts';
 
 jest.setTimeout(60_000);
 
-const away = 'redis is away: reads go on without it';
+const away = 'Redis connection lost, serving reads without it';
 
 /** A look at a server, whatever it may be asked by others. */
 function look(port: number): Redis {
@@ -57,7 +57,7 @@ describe('the database of REDIS_URL', () => {
       await untilRedisIs('degraded', gateway);
       await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
       expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
-      expect(gateway.log.filter(({ msg }) => /^redis is/.test(msg ?? ''))).toEqual([
+      expect(gateway.log.filter(({ msg }) => /^Redis connection/.test(msg ?? ''))).toEqual([
         expect.objectContaining({
           msg: away,
           reason: `REDIS_URL: database ${database} is refused (${word})`,

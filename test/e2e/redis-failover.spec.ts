@@ -56,7 +56,7 @@ describe('with Sentinel', () => {
       return (await isMaster(after)) && (await holds(after, id));
     });
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['away', 'back']);
+    await untilTold(gateway, ['lost', 'restored']);
   });
 
   it('reads go on when the master hangs, and jobs are stored again at the new one', async () => {
@@ -66,7 +66,7 @@ describe('with Sentinel', () => {
     await untilStored('at the new master', { upstream, gateway }, async (id) => {
       return (await isMaster(after)) && (await holds(after, id));
     });
-    await untilTold(gateway, ['away', 'back']);
+    await untilTold(gateway, ['lost', 'restored']);
   });
 
   it('starts and reads while no sentinel answers, and finds the master when one does', async () => {

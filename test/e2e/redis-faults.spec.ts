@@ -16,14 +16,14 @@ function look(server: RedisServer): Redis {
 
 /** Never twice that it is away, or back, without the other between. */
 function expectAlternating({ log }: Gateway): void {
-  const words = log.flatMap(({ msg }) => /redis is (away|back)/.exec(msg ?? '')?.[1] ?? []);
-  expect(words).toEqual(words.map((_, index) => (index % 2 === 0 ? 'away' : 'back')));
+  const words = log.flatMap(({ msg }) => /Redis connection (lost|restored)/.exec(msg ?? '')?.[1] ?? []);
+  expect(words).toEqual(words.map((_, index) => (index % 2 === 0 ? 'lost' : 'restored')));
 }
 
 /** How often the log says that Redis has gone, and that it is back. */
 function told({ log }: Gateway): { away: number; back: number } {
   const count = (words: RegExp): number => log.filter(({ msg }) => words.test(msg ?? '')).length;
-  return { away: count(/redis is away/), back: count(/redis is back/) };
+  return { away: count(/Redis connection lost/), back: count(/Redis connection restored/) };
 }
 
 /** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */

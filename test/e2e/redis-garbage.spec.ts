@@ -75,8 +75,8 @@ describe('garbage under the keys of jobs', () => {
     expect(await faults('decode')).toBe(Object.keys(COUNTED).length);
     // Each is met twice: when a copy is looked for, and again with the lease.
     expect(await faults('get')).toBeGreaterThanOrEqual(2 * Object.keys(OF_ANOTHER_TYPE).length);
-    await reader.logged(({ msg }) => msg?.includes('not from a gateway') === true);
-    const lines = reader.log.filter(({ msg }) => msg?.includes('not from a gateway'));
+    await reader.logged(({ msg }) => msg?.includes('invalid value in Redis') === true);
+    const lines = reader.log.filter(({ msg }) => msg?.includes('invalid value in Redis'));
     expect(lines.map(({ what }) => what)).toEqual(['copy']);
     for (const [index, key] of keys.entries()) {
       await until(`${Object.keys(all)[index]} is replaced`, async () => {

@@ -104,7 +104,7 @@ describe('a job that one replica was seen to call finished', () => {
     for (const gateway of replicas) {
       await untilRedisIs('degraded', gateway);
       expect(await redisDetails(gateway)).toMatchObject({ state: 'ready', pubsub: 'away' });
-      await gateway.logged((line) => line.msg?.startsWith('redis pub/sub is away') === true);
+      await gateway.logged((line) => line.msg?.startsWith('Redis pub/sub lost') === true);
       expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'subscribe' })).toBeGreaterThan(
         0,
       );
@@ -125,9 +125,9 @@ describe('a job that one replica was seen to call finished', () => {
     for (const gateway of replicas) {
       await untilRedisIs('up', gateway);
       expect(await redisDetails(gateway)).toMatchObject({ pubsub: 'up' });
-      await gateway.logged((line) => line.msg === 'redis pub/sub is back');
-      expect(linesOf(gateway, 'redis pub/sub is away')).toBe(1);
-      expect(gateway.log.find(({ msg }) => msg?.startsWith('redis pub/sub is away'))).toMatchObject({
+      await gateway.logged((line) => line.msg === 'Redis pub/sub restored');
+      expect(linesOf(gateway, 'Redis pub/sub lost')).toBe(1);
+      expect(gateway.log.find(({ msg }) => msg?.startsWith('Redis pub/sub lost'))).toMatchObject({
         reason,
       });
     }

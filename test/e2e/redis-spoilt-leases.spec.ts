@@ -64,8 +64,8 @@ describe('a lease in Redis that no gateway holds', () => {
     expect(tookMs).toBeLessThan(2000);
     expect(upstream.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
-    await gateway.logged(({ msg }) => msg?.includes('not from a gateway') === true);
-    const lines = gateway.log.filter(({ msg }) => msg?.includes('not from a gateway'));
+    await gateway.logged(({ msg }) => msg?.includes('invalid value in Redis') === true);
+    const lines = gateway.log.filter(({ msg }) => msg?.includes('invalid value in Redis'));
     expect(lines.map(({ what }) => what)).toEqual(['lease']);
   });
 

@@ -17,7 +17,8 @@ function redisAt(distance: Distance) {
 
 /** How often the replicas have left the shared store. */
 function timesAway({ gateways }: Deployment): number {
-  return gateways.flatMap(({ log }) => log).filter(({ msg }) => msg?.startsWith('redis is away')).length;
+  return gateways.flatMap(({ log }) => log).filter(({ msg }) => msg?.startsWith('Redis connection lost'))
+    .length;
 }
 
 /** Sees to it that the burst is spent, so that the pace is that of the limit. */

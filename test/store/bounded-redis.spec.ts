@@ -14,18 +14,18 @@ async function connected(roundTripMs: number, jitterMs = 0): Promise<BoundedRedi
   return redis;
 }
 
-describe('the commands of a Redis', () => {
-  it('that is 100 ms away, and 40 more or less, are all answered from the first on', async () => {
+describe('commands to a Redis', () => {
+  it('at a distance of 100 ± 40 ms all succeed, from the first on', async () => {
     const redis = await connected(100, 40);
     for (let times = 0; times < 20; times++) await redis.set(`key:${times}`, times);
     expect(redis.roundTrip.timeoutMs).toBeLessThan(400);
   });
 
-  it('are answered although the process was busy for longer than their time', async () => {
+  it('succeed although the process was busy for longer than their timeout', async () => {
     const redis = await connected(2);
     await redis.ping();
     const answer = redis.ping();
-    // It is written first.
+    // Lets the command be written before the loop blocks.
     await new Promise(setImmediate);
     const end = performance.now() + 500;
     while (performance.now() < end);

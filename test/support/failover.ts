@@ -30,14 +30,14 @@ export async function untilStored(
 }
 
 export function told({ log }: Gateway): string[] {
-  return log.flatMap(({ msg }) => /redis is (away|back)/.exec(msg ?? '')?.[1] ?? []);
+  return log.flatMap(({ msg }) => /Redis connection (lost|restored)/.exec(msg ?? '')?.[1] ?? []);
 }
 
 /** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
 export async function untilTold(gateway: Gateway, words: readonly string[]): Promise<void> {
   const isTold = (): boolean => told(gateway).length >= words.length && told(gateway).at(-1) === words.at(-1);
   await until(`the log says ${words.join(', ')}`, isTold);
-  const expected = told(gateway).map((_, index) => (index % 2 === 0 ? 'away' : 'back'));
+  const expected = told(gateway).map((_, index) => (index % 2 === 0 ? 'lost' : 'restored'));
   expect(told(gateway)).toEqual(expected);
 }
 
