@@ -42,7 +42,7 @@ describe('without a collector in the settings', () => {
 describe('a collector', () => {
   const soon = { OTEL_EXPORTER_OTLP_TIMEOUT: '500' };
   const lines = (log: readonly { readonly msg?: string }[]): string[] =>
-    log.flatMap(({ msg }) => (/traces/.test(msg ?? '') ? [msg!] : []));
+    log.flatMap(({ msg }) => (/trace export/.test(msg ?? '') ? [msg!] : []));
 
   it('that is away harms no read; it is said once, and once when it is back', async () => {
     const port = await freePort();
@@ -55,13 +55,13 @@ describe('a collector', () => {
       expect((await readJob(gateway, id)).status).toBe(200);
       await delay(150);
     }
-    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    await gateway.logged(({ msg }) => msg === 'trace export failed');
     const back = await Collector.start(port);
     await readJob(gateway, jobIds(1)[0]!);
     await back.named(READ);
-    await gateway.logged(({ msg }) => msg === 'traces are handed over again');
-    expect(lines(gateway.log)).toEqual(['traces cannot be handed over', 'traces are handed over again']);
-    expect(gateway.log.find(({ msg }) => msg === 'traces cannot be handed over')).toMatchObject({
+    await gateway.logged(({ msg }) => msg === 'trace export restored');
+    expect(lines(gateway.log)).toEqual(['trace export failed', 'trace export restored']);
+    expect(gateway.log.find(({ msg }) => msg === 'trace export failed')).toMatchObject({
       level: 40,
       reason: 'ECONNREFUSED',
     });
@@ -74,7 +74,7 @@ describe('a collector', () => {
       expect((await readJob(gateway, jobIds(1)[0]!)).status).toBe(200);
       return collector.requests >= 2;
     });
-    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    await gateway.logged(({ msg }) => msg === 'trace export failed');
     expect(lines(gateway.log)).toHaveLength(1);
   });
 
