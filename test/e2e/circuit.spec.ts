@@ -68,9 +68,9 @@ function expectRefusal(seen: Seen): void {
   expect(String(seen.headers['retry-after'])).toMatch(/^[1-9]\d*$/);
 }
 
-describe('an upstream that fails steadily', () => {
+describe('an upstream that fails persistently', () => {
   it.each([DOWN, { kind: 'status', status: 503 }, { kind: 'reset' }] as const)(
-    'by %j is asked no more: reads are answered 503 with Retry-After at once, and what is held is served',
+    'by %j gets no more calls: reads get 503 with Retry-After at once, and copies are served',
     async (fault) => {
       const rig = await start();
       const { upstream, gateway } = rig;
@@ -91,7 +91,7 @@ describe('an upstream that fails steadily', () => {
     },
   );
 
-  it('turns away at once all that stand in line when the circuit opens, without a slot of the quota', async () => {
+  it('fails all queued reads at once when the circuit opens, without using quota', async () => {
     const { upstream, gateway } = await start({ UPSTREAM_TIMEOUT: '1s' });
     upstream.fault({ kind: 'hang' });
     const seen = await Promise.all(readMany(gateway, 100));
@@ -105,7 +105,7 @@ describe('an upstream that fails steadily', () => {
     expect(taken).toBeLessThanOrEqual(upstream.count);
   });
 
-  it('is tried again by one read alone; the others wait for its end and are then served', async () => {
+  it('is tried by one read; the others wait for its result and are then served', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -123,7 +123,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('is left alone for longer after a trial that failed, and is back after one that went well', async () => {
+  it('is avoided for longer after a failed trial, and used again after a successful one', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     const opened = await open(rig);
@@ -141,7 +141,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('is tried by the next read at once when the caller of the trial goes away', async () => {
+  it('is tried by the next read at once when the caller of the trial disconnects', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -161,7 +161,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('holds nobody longer than the own patience while it is tried: who waited is answered 503', async () => {
+  it('delays no read beyond its patience during a trial: it then gets 503', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -178,7 +178,7 @@ describe('an upstream that fails steadily', () => {
     expect((await trial).status).toBe(200);
   });
 
-  it('is asked nothing before the Retry-After of its 503s is over, and nobody is told to come earlier', async () => {
+  it('gets no call before the Retry-After of its 503s ends, and callers get no earlier Retry-After', async () => {
     const { upstream, gateway } = await start();
     upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
     for (const { status } of await Promise.all(readMany(gateway, 10)))
@@ -198,24 +198,27 @@ describe('a job that always fails', () => {
     DOWN,
     { kind: 'reset' },
     { kind: 'status', status: 503, headers: { 'retry-after': '2' } },
-  ] as const)('by %j opens nothing, alone or among others, and costs a call now and then', async (fault) => {
-    const { upstream, gateway } = await start();
-    const [bad = ''] = jobIds(1);
-    upstream.fault(fault, { jobId: bad });
-    expect((await readNew(gateway)).status).toBe(200);
-    for (let round = 0; round < 100; round++) {
-      const seen = await readJob(gateway, bad, { headers: { prefer: 'wait=0' } });
-      expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
-    }
-    for (let round = 0; round < 20; round++) expect((await readNew(gateway)).status).toBe(200);
-    expect(upstream.callsFor(bad).length).toBeLessThan(10);
-    expect(await metric(gateway, 'gateway_paused_seconds')).toBe(0);
-    expect(lines(gateway, OPENED)).toBe(0);
-  });
+  ] as const)(
+    'by %j does not open the circuit, alone or among others, and is retried now and then',
+    async (fault) => {
+      const { upstream, gateway } = await start();
+      const [bad = ''] = jobIds(1);
+      upstream.fault(fault, { jobId: bad });
+      expect((await readNew(gateway)).status).toBe(200);
+      for (let round = 0; round < 100; round++) {
+        const seen = await readJob(gateway, bad, { headers: { prefer: 'wait=0' } });
+        expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
+      }
+      for (let round = 0; round < 20; round++) expect((await readNew(gateway)).status).toBe(200);
+      expect(upstream.callsFor(bad).length).toBeLessThan(10);
+      expect(await metric(gateway, 'gateway_paused_seconds')).toBe(0);
+      expect(lines(gateway, OPENED)).toBe(0);
+    },
+  );
 });
 
-describe('a token endpoint that fails steadily', () => {
-  it('is asked by one read at a time, ever less often; the others are answered 503 at once and what is held is served', async () => {
+describe('a token endpoint that fails persistently', () => {
+  it('gets one request at a time, ever less often; other reads get 503 at once, and copies are served', async () => {
     const { upstream, gateway } = await start();
     const { id } = upstream.addJob({ state: 'success' });
     expect((await readJob(gateway, id)).status).toBe(200);

@@ -42,8 +42,8 @@ function startJob(upstream: FakeUpstream): string {
   return id;
 }
 
-describe('a reader that is slow', () => {
-  it('gets the latest state and no backlog, while others get every change, and may come again', async () => {
+describe('a slow reader', () => {
+  it('gets the latest state without a backlog, while others get every change, and can reconnect', async () => {
     const { upstream, gateway } = rig;
     const id = startJob(upstream);
     const [quick, slow, leaving] = [
@@ -86,7 +86,7 @@ describe('a reader that is slow', () => {
 });
 
 describe('SIGTERM', () => {
-  it('closes streams with a retry and no end, those that nobody reads included, and exits 0', async () => {
+  it('closes streams with a retry and no end event, including unread ones, and exits 0', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '500ms', ACTIVE_FRESH: '200ms' } });
     const [id, big] = [upstream.addJob({ state: 'active' }).id, startJob(upstream)];
@@ -110,8 +110,8 @@ describe('SIGTERM', () => {
   });
 });
 
-describe('a reader that goes', () => {
-  it('leaves nothing behind, at whatever moment it does', async () => {
+describe('a reader that disconnects', () => {
+  it('leaves no resources, at whatever time', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     upstream.fault({ kind: 'slow', ms: 20 });
@@ -139,7 +139,7 @@ describe('a reader that goes', () => {
 });
 
 describe('clients', () => {
-  it('curl -N shows each event when it comes, and ends with the stream', async () => {
+  it('curl -N shows each event when it arrives, and ends with the stream', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;
@@ -164,7 +164,7 @@ describe('clients', () => {
     ]);
   });
 
-  it('the npm package eventsource, given a header, comes again when a gateway ends, and no more after the end', async () => {
+  it('the npm package eventsource reconnects when a gateway ends, and not after the end event', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'active' });
     const one = await startGateway({ upstream, env: { ACTIVE_FRESH: '200ms' } });
@@ -199,7 +199,7 @@ describe('clients', () => {
     ]);
   });
 
-  it('fetch reads it as it comes', async () => {
+  it('fetch reads the stream as it arrives', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;

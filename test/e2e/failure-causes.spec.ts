@@ -120,7 +120,7 @@ describe('a call to an API that', () => {
     },
   );
 
-  it('does not answer in time is told of as a timeout', async () => {
+  it('does not answer in time is logged as a timeout', async () => {
     const [url] = await answering(() => undefined);
     const { gateway, id, line } = await failedRead({ ITWIN_API_URL: url, UPSTREAM_TIMEOUT: '2s' });
     expect(line).toMatchObject({ status: 504, upstream: { status: 'timeout' } });
@@ -149,7 +149,7 @@ describe('an answer that', () => {
 });
 
 describe('a refresh that fails', () => {
-  it('is told of by its code though its reader is served a copy', async () => {
+  it('is logged with its code although its caller is served a copy', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ script: [{ state: 'active' }] });
     const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '0ms' } });
@@ -183,7 +183,7 @@ describe('a token endpoint that', () => {
 });
 
 describe('the keys of an issuer', () => {
-  it('that cannot be had are told of by the code', async () => {
+  it('that cannot be fetched are logged with the code', async () => {
     const issuer = `http://127.0.0.1:${await freePort()}`;
     const env = { AUTH: 'jwt', JWT_ISSUER: issuer, JWT_AUDIENCE: 'gateway' };
     const gateway = await startGateway({ upstream: await startUpstream(), env });
@@ -198,7 +198,7 @@ describe('the keys of an issuer', () => {
 });
 
 describe('the circuit', () => {
-  it('says when it opens why the last call failed', async () => {
+  it('logs why the last call failed when it opens', async () => {
     const upstream = await startUpstream();
     const ITWIN_API_URL = `http://127.0.0.1:${await freePort()}`;
     const gateway = await startGateway({ upstream, env: { ITWIN_API_URL } });
@@ -208,8 +208,8 @@ describe('the circuit', () => {
   });
 });
 
-describe('a Redis that goes away', () => {
-  it('is named by what it did, in the line of the budget as in its own', async () => {
+describe('a lost Redis', () => {
+  it('is logged with its reason, by the budget and by the connection', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await redis.kill();

@@ -50,7 +50,7 @@ async function kept(gateway: Gateway, jobId: string): Promise<number> {
 }
 
 describe('forgetting a job', () => {
-  it('removes it from the store and from the memory of every replica, and nothing else', async () => {
+  it('removes only that job, from the store and the memory of every replica', async () => {
     const { eyes, gateways, forget, upstream } = await rig();
     const [id, other] = jobIds(2) as [string, string];
     for (const gateway of gateways) for (const job of [id, other]) await readJob(gateway, job);
@@ -69,7 +69,7 @@ describe('forgetting a job', () => {
     expect(upstream.count).toBe(3);
   });
 
-  it('waits for a read that is under way, and removes what it has brought', async () => {
+  it('waits for a read in progress, and removes its result', async () => {
     const { upstream, redis, gateways, forget } = await rig();
     const id = jobIds(1)[0]!;
     upstream.fault({ kind: 'hold' });
@@ -85,7 +85,7 @@ describe('forgetting a job', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('says what is wrong: no id, no store, a store that is away', async () => {
+  it('reports errors: no id, no store, an unavailable store', async () => {
     const { redis, forget } = await rig();
     const id = jobIds(1)[0]!;
     const wrong = [[], ['*'], [id, id]].map((args) => ended(forget(args)));

@@ -92,7 +92,7 @@ async function expectStillServing(): Promise<void> {
   expect(answer.text).toBe(upstream.bodyOf(fresh.id).toString('latin1'));
 }
 
-it('answers 1,500 random requests with documented answers, none of them 5xx, and serves on', async () => {
+it('gives only documented answers to 1,500 random requests, without a 5xx, and keeps serving', async () => {
   const together = fc.array(anyRequest, { minLength: TOGETHER, maxLength: TOGETHER });
   await fc.assert(
     fc.asyncProperty(together, (texts) => askTogether(texts, expectDocumented)),
@@ -101,7 +101,7 @@ it('answers 1,500 random requests with documented answers, none of them 5xx, and
   await expectStillServing();
 });
 
-it('answers 500 reads of a job with the job, whatever their headers say and whatever the letter case of the id', async () => {
+it('answers 500 reads of a job with any headers and any letter case of the id', async () => {
   const check = (sent: string, answer: AnyAnswer): void => {
     const matchesAny = /^If-None-Match: \*\s*$/m.test(sent);
     expect(matchesAny ? [200, 304] : [200]).toContain(answer.status);

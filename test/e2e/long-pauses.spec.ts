@@ -83,7 +83,7 @@ const linesOf = (gateway: Gateway, message: string): LogLine[] =>
   gateway.log.filter(({ msg }) => msg === message);
 
 describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) => {
-  it('closes one gateway for LONGEST_CLOSING at most, and says once what was asked for', async () => {
+  it('closes one gateway for at most LONGEST_CLOSING, and logs the requested pause once', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { id: held } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream, env: LIMITS });
@@ -101,7 +101,7 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
     });
   });
 
-  it('closes two replicas for LONGEST_CLOSING at most, one that starts again included', async () => {
+  it('closes two replicas for at most LONGEST_CLOSING, also across a restart', async () => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const eyes = new Redis(redis.url);
     atEnd(async () => eyes.disconnect());
@@ -129,11 +129,11 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
   });
 });
 
-describe('the end of a closing that was cut', () => {
+describe('the end of a shortened closing', () => {
   /** One of 42 in two minutes. */
   const PACE_MS = 120_000 / 42;
 
-  it('lets one read of all replicas try, and the others evenly after it', async () => {
+  it('allows one read of all replicas, then the others evenly', async () => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const env = {
       UPSTREAM_LIMITS: '60/2m',

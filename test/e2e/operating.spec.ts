@@ -14,7 +14,7 @@ import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 describe('health', () => {
-  it('says live and ready without a call upstream, and what the parts are like', async () => {
+  it('is live and ready without an upstream call, and lists its parts', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream });
     const live = await request(gateway.url).get('/health/live').expect(200);
@@ -34,7 +34,7 @@ describe('health', () => {
     expect(upstream.count + upstream.tokenRequests.length).toBe(0);
   });
 
-  it('stays ready, degraded, while the gate is closed and no token is to be had', async () => {
+  it('stays ready, degraded, while the gate is closed and there is no token', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream, env: { PATIENCE: '20s' } });
@@ -58,7 +58,7 @@ describe('health', () => {
 });
 
 describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
-  it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
+  it('is not ready at once, serves for DRAIN_DELAY, finishes requests in progress and exits 0', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
@@ -92,7 +92,7 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
 });
 
 describe('SIGTERM', () => {
-  it('ends with status 0 however early it comes', async () => {
+  it('ends the process with status 0 however early it arrives', async () => {
     const upstream = await startUpstream();
     // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.
     const folder = mkdtempSync(join(tmpdir(), 'early-'));
@@ -111,7 +111,7 @@ describe('SIGTERM', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('ends in order while it is still starting', async () => {
+  it('ends the process cleanly during startup', async () => {
     // A Redis that takes the connection and says nothing holds the start up for a moment.
     const silent = createServer();
     const connected = once(silent, 'connection');
@@ -135,7 +135,7 @@ describe('SIGTERM', () => {
     silent.close();
   });
 
-  it('loses no read that waits in the queue', async () => {
+  it('loses no queued read', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m', UPSTREAM_TIMEOUT: '2m' };
     const gateway = await startGateway({ upstream, env });
@@ -155,7 +155,7 @@ describe('SIGTERM', () => {
 });
 
 describe('metrics and logs', () => {
-  it('count each read once by outcome, status and caller, and log those that went upstream or failed', async () => {
+  it('count each read once by outcome, status and caller, and log reads that went upstream or failed', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream });
@@ -194,7 +194,7 @@ describe('metrics and logs', () => {
     expect(await metric(gateway, 'process_cpu_seconds_total')).toBeGreaterThan(0);
   });
 
-  it("tell of upstream's 429, and its correlation id, when no other try follows", async () => {
+  it("contain upstream's 429 and its correlation id when no retry follows", async () => {
     const [busy, other] = [testCaller('busy'), testCaller('other')];
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: 500 });
     const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '6s' };
@@ -220,7 +220,7 @@ describe('metrics and logs', () => {
     }
   });
 
-  it('echo a usable correlation id on every answer, send it upstream, and make one otherwise', async () => {
+  it('echo a valid correlation id, send it upstream, and create one otherwise', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream });
@@ -240,7 +240,7 @@ describe('metrics and logs', () => {
     expect(headers['x-correlation-id']).toMatch(uuid);
   });
 
-  it('count a call that is cancelled because nobody waits for it any more', async () => {
+  it('count a call that is cancelled when its last waiter leaves', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hang' });

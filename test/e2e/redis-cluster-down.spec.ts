@@ -5,8 +5,8 @@ import { RedisCluster } from '../support/redis-cluster.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
-describe('with a cluster that is down', () => {
-  it('reads go on when all nodes are gone, which an idle gateway notices, and jobs are stored again after', async () => {
+describe('with an unavailable cluster', () => {
+  it('reads succeed when all nodes are lost, which an idle gateway notices, and jobs are stored again later', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     await Promise.all(cluster.nodes.map(({ server }) => server.kill()));
     await untilRedisIs('degraded', gateway);
@@ -19,7 +19,7 @@ describe('with a cluster that is down', () => {
     await untilTold(gateway, ['lost', 'restored']);
   });
 
-  it('starts and reads while all nodes hang, says so once, and ends without waiting for them', async () => {
+  it('starts and reads while all nodes hang, logs that once, and ends without waiting for them', async () => {
     const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
     const gateway = await startGateway({ upstream, env: cluster.env });

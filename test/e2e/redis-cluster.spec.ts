@@ -7,7 +7,7 @@ import { holds } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
 
 describe('with a cluster that loses nodes', () => {
-  it('reads go on when a master is lost, and its jobs are stored again at its replica', async () => {
+  it('reads succeed when a master is lost, and its jobs are stored again at its replica', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     const [first] = cluster.masters;
     await untilStored('at the first master', { upstream, gateway }, (id) => holds(first!.eyes, id));
@@ -16,7 +16,7 @@ describe('with a cluster that loses nodes', () => {
     await untilRedisIs('up', gateway);
   });
 
-  it('reads go on when slots are lost, which is said, and jobs are stored again when they are back', async () => {
+  it('reads succeed when slots are lost, which is logged, and jobs are stored again later', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     const [first, second] = cluster.masters;
     await second!.server.kill();
@@ -33,7 +33,7 @@ describe('with a cluster that loses nodes', () => {
     for (const each of [gateway, late]) await untilTold(each, ['lost', 'restored']);
   });
 
-  it('reads go on when one node hangs: its slots are given up, the other nodes are not', async () => {
+  it('reads succeed when one node hangs, and the other nodes stay in use', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     const [first, second, third] = cluster.masters;
     // The other nodes would say before long that the cluster is down.

@@ -57,8 +57,8 @@ describe.each([
   ['one server, with the login beside its URL', oneServerAndPassword, 'REDIS_PASSWORD'],
   ['Sentinel', sentinel, 'REDIS_SENTINEL_PASSWORD'],
   ['a cluster', cluster, 'REDIS_PASSWORD'],
-] as const)('by TLS and as a user with the rights that are needed, at %s', (_, start, secret) => {
-  it('a finished job that one gateway has read is served by another without a call upstream', async () => {
+] as const)('over TLS and as a user with minimal permissions, at %s', (_, start, secret) => {
+  it('a finished job is served by another gateway without an upstream call', async () => {
     const [upstream, redis] = [await startUpstream(), await start()];
     const one = await startGateway({ upstream, env: redis.env });
     await untilRedisIs('up', one);
@@ -84,7 +84,7 @@ describe.each([
     expect(await one.stop()).toBe(0);
   });
 
-  it('reads go on with a wrong password, which is said once, with its reason and without the password', async () => {
+  it('reads succeed with a wrong password, which is logged once, without the password', async () => {
     const [upstream, redis] = [await startUpstream(), await start()];
     const given = redis.env[secret] ?? '';
     const wrong = secret === 'REDIS_URL' ? given.replace(/:[^:@]+@/, `:${WRONG}@`) : WRONG;

@@ -27,7 +27,7 @@ async function connections(eyes: Redis): Promise<number> {
 }
 
 describe('the database of REDIS_URL', () => {
-  it('is used, and no other', async () => {
+  it('is the only one used', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const eyes = look(redis.port);
     const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/3` } });
@@ -45,32 +45,29 @@ describe('the database of REDIS_URL', () => {
       (eyes: Redis) => eyes.acl('SETUSER', 'default', '-select'),
       'NOPERM',
     ],
-  ])(
-    '%s is a fault that is said once, and none other is used in its place',
-    async (_, database, prepare, word) => {
-      const [upstream, redis] = [await startUpstream(), await startRedis()];
-      const eyes = look(redis.port);
-      await prepare(eyes);
-      const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/${database}` } });
-      const before = await connections(eyes);
-      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
-      await untilRedisIs('degraded', gateway);
-      await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
-      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
-      expect(gateway.log.filter(({ msg }) => /^Redis connection/.test(msg ?? ''))).toEqual([
-        expect.objectContaining({
-          msg: away,
-          reason: `REDIS_URL: database ${database} is refused (${word})`,
-        }),
-      ]);
-      expect(await databasesIn(eyes)).toEqual([]);
-      if (database === '99') return;
-      await eyes.acl('SETUSER', 'default', '+select');
-      await untilRedisIs('up', gateway);
-    },
-  );
+  ])('%s is logged once, and no other is used instead', async (_, database, prepare, word) => {
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
+    const eyes = look(redis.port);
+    await prepare(eyes);
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/${database}` } });
+    const before = await connections(eyes);
+    expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
+    await untilRedisIs('degraded', gateway);
+    await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
+    expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
+    expect(gateway.log.filter(({ msg }) => /^Redis connection/.test(msg ?? ''))).toEqual([
+      expect.objectContaining({
+        msg: away,
+        reason: `REDIS_URL: database ${database} is refused (${word})`,
+      }),
+    ]);
+    expect(await databasesIn(eyes)).toEqual([]);
+    if (database === '99') return;
+    await eyes.acl('SETUSER', 'default', '+select');
+    await untilRedisIs('up', gateway);
+  });
 
-  it('is named also when the server that refuses it comes only later', async () => {
+  it('is named also when the server that refuses it starts later', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     await redis.kill();
     const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/99` } });

@@ -19,8 +19,8 @@ const inFolder = (port: number): string[] => [...inMemory(port), '--dir', tempor
 
 const isMaster = async (eyes: Redis): Promise<boolean> => /role:master/.test(await eyes.info('replication'));
 
-describe('with one address that is moved to another server', () => {
-  it('a master that has become a replica is left for the new one, although it keeps its connections', async () => {
+describe('with an address that moves to another server', () => {
+  it('a demoted master is left for the new one, although it keeps its connections', async () => {
     const [upstream, first, second] = [
       await startUpstream(),
       await startRedis(inFolder),
@@ -47,7 +47,7 @@ describe('with Sentinel', () => {
     return { upstream, set, gateway };
   }
 
-  it('reads go on when the master is lost, and jobs are stored again at the new one', async () => {
+  it('reads succeed when the master is lost, and jobs are stored again at the new one', async () => {
     const { upstream, set, gateway } = await rig();
     const [before, after] = [set.secured.look(set.master), set.secured.look(set.replica)];
     await untilStored('at the first master', { upstream, gateway }, (id) => holds(before, id));
@@ -59,7 +59,7 @@ describe('with Sentinel', () => {
     await untilTold(gateway, ['lost', 'restored']);
   });
 
-  it('reads go on when the master hangs, and jobs are stored again at the new one', async () => {
+  it('reads succeed when the master hangs, and jobs are stored again at the new one', async () => {
     const { upstream, set, gateway } = await rig();
     const after = set.secured.look(set.replica);
     set.master.signal('SIGSTOP');
@@ -69,7 +69,7 @@ describe('with Sentinel', () => {
     await untilTold(gateway, ['lost', 'restored']);
   });
 
-  it('starts and reads while no sentinel answers, and finds the master when one does', async () => {
+  it('starts and reads while no sentinel answers, and finds the master later', async () => {
     const [upstream, set] = [await startUpstream(), await SentinelSet.start()];
     for (const sentinel of set.sentinels) sentinel.signal('SIGSTOP');
     const gateway = await startGateway({ upstream, env: set.env });

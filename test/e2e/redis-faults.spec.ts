@@ -64,7 +64,7 @@ async function expectSharedAgain(redis: RedisServer, gateway: Gateway): Promise<
 }
 
 describe('without Redis', () => {
-  it('starts and reads while Redis cannot be reached, says so once, and uses it once it is there', async () => {
+  it('starts and reads while Redis is unreachable, logs that once, and uses it later', async () => {
     const { redis, gateway, readNew } = await rig({ redis: 'killed' });
     expectAll([await readNew(), await readNew()]);
     // Each looks for a copy, and again when it could have the lease.
@@ -80,7 +80,7 @@ describe('without Redis', () => {
     await expectSharedAgain(redis, gateway);
   });
 
-  it('reads on when Redis dies, as often as it does, with one line when it goes and one when it is back', async () => {
+  it('reads succeed whenever Redis dies, with one log line for each loss and return', async () => {
     const { upstream, redis, gateway, readNew } = await rig();
     const { id } = upstream.addJob();
     await readJob(gateway, id);
@@ -102,7 +102,7 @@ describe('without Redis', () => {
 });
 
 describe('with a Redis that hangs', () => {
-  it('bounds each read, counts the faults, and uses it again by itself', async () => {
+  it('bounds each read, counts faults, and recovers by itself', async () => {
     const { redis, gateway, readNew } = await rig();
     await readNew();
     redis.signal('SIGSTOP');
@@ -115,7 +115,7 @@ describe('with a Redis that hangs', () => {
     await expectSharedAgain(redis, gateway);
   });
 
-  it('takes several timeouts in a row for its being away: reads and the end no longer wait for it', async () => {
+  it('disconnects after consecutive timeouts: neither reads nor the end wait for it', async () => {
     const { redis, gateway, readNew } = await rig();
     redis.signal('SIGSTOP');
     for (let read = 0; read < 10; read++) await readNew();
@@ -130,7 +130,7 @@ describe('with a Redis that hangs', () => {
     expect(await gateway.stop()).toBe(0);
   });
 
-  it('starts and reads although it does not answer, says so once, and uses it once it answers', async () => {
+  it('starts and reads although it does not answer, logs that once, and uses it once it answers', async () => {
     const { redis, gateway, readNew } = await rig({ redis: 'stopped' });
     expectAll([await readNew(), await readNew()]);
     await untilRedisIs('degraded', gateway);
@@ -142,8 +142,8 @@ describe('with a Redis that hangs', () => {
   });
 });
 
-describe('with a Redis that refuses', () => {
-  it('reads on without the right password, and never writes it down', async () => {
+describe('with a Redis that returns errors', () => {
+  it('reads succeed with a wrong password, which is never logged', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     await look(redis).config('SET', 'requirepass', 'the-right-one');
     const url = redis.url.replace('//', '//:the-wrong-one@');
@@ -154,7 +154,7 @@ describe('with a Redis that refuses', () => {
     expect(gateway.output).not.toContain('the-wrong-one');
   });
 
-  it('reads on when nothing can be stored, counts that, and stores again what was flushed away', async () => {
+  it('reads succeed when nothing can be stored, which is counted, and flushed jobs are stored again', async () => {
     const { upstream, redis, gateway, readNew } = await rig();
     const eyes = look(redis);
     await eyes.config('SET', 'maxmemory', '1');

@@ -44,8 +44,8 @@ const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
   },
 };
 
-describe('garbage under the keys of jobs', () => {
-  it('is a miss and a counted fault each, and is replaced by what is right', async () => {
+describe('an invalid value under the key of a job', () => {
+  it('is a miss and a counted fault, and is replaced', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const eyes = lookAt({ port: redis.port });
     atEnd(async () => eyes.disconnect());

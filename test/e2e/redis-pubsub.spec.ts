@@ -76,8 +76,8 @@ const WAYS: [what: string, reason: unknown, takeAway: (eyes: Redis) => Promise<(
   ],
 ];
 
-describe('a job that one replica was seen to call finished', () => {
-  it('is never unfinished at another, however often their pub/sub connections are cut', async () => {
+describe('a job that one replica has shown as finished', () => {
+  it('is never shown unfinished by another, however often pub/sub connections are lost', async () => {
     const started = await rig();
     const states: string[][] = [];
     for (const id of await heldAsActive(started)) {
@@ -87,7 +87,7 @@ describe('a job that one replica was seen to call finished', () => {
     expect(states).toEqual(states.map(() => ['success', 'success']));
   });
 
-  it.each(WAYS)('is never unfinished at another while pub/sub is %s', async (_, reason, takeAway) => {
+  it.each(WAYS)('is never shown unfinished by another while pub/sub is %s', async (_, reason, takeAway) => {
     const started = await rig();
     const { redis, eyes, upstream, one, other, replicas } = started;
     const ids = await heldAsActive(started);
@@ -136,7 +136,7 @@ describe('a job that one replica was seen to call finished', () => {
 });
 
 describe('a copy of an unfinished job', () => {
-  it('is looked up in Redis once after messages may have been missed, then served from memory again', async () => {
+  it('is checked in Redis once after messages may have been missed, then served from memory again', async () => {
     const started = await rig();
     const { redis, eyes, other } = started;
     const [id] = (await heldAsActive(started)) as [string];

@@ -54,7 +54,7 @@ const spoilt: [string, (eyes: Redis, key: string) => Promise<unknown>][] = [
   ['a megabyte', (eyes, key) => eyes.set(key, 'x'.repeat(2 ** 20))],
 ];
 
-describe('a lease in Redis that no gateway holds', () => {
+describe('a lease in Redis without a living holder', () => {
   it.each(spoilt)('is replaced when it is %s, at once, counted and logged once', async (_, spoil) => {
     const { upstream, eyes, gateway, id, key } = await rig();
     await spoil(eyes, key);
@@ -70,7 +70,7 @@ describe('a lease in Redis that no gateway holds', () => {
   });
 
   it.each(['sent', 'waiting'])(
-    'and has no end is waited for like any other when it says "%s"',
+    'and without an expiry is waited for like any other in the phase "%s"',
     async (phase) => {
       const { redis, eyes, gateway, id, key } = await rig();
       const claims = await claimsOf(redis, key);
@@ -83,7 +83,7 @@ describe('a lease in Redis that no gateway holds', () => {
     },
   );
 
-  it('is taken over when it says "sent" for longer than calls can take, and the read is answered', async () => {
+  it('is taken over when it is "sent" for longer than calls can take, and the read is answered', async () => {
     const { upstream, redis, eyes, gateway, id, key } = await rig();
     const claims = await claimsOf(redis, key);
     await keep(eyes, key, () => `somebody ${Date.now()} sent`);
@@ -97,7 +97,7 @@ describe('a lease in Redis that no gateway holds', () => {
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBeGreaterThan(0);
   });
 
-  it('costs few claims when it changes hands and end all the while', async () => {
+  it('costs few claims when its holder and expiry change constantly', async () => {
     const { redis, eyes, gateway, id, key } = await rig();
     const claims = await claimsOf(redis, key);
     let holder = 0;

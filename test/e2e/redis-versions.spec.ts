@@ -35,7 +35,7 @@ const budgetIs = (mode: string, gateway: Gateway) =>
 describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
   const test = isThere ? it : it.skip;
 
-  test('replicas share copies and words, and find the new master after theirs has become a replica', async () => {
+  test('replicas share copies and messages, and find the new master after a failover', async () => {
     const [first, second] = [await startRedis(inMemory, command), await startRedis(inMemory, command)];
     const service = await RedisService.start(first.port, reword);
     const upstream = await startUpstream({ unknownJobs: 'make' });

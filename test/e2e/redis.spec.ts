@@ -63,7 +63,7 @@ async function contentOf(eyes: Redis, key: string): Promise<string> {
 }
 
 describe('the shared store', () => {
-  it('serves a finished job after a restart without an upstream call, its age counting on', async () => {
+  it('serves a finished job after a restart without an upstream call, with its age', async () => {
     const { upstream, one: before } = rig;
     const { id } = upstream.addJob();
     const sentAt = performance.now();
@@ -94,7 +94,7 @@ describe('the shared store', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('serves a job read by one replica from another, which then has a copy of its own', async () => {
+  it('serves a job read by another replica, which then is in memory', async () => {
     const { upstream, one, other } = rig;
     const { id } = upstream.addJob();
     await readJob(one, id);
@@ -105,7 +105,7 @@ describe('the shared store', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL, and not longer', async () => {
+  it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL', async () => {
     const { upstream, one, other, eyes } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const unknown = randomUUID();
@@ -129,7 +129,7 @@ describe('the shared store', () => {
     expect((await readJob(other, unknown)).status).toBe(200);
   });
 
-  it('keeps nothing without an end: a finished job for TERMINAL_TTL', async () => {
+  it('gives every key an expiry: TERMINAL_TTL for a finished job', async () => {
     const { upstream, one, eyes } = rig;
     const ids = [
       upstream.addJob({ state: 'Failed' }).id,
@@ -147,7 +147,7 @@ describe('the shared store', () => {
     for (const key of await eyes.keys('*')) expect(await eyes.pttl(key)).toBeGreaterThan(0);
   });
 
-  it('holds no token, key or secret', async () => {
+  it('contains no token, key or secret', async () => {
     const { upstream, one, eyes } = rig;
     const ids = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id, randomUUID()];
     await Promise.all(ids.map((id) => readJob(one, id)));
@@ -160,7 +160,7 @@ describe('the shared store', () => {
     expect(secrets.map((secret) => secret.length > 8 && all.includes(secret))).toEqual([false, false, false]);
   });
 
-  it('keeps two deployments apart: another API or another client does not see what the first has stored', async () => {
+  it('separates deployments for different APIs or clients', async () => {
     const { upstream, one, eyes } = rig;
     const { id } = upstream.addJob();
     const elsewhere = await startUpstream();
@@ -182,7 +182,7 @@ describe('the shared store', () => {
     expect(new Set(prefixes).size).toBe(3);
   });
 
-  it('is not put back to an earlier state by an answer that comes late', async () => {
+  it('keeps a later state when an earlier answer arrives late', async () => {
     const { upstream, one: slow, other: quick } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const third = await startGateway({ upstream, env });

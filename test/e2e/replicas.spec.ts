@@ -35,8 +35,8 @@ async function claimsOf(
   return { until: (count) => until(`${count} have claimed it`, () => claims >= count) };
 }
 
-describe('two replicas asked for one job at one time', () => {
-  it('read it once: who comes second waits for the first, and says so', async () => {
+describe('two replicas with simultaneous reads of one job', () => {
+  it('call upstream once: the second waits for the first, and reports that', async () => {
     const { upstream, redis, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
     upstream.fault({ kind: 'hold' });
@@ -54,7 +54,7 @@ describe('two replicas asked for one job at one time', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('share what upstream says, errors included', async () => {
+  it("share upstream's answer, including errors", async () => {
     const { upstream, one, other, id } = await rig();
     upstream.fault({
       kind: 'status',
@@ -72,7 +72,7 @@ describe('two replicas asked for one job at one time', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('wait for a slow one as long as it lives', async () => {
+  it('wait for a slow lease holder as long as it lives', async () => {
     const { upstream, one, other, id } = await rig();
     upstream.set({ latencyMs: 3500 });
     const first = readJob(one, id);
@@ -81,7 +81,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([second.status, (await first).status, upstream.count]).toEqual([200, 200, 1]);
   });
 
-  it('go on without one that has died, within its lease', async () => {
+  it('continue without a dead lease holder within its lease', async () => {
     const { upstream, one, other, id } = await rig();
     upstream.fault({ kind: 'hang' }, { times: 1 });
     const first = readJob(one, id);
@@ -92,7 +92,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([(await second).status, upstream.count]).toEqual([200, 2]);
   });
 
-  it('find the copy although no word of it came through', async () => {
+  it('find the copy although its message was lost', async () => {
     const { upstream, redis, eyes, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
     // Nobody may speak or listen any more: those who listen are cut off.
@@ -108,7 +108,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([(await second).status, upstream.count]).toEqual([200, 1]);
   });
 
-  it('take over from one whose own callers have no patience left', async () => {
+  it('take over from a lease holder whose own callers have left', async () => {
     const { upstream, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       one: { PATIENCE: '2s' },
@@ -127,7 +127,7 @@ describe('two replicas asked for one job at one time', () => {
     await busy;
   });
 
-  it('refuse those whose patience ends while the other one stands in line', async () => {
+  it('refuse reads whose patience ends while the lease holder is queued', async () => {
     const { upstream, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       other: { PATIENCE: '400ms' },
@@ -143,7 +143,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([(await patient).status, (await busy).status]).toEqual([200, 200]);
   });
 
-  it('do not refuse those whose patience ends when the call is under way', async () => {
+  it('do not refuse reads whose patience ends after the call was sent', async () => {
     const { upstream, one, other, id } = await rig({ other: { PATIENCE: '400ms' } });
     upstream.set({ latencyMs: 1500 });
     const first = readJob(one, id);
@@ -154,7 +154,7 @@ describe('two replicas asked for one job at one time', () => {
 });
 
 describe('a job that one replica has found finished', () => {
-  it('is finished at the other, whatever copy it had', async () => {
+  it('is finished at the other, whatever copy it had in memory', async () => {
     const { upstream, eyes, one, other, id } = await rig({ env: { ACTIVE_FRESH: '1m' } });
     upstream.addJob({ id, state: 'active' });
     await readJob(other, id);
@@ -168,7 +168,7 @@ describe('a job that one replica has found finished', () => {
     expect(upstream.count).toBe(2);
   });
 
-  it('is what a read is answered that was sent before its end', async () => {
+  it('is the answer to a read that was sent before it finished', async () => {
     const { upstream, eyes, one, other, id } = await rig();
     upstream.addJob({ id, state: 'active' });
     upstream.fault({ kind: 'hold' }, { times: 1 });

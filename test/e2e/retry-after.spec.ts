@@ -10,7 +10,7 @@ const forms = [
 ] as const;
 
 describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
-  it('sends nothing early, loses nothing and keeps to the limit', async () => {
+  it('sends no call early, loses no read and keeps the limit', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
       upstream,
@@ -41,7 +41,7 @@ function expectRefused(refused: Seen): void {
 }
 
 describe('a closed gate', () => {
-  it('answers 429 at once to a read whose patience ends before it opens, never earlier than upstream allows', async () => {
+  it('answers 429 at once to a read whose patience ends before it opens, with a sufficient Retry-After', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: patient });
     upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
@@ -49,7 +49,7 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is closed by three jobs that are answered 503 with Retry-After as well, and serves what is known meanwhile', async () => {
+  it('is closed by 503s with Retry-After for three jobs as well, and serves copies meanwhile', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { id } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream, env: patient });
@@ -65,18 +65,15 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(4);
   });
 
-  it.each([429, 503])(
-    'is closed by the heads of %is, whatever becomes of the rest of them',
-    async (status) => {
-      const upstream = await startUpstream({ unknownJobs: 'make' });
-      const gateway = await startGateway({ upstream, env: patient });
-      upstream.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
-      const jobs = jobIds(status === 429 ? 1 : 3);
-      for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
-      expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
-      expect(upstream.count).toBe(jobs.length);
-    },
-  );
+  it.each([429, 503])('is closed by the headers of %is, whatever happens to their bodies', async (status) => {
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: patient });
+    upstream.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
+    const jobs = jobIds(status === 429 ? 1 : 3);
+    for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
+    expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
+    expect(upstream.count).toBe(jobs.length);
+  });
 
   it('stays closed when the caller whose call was refused leaves', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
@@ -95,7 +92,7 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('waits a growing while of its own when a 429 says nothing', async () => {
+  it('has a growing backoff for 429s without Retry-After', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { PATIENCE: '30s' } });
     upstream.fault({ kind: 'too-many' }, { times: 2 });

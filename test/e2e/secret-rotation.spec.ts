@@ -40,8 +40,8 @@ async function rig(upstream: FakeUpstream) {
 
 const tokenStatuses = (upstream: FakeUpstream) => upstream.tokenRequests.map(({ status }) => status);
 
-describe('a client secret that is rotated', () => {
-  it('is taken up from its file without a restart and without a failed read', async () => {
+describe('a rotated client secret', () => {
+  it('is read from its file without a restart or a failed read', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { gateway, secret, read } = await rig(upstream);
     const statuses = [await read()];
@@ -66,7 +66,7 @@ describe('a client secret that is rotated', () => {
     expect(gateway.output).not.toMatch(/demo-secret|the-second-secret/);
   });
 
-  it('ends the pause that the former one has brought about', async () => {
+  it('ends the cooldown that the former one caused', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { secret, read } = await rig(upstream);
     upstream.set({ clientSecret: 'another-secret' });
@@ -79,7 +79,7 @@ describe('a client secret that is rotated', () => {
     expect(tokenStatuses(upstream)).toEqual([401, 401, 401, 200]);
   });
 
-  it('that is refused leaves the token in use, and is said in the log', async () => {
+  it('that is refused leaves the token in use, and is logged', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { gateway, secret, read } = await rig(upstream);
     expect(await read()).toBe(200);
@@ -91,7 +91,7 @@ describe('a client secret that is rotated', () => {
     expect(gateway.output).not.toContain('a-wrong-secret');
   });
 
-  it('whose file is away or empty for a moment is the one before', async () => {
+  it('is not used while its file is missing or empty', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { secret, read } = await rig(upstream);
     secret.put('');

@@ -9,7 +9,7 @@ import { hex, READ, traced } from '../support/traced.ts';
 import { until } from '../support/until.ts';
 
 describe('without a collector in the settings', () => {
-  it('nothing of OpenTelemetry is loaded, told, logged or sent', async () => {
+  it('OpenTelemetry is not loaded, and nothing is sent', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const { id } = upstream.addJob();
     const preload = join(import.meta.dirname, '../support/tell-modules.mjs');
@@ -44,7 +44,7 @@ describe('a collector', () => {
   const lines = (log: readonly { readonly msg?: string }[]): string[] =>
     log.flatMap(({ msg }) => (/trace export/.test(msg ?? '') ? [msg!] : []));
 
-  it('that is away harms no read; it is said once, and once when it is back', async () => {
+  it('that is unavailable affects no read, and is logged once, as is its return', async () => {
     const port = await freePort();
     const { collector, gateway } = await traced(soon, port);
     await readJob(gateway, jobIds(1)[0]!);
@@ -67,7 +67,7 @@ describe('a collector', () => {
     });
   });
 
-  it.each([400, 503])('that refuses with %d harms no read, and is told of once', async (manner) => {
+  it.each([400, 503])('that returns %d affects no read, and is logged once', async (manner) => {
     const { collector, gateway } = await traced(soon);
     collector.manner = manner;
     await until('it was tried twice', async () => {
@@ -78,7 +78,7 @@ describe('a collector', () => {
     expect(lines(gateway.log)).toHaveLength(1);
   });
 
-  it('that does not answer is asked one batch at a time, fills no memory and holds no end up', async () => {
+  it('that does not answer gets one batch at a time, bounded in memory, and does not delay the end', async () => {
     const { collector, upstream, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
     collector.manner = 'hangs';
     const { id } = upstream.addJob({ state: 'success' });
@@ -94,7 +94,7 @@ describe('a collector', () => {
     expect(collector.requests).toBeLessThanOrEqual(5);
   });
 
-  it('gets what is left when the gateway ends', async () => {
+  it('gets the remaining spans when the gateway ends', async () => {
     const { collector, gateway } = await traced();
     await readJob(gateway, jobIds(1)[0]!);
     expect(await gateway.stop()).toBe(0);

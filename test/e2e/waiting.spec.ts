@@ -45,7 +45,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1011);
   });
 
-  it('answers 429 to the caller with most waiting when it is full, and serves the others', async () => {
+  it('refuses reads of the caller with the most queued reads when it is full', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' });
     const gateway = await startGateway({
@@ -71,7 +71,7 @@ describe('the queue', () => {
     }
   });
 
-  it('refuses a read at once that is forecast not to get a slot in time, without a call', async () => {
+  it('refuses a read at once whose expected wait exceeds its patience, without a call', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { UPSTREAM_LIMITS: '4/10m', PATIENCE: '60s' } });
     const [first = '', second = '', third = ''] = jobIds(3);
@@ -91,7 +91,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(2);
   });
 
-  it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
+  it('refuses queued reads as soon as upstream closes the gate for longer than their patience', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
     upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     const gateway = await startGateway({ upstream, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '2m' } });
@@ -108,7 +108,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
+  it('refuses and dequeues a read whose patience ends while it waits', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' });
     const env = { UPSTREAM_CONCURRENCY: '1', UPSTREAM_TIMEOUT: '5m', PATIENCE: '2s' };
@@ -125,7 +125,7 @@ describe('the queue', () => {
     expect(upstream.callsFor(late)).toHaveLength(0);
   });
 
-  it('forecasts by how long calls take as well, when it is their number that holds reads up', async () => {
+  it('includes the duration of calls in forecasts when concurrency is the bottleneck', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
     const env = { UPSTREAM_CONCURRENCY: '2', UPSTREAM_TIMEOUT: '5m', PATIENCE: '60s' };
     const gateway = await startGateway({ upstream, env });
@@ -146,7 +146,7 @@ describe('the queue', () => {
     expect(refused.length + served.length).toBe(400);
   });
 
-  it('has patience for slots alone: a call that takes longer and fails is tried again all the same', async () => {
+  it('applies patience only to waits for slots: a long call that fails is retried', async () => {
     const upstream = await startUpstream({ latencyMs: [2500, 2500] });
     const [bad, stale] = [upstream.addJob().id, upstream.addJob().id];
     upstream.fault({ kind: 'status', status: 502 }, { jobId: bad, times: 1 });
@@ -159,7 +159,7 @@ describe('the queue', () => {
     expect([upstream.callsFor(bad).length, upstream.callsFor(stale).length]).toEqual([2, 2]);
   });
 
-  it('spends nothing on a caller that goes away while it waits', async () => {
+  it('spends no call on a caller that disconnects while it waits', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' }, { times: 1 });
     const gateway = await startGateway({ upstream, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
@@ -178,7 +178,7 @@ describe('the queue', () => {
     expect(upstream.callsFor(abandoned)).toHaveLength(0);
   });
 
-  it('keeps a call for those who still wait when the one who began it goes away', async () => {
+  it('keeps a call for other waiters when its first caller disconnects', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hold' });
@@ -197,7 +197,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('cancels the call when nobody waits any more', async () => {
+  it('cancels the call when its last waiter leaves', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hang' }, { times: 1 });

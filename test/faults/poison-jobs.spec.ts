@@ -60,7 +60,7 @@ function say(what: string, { healthy, poison, calls }: Outcome, tokens: number):
 
 const env = { PATIENCE: '10s' };
 
-describe('a job that is always answered', () => {
+describe('a job that always gets', () => {
   it.each([1, 3])(
     '401 fails no other read and costs at most two tokens, polled by %i dashboards',
     async (dashboards) => {
@@ -85,7 +85,7 @@ describe('a job that is always answered', () => {
     ['half an answer', { kind: 'cut-off' }],
     ['503 with Retry-After', { kind: 'status', status: 503, headers: { 'retry-after': '5' } }],
   ])(
-    '%s fails no other read, however seldom these are, and is called ever less often',
+    '%s fails no other read, however rare those are, and is called ever less often',
     async (name, fault) => {
       for (const healthyEveryMs of [15_000, 1000 / HEALTHY_A_SECOND]) {
         const deployment = await deploy({ each: [{}], env });

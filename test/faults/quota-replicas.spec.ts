@@ -43,12 +43,12 @@ describe('three replicas', () => {
     expect(await deployment.upstream.told()).toHaveLength(1);
   }, 60_000);
 
-  it('spend one quota on 2,000 cold jobs: no 429, no window over, 95 % of it used', async () => {
+  it('share one quota for 2,000 cold jobs: no 429, no window exceeded, 95 % used', async () => {
     const deployment = await deploy({ limits: '200/2s' });
     expectUsedAndKept(await readCold(deployment, 2000), 'undisturbed');
   }, 120_000);
 
-  it('do so when one is killed half-way: what it held is free for the others', async () => {
+  it('do so when one is killed half-way: its permits become free for the others', async () => {
     const deployment = await deploy({ limits: '200/2s' });
     const outcome = await readCold(deployment, 2000, () => deployment.gateways[2]!.signal('SIGKILL'));
     expectUsedAndKept(outcome, 'one killed');

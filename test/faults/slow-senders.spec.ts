@@ -114,7 +114,7 @@ describe('slow senders and a header bomb', () => {
 });
 
 describe('a connection', () => {
-  it('is closed when its head, its body, its next request or the reading of its answer takes too long', async () => {
+  it('is closed when its head, body, next request or reading the answer takes too long', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' } });
     const job = `/contextcapture/jobs/${upstream.addJob({ state: 'success' }).id}`;

@@ -69,7 +69,7 @@ async function commandsASecond(client: Redis): Promise<number> {
 }
 
 it(
-  `goes through ${SECONDS} s of a store that is far, deaf, spoilt and failed over (seed ${SEED})`,
+  `goes through ${SECONDS} s of a store that is distant, loses messages, holds invalid values and fails over (seed ${SEED})`,
   async () => {
     const random = generator(SEED);
     const store = await ReplicatedStore.start();

@@ -62,8 +62,8 @@ async function expectEnded(watchers: readonly Watcher[], events: readonly string
   for (const watcher of watchers) expect(watcher.events.map(({ event }) => event)).toEqual(events);
 }
 
-describe('watchers on two replicas', () => {
-  it('a thousand of one job are one poll upstream, and all are told of a change in time, then of the end', async () => {
+describe('event streams on two replicas', () => {
+  it('a thousand of one job share one poll, and all get a change in time, then the end', async () => {
     const deployment = await rig();
     const { upstream, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 500);
@@ -87,7 +87,7 @@ describe('watchers on two replicas', () => {
     for (const gateway of gateways) expect(await metric(gateway, 'gateway_watchers')).toBe(0);
   }, 90_000);
 
-  it('come to the other when one is killed, and get the change there', async () => {
+  it('reconnect to the other replica when one is killed, and get the change there', async () => {
     const deployment = await rig();
     const { gateways, id, callers } = deployment;
     const [killed, other] = gateways as [Gateway, Gateway];
@@ -110,7 +110,7 @@ describe('watchers on two replicas', () => {
     expect(orphans.every(({ events }) => events.length === 1)).toBe(true);
   }, 60_000);
 
-  it('are told while Redis is away, and are one poll again when it is back', async () => {
+  it('get changes while Redis is unavailable, and share one poll again later', async () => {
     const deployment = await rig();
     const { upstream, redis, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 100);
@@ -136,8 +136,8 @@ describe('watchers on two replicas', () => {
   }, 60_000);
 });
 
-describe('ten thousand watchers', () => {
-  it('come and go, and leave nothing behind', async () => {
+describe('ten thousand event streams', () => {
+  it('open and close, and leave no resources', async () => {
     const WAVE = 500;
     const deployment = await deploy({
       each: [{}],
@@ -186,7 +186,7 @@ describe('ten thousand watchers', () => {
 });
 
 describe('under a tight quota', () => {
-  it('twenty watched jobs are polled in turn, as often as it allows, and nobody sees an error', async () => {
+  it('twenty jobs with streams are polled in turns, as often as it allows, without errors', async () => {
     const ROUND_MS = 20_000;
     const deployment = await deploy({ each: [{}, {}], limits: '10/10s', env: { PATIENCE: '10s' } });
     const { upstream, gateways } = deployment;

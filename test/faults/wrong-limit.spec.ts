@@ -38,15 +38,15 @@ function expectKept(calls: readonly ToldCall[], name: string): void {
   }
 }
 
-describe('limits that do not hold upstream', () => {
-  it('are found out when they are four times too high: soon one closing a window at most, and nobody is refused', async () => {
+describe('limits that are too high', () => {
+  it('by a factor of four soon cause at most one closing per window, and no refused read', async () => {
     const deployment = await deploy({ limits: '50/2s', env: { UPSTREAM_LIMITS: '200/2s' } });
     const seen = await readAll(deployment, 400);
     expect(seen.filter((status) => status !== 200)).toEqual([]);
     expectKept(await deployment.upstream.told(), 'four times too high');
   }, 180_000);
 
-  it('are lived with when somebody else eats half of the quota', async () => {
+  it('because another client uses half of the quota are adapted to', async () => {
     const deployment = await deploy({ limits: '100/2s' });
     const consumer = await Consumer.start(deployment.upstream, 40);
     atEnd(() => consumer.stop());

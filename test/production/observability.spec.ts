@@ -137,7 +137,7 @@ describe('the queries of the alerts and of the dashboard', () => {
     }
   });
 
-  it('have alternatives that each exist', () => {
+  it('have only alternatives that exist', () => {
     for (const [where, expr] of queries) {
       for (const { metric, matchers } of parseQuery(expr).selectors) {
         for (const { label, value } of matchers.filter(({ operator }) => operator === '=~')) {
@@ -154,7 +154,7 @@ describe('the queries of the alerts and of the dashboard', () => {
     }
   });
 
-  it('are named in legends by labels that they have', () => {
+  it('use only existing labels in legends', () => {
     for (const { title, expr, legendFormat } of targets) {
       const { selectors, groupings } = parseQuery(asGrafanaSends(expr));
       const known = [
@@ -175,7 +175,7 @@ function expectLabels(labels: readonly string[], metric: string): void {
 }
 
 describe('the alerts', () => {
-  it('are told apart, wait before they tell, and are each explained to who is woken by them', () => {
+  it('have distinct names, a delay, and an explanation in the runbook', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
     const operations = file('docs/OPERATIONS.md');
     for (const { alert, for: patience, labels, annotations } of rules) {
@@ -186,13 +186,13 @@ describe('the alerts', () => {
     }
   });
 
-  it('know the limit of the queue', () => {
+  it('contain the limit of the queue', () => {
     const { QUEUE_LIMIT } = parseEnv(file('config/kubernetes/base/settings.env'));
     const { expr } = rules.find(({ alert }) => alert === 'GatewayQueueFilling')!;
     expect(expr).toBe(`max(gateway_queue_depth) > ${0.8 * Number(QUEUE_LIMIT)}`);
   });
 
-  it('say of labels only what their query keeps', () => {
+  it('use only labels that their query keeps', () => {
     for (const { alert, expr, annotations } of rules) {
       const { selectors, groupings } = parseQuery(expr);
       const known = groupings.length > 0 ? groupings.flatMap(({ labels }) => labels) : TARGET_LABELS;
@@ -204,7 +204,7 @@ describe('the alerts', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows every metric of the gateway, and no two panels in one place', () => {
+  it('shows every metric of the gateway, without overlapping panels', () => {
     const shown = new Set(
       targets.flatMap(({ expr }) => parseQuery(asGrafanaSends(expr)).selectors.map(({ metric }) => metric)),
     );
