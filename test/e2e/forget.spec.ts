@@ -7,7 +7,7 @@ import type { Gateway } from '../support/gateway.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { monitorCommands } from '../support/monitor.ts';
 import { until } from '../support/until.ts';
 
@@ -17,8 +17,8 @@ const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 async function rig() {
   const upstream = await startUpstream({ unknownJobs: 'make' });
   const redis = await startRedis();
-  const eyes = lookAt({ port: redis.port });
-  atEnd(async () => eyes.disconnect());
+  const admin = connectTo({ port: redis.port });
+  atEnd(async () => admin.disconnect());
   const env = { REDIS_URL: redis.url };
   const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
   await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
@@ -30,7 +30,7 @@ async function rig() {
       env: { ...common, ...env, HOST: '127.0.0.1', ...own },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-  return { upstream, redis, eyes, gateways, forget };
+  return { upstream, redis, admin, gateways, forget };
 }
 
 async function ended(command: ChildProcess) {
@@ -51,14 +51,14 @@ async function kept(gateway: Gateway, jobId: string): Promise<number> {
 
 describe('forgetting a job', () => {
   it('removes only that job, from the store and the memory of every replica', async () => {
-    const { eyes, gateways, forget, upstream } = await rig();
+    const { admin, gateways, forget, upstream } = await rig();
     const [id, other] = jobIds(2) as [string, string];
     for (const gateway of gateways) for (const job of [id, other]) await readJob(gateway, job);
     expect(upstream.count).toBe(2);
     const done = await ended(forget([id.toUpperCase()]));
     expect(done).toMatchObject({ status: 0, error: '' });
     expect(done.out).toContain('2 listening replicas');
-    expect(await eyes.keys(`*${id}*`)).toEqual([]);
+    expect(await admin.keys(`*${id}*`)).toEqual([]);
     const seen = gateways.map(async (gateway) => [await kept(gateway, id), await kept(gateway, other)]);
     expect(await Promise.all(seen)).toEqual([
       [504, 200],

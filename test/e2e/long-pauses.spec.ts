@@ -103,8 +103,8 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
 
   it('closes two replicas for at most LONGEST_CLOSING, also across a restart', async () => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const { id: held } = upstream.addJob({ state: 'success' });
     const env = { ...LIMITS, REDIS_URL: redis.url, REPLICAS: '2' };
     const [one, other] = await Promise.all([
@@ -124,8 +124,8 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
     await hold(again, held);
     await expectLively([other, again], held);
     expect(upstream.count).toBe(count);
-    for (const key of await eyes.keys('*{budget}*'))
-      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+    for (const key of await admin.keys('*{budget}*'))
+      expect([key, (await admin.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
   });
 });
 
@@ -183,8 +183,8 @@ const states: [string, (now: number) => Record<string, string | number>][] = [
 describe('a state in Redis that an older gateway wrote, and that', () => {
   it.each(states)('%s closes nobody for longer than LONGEST_CLOSING', async (_, fields) => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const prefix = `${keyPrefix(upstream.url, upstream.settings.clientId)}{budget}:`;
     const now = Date.now();
     const perWindow = ['1m', '1h'].flatMap((name) => [
@@ -194,10 +194,10 @@ describe('a state in Redis that an older gateway wrote, and that', () => {
       [`recoversAt:${name}`, FAR],
     ]);
     const common = { version: 'old 1', dueAt: FAR, ...(Object.fromEntries(perWindow) as object) };
-    await eyes.hset(`${prefix}state`, { ...common, ...fields(now) });
-    await eyes.zadd(`${prefix}sends`, now - 1000, 'old:0');
-    await eyes.hset(`${prefix}replicas`, 'old', `${now} 0`);
-    for (const name of ['state', 'sends', 'replicas']) await eyes.pexpire(prefix + name, 1.79e12);
+    await admin.hset(`${prefix}state`, { ...common, ...fields(now) });
+    await admin.zadd(`${prefix}sends`, now - 1000, 'old:0');
+    await admin.hset(`${prefix}replicas`, 'old', `${now} 0`);
+    for (const name of ['state', 'sends', 'replicas']) await admin.pexpire(prefix + name, 1.79e12);
 
     const env = { ...LIMITS, PATIENCE: '5s', REDIS_URL: redis.url, REPLICAS: '2' };
     const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
@@ -209,7 +209,7 @@ describe('a state in Redis that an older gateway wrote, and that', () => {
       expect(seen.status).toBe(fields(now)['advancedTo'] === now ? 429 : 200);
       expect(await tookMs('/health/live', gateway)).toBeLessThan(LONGEST_MS);
     }
-    for (const key of await eyes.keys(`${prefix}*`))
-      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+    for (const key of await admin.keys(`${prefix}*`))
+      expect([key, (await admin.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
   });
 });

@@ -47,20 +47,20 @@ describe("a 200 with another job's document", () => {
 describe('a document under the wrong id in Redis', () => {
   it('is a counted miss, and is replaced even by an unfinished document', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const env = { REDIS_URL: redis.url };
     const [other, job] = [upstream.addJob({ state: 'success' }), upstream.addJob({ state: 'active' })];
     const writer = await startGateway({ upstream, env });
     await untilRedisIs('up', writer);
     await readJob(writer, other.id);
-    const [key = ''] = await eyes.keys(`*job:${other.id}`);
-    await eyes.copy(key, key.replace(other.id, job.id));
+    const [key = ''] = await admin.keys(`*job:${other.id}`);
+    await admin.copy(key, key.replace(other.id, job.id));
     const seen = await readJob(writer, job.id);
     expect([seen.status, seen.body.equals(upstream.bodyOf(job.id))]).toEqual([200, true]);
     expect(await metric(writer, 'gateway_store_errors_total', { operation: 'decode' })).toBeGreaterThan(0);
     await until('the right one is stored', async () =>
-      String(await eyes.get(key.replace(other.id, job.id))).endsWith(upstream.bodyOf(job.id).toString()),
+      String(await admin.get(key.replace(other.id, job.id))).endsWith(upstream.bodyOf(job.id).toString()),
     );
   });
 });

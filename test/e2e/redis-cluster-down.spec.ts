@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { clusterRig, readNew, untilStored, untilTold } from '../support/failover.ts';
+import { clusterRig, readNew, untilStored, untilLogged } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
@@ -11,12 +11,12 @@ describe('with an unavailable cluster', () => {
     await Promise.all(cluster.nodes.map(({ server }) => server.kill()));
     await untilRedisIs('degraded', gateway);
     await readNew(upstream, gateway);
-    await untilTold(gateway, ['lost']);
+    await untilLogged(gateway, ['lost']);
     await Promise.all(cluster.nodes.map(({ server }) => server.start()));
-    for (const { eyes } of cluster.masters) {
-      await untilStored('at every master', { upstream, gateway }, (id) => holds(eyes, id));
+    for (const { admin } of cluster.masters) {
+      await untilStored('at every master', { upstream, gateway }, (id) => holds(admin, id));
     }
-    await untilTold(gateway, ['lost', 'restored']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
   it('starts and reads while all nodes hang, logs that once, and ends without waiting for them', async () => {
@@ -25,10 +25,10 @@ describe('with an unavailable cluster', () => {
     const gateway = await startGateway({ upstream, env: cluster.env });
     for (let read = 0; read < 3; read++) await readNew(upstream, gateway);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, ['lost']);
+    await untilLogged(gateway, ['lost']);
     for (const { server } of cluster.nodes) server.signal('SIGCONT');
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['lost', 'restored']);
+    await untilLogged(gateway, ['lost', 'restored']);
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
     expect(await gateway.stop()).toBe(0);
   });

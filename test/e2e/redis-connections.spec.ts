@@ -19,29 +19,29 @@ interface Started {
 async function oneServer(): Promise<Started> {
   const secured = new SecuredRedis();
   const server = await startRedis((port) => secured.server(port));
-  const eyes = secured.look(server);
+  const admin = secured.look(server);
   const { NODE_EXTRA_CA_CERTS } = secured.env;
   const login = `${GATEWAY_LOGIN.REDIS_USERNAME}:${GATEWAY_LOGIN.REDIS_PASSWORD.replace('-', '%2D')}`;
   return {
     env: { REDIS_URL: `rediss://${login}@localhost:${server.port}`, NODE_EXTRA_CA_CERTS },
-    holds: (jobId) => holds(eyes, jobId),
+    holds: (jobId) => holds(admin, jobId),
   };
 }
 
 async function oneServerAndPassword(): Promise<Started> {
   const secured = new SecuredRedis();
   const server = await startRedis((port) => secured.server(port));
-  const eyes = secured.look(server);
+  const admin = secured.look(server);
   return {
     env: { REDIS_URL: `rediss://localhost:${server.port}`, ...secured.env },
-    holds: (jobId) => holds(eyes, jobId),
+    holds: (jobId) => holds(admin, jobId),
   };
 }
 
 async function sentinel(): Promise<Started> {
   const set = await SentinelSet.start();
-  const eyes = set.secured.look(set.master);
-  return { env: set.env, holds: (jobId) => holds(eyes, jobId) };
+  const admin = set.secured.look(set.master);
+  return { env: set.env, holds: (jobId) => holds(admin, jobId) };
 }
 
 async function cluster(): Promise<Started> {

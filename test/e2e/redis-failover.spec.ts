@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { Connections } from '../support/connections.ts';
-import { readNew, untilStored, untilTold } from '../support/failover.ts';
+import { readNew, untilStored, untilLogged } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
-import { inMemory, lookAt, type RedisServer } from '../support/redis.ts';
+import { inMemory, connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
 function look(server: RedisServer): Redis {
-  const redis = lookAt({ port: server.port });
+  const redis = connectTo({ port: server.port });
   atEnd(async () => redis.disconnect());
   return redis;
 }
@@ -17,7 +17,8 @@ function look(server: RedisServer): Redis {
 /** A replica puts its copy into its folder. */
 const inFolder = (port: number): string[] => [...inMemory(port), '--dir', temporaryFolder()];
 
-const isMaster = async (eyes: Redis): Promise<boolean> => /role:master/.test(await eyes.info('replication'));
+const isMaster = async (admin: Redis): Promise<boolean> =>
+  /role:master/.test(await admin.info('replication'));
 
 describe('with an address that moves to another server', () => {
   it('a demoted master is left for the new one, although it keeps its connections', async () => {
@@ -56,7 +57,7 @@ describe('with Sentinel', () => {
       return (await isMaster(after)) && (await holds(after, id));
     });
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['lost', 'restored']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
   it('reads succeed when the master hangs, and jobs are stored again at the new one', async () => {
@@ -66,7 +67,7 @@ describe('with Sentinel', () => {
     await untilStored('at the new master', { upstream, gateway }, async (id) => {
       return (await isMaster(after)) && (await holds(after, id));
     });
-    await untilTold(gateway, ['lost', 'restored']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
   it('starts and reads while no sentinel answers, and finds the master later', async () => {

@@ -4,12 +4,12 @@ import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { readiness, untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob, type Seen } from '../support/reads.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 function look(server: RedisServer): Redis {
-  const redis = lookAt({ port: server.port });
+  const redis = connectTo({ port: server.port });
   atEnd(async () => redis.disconnect());
   return redis;
 }
@@ -55,11 +55,11 @@ async function rig(start: { redis: 'running' | 'killed' | 'stopped' } = { redis:
 
 /** Sooner or later a job that is read is in Redis. */
 async function expectSharedAgain(redis: RedisServer, gateway: Gateway): Promise<void> {
-  const eyes = look(redis);
+  const admin = look(redis);
   await until('a job that is read is stored', async () => {
     const [id] = jobIds(1);
     expect((await readJob(gateway, id!)).status).toBe(200);
-    return (await eyes.keys(`*job:${id}`)).length === 1;
+    return (await admin.keys(`*job:${id}`)).length === 1;
   });
 }
 
@@ -156,19 +156,19 @@ describe('with a Redis that returns errors', () => {
 
   it('reads succeed when nothing can be stored, which is counted, and flushed jobs are stored again', async () => {
     const { upstream, redis, gateway, readNew } = await rig();
-    const eyes = look(redis);
-    await eyes.config('SET', 'maxmemory', '1');
+    const admin = look(redis);
+    await admin.config('SET', 'maxmemory', '1');
     expectAll([await readNew(), await readNew()]);
     await until('both are counted', async () => (await errors(gateway, 'set')) >= 2);
-    await eyes.config('SET', 'maxmemory', '0');
+    await admin.config('SET', 'maxmemory', '0');
 
     const { id } = upstream.addJob();
     await readJob(gateway, id);
-    await eyes.flushall();
+    await admin.flushall();
     const replica = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await untilRedisIs('up', replica);
     expect(cacheStatus(await readJob(replica, id))).toMatchObject({ fwd: 'token:miss' });
-    await until('it is stored', async () => (await eyes.keys(`*job:${id}`)).length === 1);
+    await until('it is stored', async () => (await admin.keys(`*job:${id}`)).length === 1);
     expect(upstream.callsFor(id)).toHaveLength(2);
     await until('a read fails at nothing', async () => {
       const before = await errors(replica);

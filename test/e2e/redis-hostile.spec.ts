@@ -97,7 +97,7 @@ describe('whatever a server replies instead of Redis', () => {
     expect(await metric(gateway, 'process_resident_memory_bytes')).toBeLessThan(500 * 2 ** 20);
     if (where !== 'at a URL') return;
     // None of it was the last word.
-    hostile.become((await startRedis()).port);
+    hostile.forwardTo((await startRedis()).port);
     await untilRedisIs('up', gateway);
   });
 });

@@ -5,7 +5,7 @@ import type { Gateway } from '../support/gateway.ts';
 import { monitorCommands } from '../support/monitor.ts';
 import { redisDetails, untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -14,12 +14,12 @@ const JOBS = 8;
 /** Two replicas with one Redis, which takes unfinished copies for fresh for as long as a test lasts. */
 async function rig() {
   const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = lookAt({ port: redis.port });
-  atEnd(async () => eyes.disconnect());
+  const admin = connectTo({ port: redis.port });
+  atEnd(async () => admin.disconnect());
   const env = { REDIS_URL: redis.url, ACTIVE_FRESH: '5m' };
   const replicas = [await startGateway({ upstream, env }), await startGateway({ upstream, env })] as const;
   await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
-  return { upstream, redis, eyes, replicas, one: replicas[0], other: replicas[1] };
+  return { upstream, redis, admin, replicas, one: replicas[0], other: replicas[1] };
 }
 
 type Rig = Awaited<ReturnType<typeof rig>>;
@@ -51,27 +51,27 @@ function linesOf({ log }: Gateway, words: string): number {
 }
 
 /** The ways in which Redis serves everything but messages: what it takes away, and how it is given back. */
-const WAYS: [what: string, reason: unknown, takeAway: (eyes: Redis) => Promise<() => Promise<unknown>>][] = [
+const WAYS: [what: string, reason: unknown, takeAway: (admin: Redis) => Promise<() => Promise<unknown>>][] = [
   [
     'forbidden',
     'NOPERM',
-    async (eyes) => {
-      await eyes.call('ACL', 'SETUSER', 'default', 'resetchannels');
-      return () => eyes.call('ACL', 'SETUSER', 'default', 'allchannels');
+    async (admin) => {
+      await admin.call('ACL', 'SETUSER', 'default', 'resetchannels');
+      return () => admin.call('ACL', 'SETUSER', 'default', 'allchannels');
     },
   ],
   [
     'short of connections',
     // Redis refuses and closes in one breath: which of it is noticed first differs.
     expect.any(String),
-    async (eyes) => {
-      const clients = String(await eyes.client('LIST'))
+    async (admin) => {
+      const clients = String(await admin.client('LIST'))
         .split('\n')
         .filter(Boolean);
       const subscribers = clients.filter((line) => / sub=[1-9]/.test(line));
-      await eyes.config('SET', 'maxclients', clients.length - subscribers.length);
-      await eyes.client('KILL', 'TYPE', 'PUBSUB');
-      return () => eyes.config('SET', 'maxclients', 1000);
+      await admin.config('SET', 'maxclients', clients.length - subscribers.length);
+      await admin.client('KILL', 'TYPE', 'PUBSUB');
+      return () => admin.config('SET', 'maxclients', 1000);
     },
   ],
 ];
@@ -81,7 +81,7 @@ describe('a job that one replica has shown as finished', () => {
     const started = await rig();
     const states: string[][] = [];
     for (const id of await heldAsActive(started)) {
-      await started.eyes.client('KILL', 'TYPE', 'PUBSUB');
+      await started.admin.client('KILL', 'TYPE', 'PUBSUB');
       states.push(await seenAtOther(started, id));
     }
     expect(states).toEqual(states.map(() => ['success', 'success']));
@@ -89,14 +89,14 @@ describe('a job that one replica has shown as finished', () => {
 
   it.each(WAYS)('is never shown unfinished by another while pub/sub is %s', async (_, reason, takeAway) => {
     const started = await rig();
-    const { redis, eyes, upstream, one, other, replicas } = started;
+    const { redis, admin, upstream, one, other, replicas } = started;
     const ids = await heldAsActive(started);
     const [missed, asked] = jobIds(2) as [string, string];
     upstream.addJob({ id: missed, state: 'active' });
     await readJob(other, missed);
 
     const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
-    const giveBack = await takeAway(eyes);
+    const giveBack = await takeAway(admin);
     const states = [];
     for (const id of ids) states.push(await seenAtOther(started, id));
     expect(states).toEqual(ids.map(() => ['success', 'success']));
@@ -138,11 +138,11 @@ describe('a job that one replica has shown as finished', () => {
 describe('a copy of an unfinished job', () => {
   it('is checked in Redis once after messages may have been missed, then served from memory again', async () => {
     const started = await rig();
-    const { redis, eyes, other } = started;
+    const { redis, admin, other } = started;
     const [id] = (await heldAsActive(started)) as [string];
-    await eyes.client('KILL', 'TYPE', 'PUBSUB');
+    await admin.client('KILL', 'TYPE', 'PUBSUB');
     await until('both listen again', async () =>
-      String(await eyes.call('PUBSUB', 'NUMSUB', await channel(eyes))).endsWith('2'),
+      String(await admin.call('PUBSUB', 'NUMSUB', await channel(admin))).endsWith('2'),
     );
     await untilRedisIs('up', other);
     const looks = await commandsOf(redis, 'get', 1, `job:${id}`);
@@ -153,8 +153,8 @@ describe('a copy of an unfinished job', () => {
   });
 });
 
-async function channel(eyes: Redis): Promise<string> {
-  const [name] = (await eyes.call('PUBSUB', 'CHANNELS')) as [string];
+async function channel(admin: Redis): Promise<string> {
+  const [name] = (await admin.call('PUBSUB', 'CHANNELS')) as [string];
   return name;
 }
 

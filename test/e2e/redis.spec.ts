@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { cacheStatus } from '../support/cache-status.ts';
 import { Gateway } from '../support/gateway.ts';
-import { lookAt, RedisServer } from '../support/redis.ts';
+import { connectTo, RedisServer } from '../support/redis.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, readJob } from '../support/reads.ts';
 import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
@@ -12,15 +12,15 @@ import { until } from '../support/until.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** Two replicas with one Redis, shared by the tests; the test's own eyes on it. */
-const rig = {} as { upstream: FakeUpstream; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
+/** Two replicas with one Redis, shared by the tests; the test's own connection to it. */
+const rig = {} as { upstream: FakeUpstream; redis: RedisServer; admin: Redis; one: Gateway; other: Gateway };
 let env: Record<string, string>;
 const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', ACTIVE_STALE: '2s', NEGATIVE_TTL: '2s' };
 
 beforeAll(async () => {
   rig.upstream = await FakeUpstream.start();
   rig.redis = await RedisServer.start();
-  rig.eyes = lookAt({ port: rig.redis.port });
+  rig.admin = connectTo({ port: rig.redis.port });
   env = { REDIS_URL: rig.redis.url, ...LIVES };
   const { upstream } = rig;
   [rig.one, rig.other] = await Promise.all([
@@ -31,32 +31,32 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await rig.eyes.flushall();
+  await rig.admin.flushall();
   rig.upstream.clear();
 });
 
 afterAll(async () => {
   await Promise.all([rig.one.stop(), rig.other.stop()]);
-  rig.eyes.disconnect();
+  rig.admin.disconnect();
   await rig.redis.kill();
   await rig.upstream.stop();
 });
 
 /** The only key of a job. */
 async function keyOf(jobId: string): Promise<string> {
-  await until('the job is stored', async () => (await rig.eyes.keys(`*job:${jobId}`)).length === 1);
-  return (await rig.eyes.keys(`*job:${jobId}`))[0]!;
+  await until('the job is stored', async () => (await rig.admin.keys(`*job:${jobId}`)).length === 1);
+  return (await rig.admin.keys(`*job:${jobId}`))[0]!;
 }
 
 /** All that a key holds, whatever its type. */
-async function contentOf(eyes: Redis, key: string): Promise<string> {
-  switch (await eyes.type(key)) {
+async function contentOf(admin: Redis, key: string): Promise<string> {
+  switch (await admin.type(key)) {
     case 'hash':
-      return JSON.stringify(await eyes.hgetall(key));
+      return JSON.stringify(await admin.hgetall(key));
     case 'zset':
-      return (await eyes.zrange(key, '0', '-1')).join();
+      return (await admin.zrange(key, '0', '-1')).join();
     case 'string':
-      return (await eyes.getBuffer(key))!.toString('latin1');
+      return (await admin.getBuffer(key))!.toString('latin1');
     default:
       return '';
   }
@@ -106,11 +106,11 @@ describe('the shared store', () => {
   });
 
   it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL', async () => {
-    const { upstream, one, other, eyes } = rig;
+    const { upstream, one, other, admin } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const unknown = randomUUID();
     await Promise.all([readJob(one, id), readJob(one, unknown)]);
-    for (const jobId of [id, unknown]) expect(await eyes.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
+    for (const jobId of [id, unknown]) expect(await admin.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
 
     const [active, missing] = [await readJob(other, id), await readJob(other, unknown)];
     expect(cacheStatus(active)).toMatchObject({ hit: true, detail: 'token:redis' });
@@ -130,30 +130,30 @@ describe('the shared store', () => {
   });
 
   it('gives every key an expiry: TERMINAL_TTL for a finished job', async () => {
-    const { upstream, one, eyes } = rig;
+    const { upstream, one, admin } = rig;
     const ids = [
       upstream.addJob({ state: 'Failed' }).id,
       upstream.addJob({ state: 'active' }).id,
       randomUUID(),
     ];
     for (const id of ids) await readJob(one, id);
-    const lives = await Promise.all(ids.map(async (id) => eyes.pttl(await keyOf(id))));
+    const lives = await Promise.all(ids.map(async (id) => admin.pttl(await keyOf(id))));
     const longest = [2 * HOUR_MS, 2000, 2000];
     lives.forEach((life, index) => {
       expect(life).toBeGreaterThan(0);
       expect(life).toBeLessThanOrEqual(longest[index]!);
     });
     expect(lives[0]).toBeGreaterThan(1.9 * HOUR_MS);
-    for (const key of await eyes.keys('*')) expect(await eyes.pttl(key)).toBeGreaterThan(0);
+    for (const key of await admin.keys('*')) expect(await admin.pttl(key)).toBeGreaterThan(0);
   });
 
   it('contains no token, key or secret', async () => {
-    const { upstream, one, eyes } = rig;
+    const { upstream, one, admin } = rig;
     const ids = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id, randomUUID()];
     await Promise.all(ids.map((id) => readJob(one, id)));
     for (const id of ids) await keyOf(id);
-    const keys = await eyes.keys('*');
-    const values = await Promise.all(keys.map((key) => contentOf(eyes, key)));
+    const keys = await admin.keys('*');
+    const values = await Promise.all(keys.map((key) => contentOf(admin, key)));
     const all = [...keys, ...values].join();
     expect(all).toContain('"state": "active"');
     const secrets = [upstream.settings.clientSecret, upstream.calls[0]!.token, one.callers[0]!.key];
@@ -161,7 +161,7 @@ describe('the shared store', () => {
   });
 
   it('separates deployments for different APIs or clients', async () => {
-    const { upstream, one, eyes } = rig;
+    const { upstream, one, admin } = rig;
     const { id } = upstream.addJob();
     const elsewhere = await startUpstream();
     elsewhere.addJob({ id, name: 'of another API' });
@@ -177,8 +177,8 @@ describe('the shared store', () => {
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(seen.map(() => 'token:miss'));
     expect((await readJob(otherApi, id)).body.equals(elsewhere.bodyOf(id))).toBe(true);
     expect([upstream.count, elsewhere.count]).toEqual([2, 1]);
-    await until('each has stored it', async () => (await eyes.keys('*:job:*')).length === 3);
-    const prefixes = (await eyes.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
+    await until('each has stored it', async () => (await admin.keys('*:job:*')).length === 3);
+    const prefixes = (await admin.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
     expect(new Set(prefixes).size).toBe(3);
   });
 

@@ -4,23 +4,23 @@ import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { monitorCommands } from '../support/monitor.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Env = Readonly<Record<string, string>>;
 
-/** Two replicas with one Redis, and the test's own eyes on it. */
+/** Two replicas with one Redis, and the test's own connection to it. */
 async function rig({ env = {}, one = {}, other = {} }: { env?: Env; one?: Env; other?: Env } = {}) {
   const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = lookAt({ port: redis.port });
-  atEnd(async () => eyes.disconnect());
+  const admin = connectTo({ port: redis.port });
+  atEnd(async () => admin.disconnect());
   const common = { REDIS_URL: redis.url, ...env };
   const replicas = await Promise.all([
     startGateway({ upstream, env: { ...common, ...one } }),
     startGateway({ upstream, env: { ...common, ...other } }),
   ]);
   await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
-  return { upstream, redis, eyes, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
+  return { upstream, redis, admin, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
 }
 
 /** Counts the claims to a job's lease as they come in. */
@@ -93,10 +93,10 @@ describe('two replicas with simultaneous reads of one job', () => {
   });
 
   it('find the copy although its message was lost', async () => {
-    const { upstream, redis, eyes, one, other, id } = await rig();
+    const { upstream, redis, admin, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
     // Nobody may speak or listen any more: those who listen are cut off.
-    await eyes.call('ACL', 'SETUSER', 'default', 'resetchannels');
+    await admin.call('ACL', 'SETUSER', 'default', 'resetchannels');
     upstream.fault({ kind: 'hold' });
     const first = readJob(one, id);
     await upstream.arrived(1);
@@ -155,10 +155,10 @@ describe('two replicas with simultaneous reads of one job', () => {
 
 describe('a job that one replica has found finished', () => {
   it('is finished at the other, whatever copy it had in memory', async () => {
-    const { upstream, eyes, one, other, id } = await rig({ env: { ACTIVE_FRESH: '1m' } });
+    const { upstream, admin, one, other, id } = await rig({ env: { ACTIVE_FRESH: '1m' } });
     upstream.addJob({ id, state: 'active' });
     await readJob(other, id);
-    await eyes.del(...(await eyes.keys(`*job:${id}`)));
+    await admin.del(...(await admin.keys(`*job:${id}`)));
     upstream.setState(id, 'success');
     const finished = upstream.bodyOf(id);
     expect((await readJob(one, id)).body.equals(finished)).toBe(true);
@@ -169,12 +169,12 @@ describe('a job that one replica has found finished', () => {
   });
 
   it('is the answer to a read that was sent before it finished', async () => {
-    const { upstream, eyes, one, other, id } = await rig();
+    const { upstream, admin, one, other, id } = await rig();
     upstream.addJob({ id, state: 'active' });
     upstream.fault({ kind: 'hold' }, { times: 1 });
     const early = readJob(other, id);
     await upstream.arrived(1);
-    await eyes.del(...(await eyes.keys(`*lease:${id}`)));
+    await admin.del(...(await admin.keys(`*lease:${id}`)));
     upstream.setState(id, 'success');
     const finished = upstream.bodyOf(id);
     expect((await readJob(one, id)).body.equals(finished)).toBe(true);

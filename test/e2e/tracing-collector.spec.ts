@@ -12,7 +12,7 @@ describe('without a collector in the settings', () => {
   it('OpenTelemetry is not loaded, and nothing is sent', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const { id } = upstream.addJob();
-    const preload = join(import.meta.dirname, '../support/tell-modules.mjs');
+    const preload = join(import.meta.dirname, '../support/report-modules.mjs');
     const env = { NODE_OPTIONS: `--import ${preload}`, REDIS_URL: redis.url };
     const traceparent = `00-${hex(16)}-${hex(8)}-01`;
     const packages = async (more: Record<string, string>): Promise<string[]> => {
@@ -69,7 +69,7 @@ describe('a collector', () => {
 
   it.each([400, 503])('that returns %d affects no read, and is logged once', async (manner) => {
     const { collector, gateway } = await traced(soon);
-    collector.manner = manner;
+    collector.behaviour = manner;
     await until('it was tried twice', async () => {
       expect((await readJob(gateway, jobIds(1)[0]!)).status).toBe(200);
       return collector.requests >= 2;
@@ -80,7 +80,7 @@ describe('a collector', () => {
 
   it('that does not answer gets one batch at a time, bounded in memory, and does not delay the end', async () => {
     const { collector, upstream, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
-    collector.manner = 'hangs';
+    collector.behaviour = 'hangs';
     const { id } = upstream.addJob({ state: 'success' });
     for (let round = 0; round < 100; round++) {
       const seen = await Promise.all(Array.from({ length: 100 }, () => readJob(gateway, id)));

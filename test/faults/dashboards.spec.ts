@@ -38,9 +38,9 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
       await until('all jobs have been read', () => seen().size === JOBS, 30_000);
       await delay(2 * ROUND_MS);
       const from = performance.timeOrigin + performance.now();
-      const before = (await deployment.upstream.told()).length;
+      const before = (await deployment.upstream.recordedCalls()).length;
       await delay(clients === 200 ? 60_000 : 30_000);
-      calls = (await deployment.upstream.told()).length - before;
+      calls = (await deployment.upstream.recordedCalls()).length - before;
       refused = await deployment.upstream.refused();
       const to = performance.timeOrigin + performance.now();
       await dashboards.stop();
@@ -93,9 +93,9 @@ describe('dashboards', () => {
     await deployment.upstream.fault({ kind: 'too-many', retryAfter: '1200' });
     // The circuit's trial meets the refusal.
     await delay(20_000);
-    const calls = (await deployment.upstream.told()).length;
+    const calls = (await deployment.upstream.recordedCalls()).length;
     await delay(3000);
-    expect((await deployment.upstream.told()).length).toBe(calls);
+    expect((await deployment.upstream.recordedCalls()).length).toBe(calls);
     await dashboards.stop();
 
     const { samples } = dashboards;

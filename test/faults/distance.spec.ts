@@ -43,7 +43,7 @@ describe('three replicas with a Redis at a distance of', () => {
     async (name, distance, { limits, limit, windowMs, count }, least) => {
       const deployment = await deploy({ limits, store: redisAt(distance) });
       const seen = await readThrough(deployment, count);
-      const calls = await deployment.upstream.told();
+      const calls = await deployment.upstream.recordedCalls();
       const used = usedAfterFirstWindow(calls, { limit, windowMs });
       process.stdout.write(
         `${name}: ${(used * 100).toFixed(1)} % of ${limits}, most in a window ${mostInWindow(calls, windowMs)}, away ${timesAway(deployment)} times\n`,

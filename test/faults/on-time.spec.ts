@@ -118,7 +118,7 @@ describe('on time', () => {
 
   it('a hanging collector delays the end by a second', async () => {
     const [upstream, collector] = [await startUpstream({ unknownJobs: 'make' }), await Collector.start()];
-    collector.manner = 'hangs';
+    collector.behaviour = 'hangs';
     const gateway = await startGateway({ upstream, env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
     await Promise.all(jobIds(100).map((id) => readJob(gateway, id)));
     expect(await took(() => gateway.stop())).toBeLessThan(3000);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { ToldCall } from '../support/fake-upstream-process.ts';
+import type { RecordedCall } from '../support/fake-upstream-process.ts';
 import { jobIds, metric, type Seen } from '../support/reads.ts';
 
 const SECONDS = 60;
@@ -35,9 +35,9 @@ async function poll(
   );
   await Promise.all([pace(healthyEveryMs, 0, () => healthy.push(read(jobIds(1)[0]!))), ...polls]);
   const statuses = async (reads: Promise<Seen>[]) => (await Promise.all(reads)).map(({ status }) => status);
-  const told = await deployment.upstream.told();
+  const told = await deployment.upstream.recordedCalls();
   const start = told[0]?.at ?? 0;
-  const ofBad = ({ jobId }: ToldCall): boolean => jobId === bad;
+  const ofBad = ({ jobId }: RecordedCall): boolean => jobId === bad;
   return {
     healthy: await statuses(healthy),
     poison: await statuses(poison),

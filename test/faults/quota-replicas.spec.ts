@@ -18,7 +18,11 @@ async function readCold(deployment: Deployment, count: number, halfWay = (): voi
       return status;
     }),
   );
-  return { seen, calls: await deployment.upstream.told(), refused: await deployment.upstream.refused() };
+  return {
+    seen,
+    calls: await deployment.upstream.recordedCalls(),
+    refused: await deployment.upstream.refused(),
+  };
 }
 
 function expectUsedAndKept(
@@ -40,7 +44,7 @@ describe('three replicas', () => {
     const [id = ''] = jobIds(1);
     const seen = await Promise.all(Array.from({ length: 1000 }, () => read(id)));
     expect(seen.every(({ status, body }) => status === 200 && body.equals(seen[0]!.body))).toBe(true);
-    expect(await deployment.upstream.told()).toHaveLength(1);
+    expect(await deployment.upstream.recordedCalls()).toHaveLength(1);
   }, 60_000);
 
   it('share one quota for 2,000 cold jobs: no 429, no window exceeded, 95 % used', async () => {

@@ -52,7 +52,7 @@ it(
     await delay(2000);
     await load.stop();
     const growth = await memory.end();
-    const most = mostInWindow(await deployment.upstream.told(), LIMIT.windowMs);
+    const most = mostInWindow(await deployment.upstream.recordedCalls(), LIMIT.windowMs);
     process.stdout.write(
       `soak: ${told.length} faults; cached ${JSON.stringify(counts(load.during('cached', 0, Infinity)))}, ` +
         `cold ${JSON.stringify(counts(load.during('cold', 0, Infinity)))}; most in a window ${most}/${LIMIT.limit}; ` +

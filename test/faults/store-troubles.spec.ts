@@ -89,7 +89,7 @@ it(
     const growth = await memory.end();
     const idle = await commandsASecond(store.client);
 
-    const calls = await deployment.upstream.told();
+    const calls = await deployment.upstream.recordedCalls();
     const [cached, cold] = [load.during('cached', 0, Infinity), load.during('cold', 0, Infinity)];
     const longestMs = Math.max(followers.longestMs, ...[...cached, ...cold].map(({ tookMs }) => tookMs));
     const longestAway = [...wellAfter].map(([name, times]) => [name, Math.round(Math.max(...times))]);

@@ -69,7 +69,7 @@ describe('event streams on two replicas', () => {
     const watchers = await watch(deployment, id, 500);
     for (const gateway of gateways) expect(await metric(gateway, 'gateway_watchers')).toBe(500);
     await delay(10 * POLL_MS);
-    const calls = await upstream.told();
+    const calls = await upstream.recordedCalls();
     const [first, last] = [calls[0]!.at, calls.at(-1)!.at];
     const gaps = calls.slice(1).map(({ at }, index) => at - calls[index]!.at);
     const told = await change(deployment, id, 'almost', watchers, 2);
@@ -120,9 +120,9 @@ describe('event streams on two replicas', () => {
     await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
     const back = await change(deployment, id, 'with Redis', watchers, 3);
     await delay(POLL_MS);
-    const before = (await upstream.told()).length;
+    const before = (await upstream.recordedCalls()).length;
     await delay(5 * POLL_MS);
-    const polls = (await upstream.told()).length - before;
+    const polls = (await upstream.recordedCalls()).length - before;
     const end = await change(deployment, id, 'success', watchers, 4);
     process.stdout.write(
       `Redis killed: told within ${away.at(-1)!.toFixed(0)} ms, back ${back.at(-1)!.toFixed(0)} ms, end ${end.at(-1)!.toFixed(0)} ms; ` +
@@ -179,9 +179,9 @@ describe('ten thousand event streams', () => {
     expect(growth).toBeLessThan(MOST_GROWTH_BYTES);
     // Nobody watches: nothing is polled.
     await delay(1500);
-    const calls = (await deployment.upstream.told()).length;
+    const calls = (await deployment.upstream.recordedCalls()).length;
     await delay(3000);
-    expect(await deployment.upstream.told()).toHaveLength(calls);
+    expect(await deployment.upstream.recordedCalls()).toHaveLength(calls);
   }, 180_000);
 });
 
@@ -197,7 +197,7 @@ describe('under a tight quota', () => {
     await delay(2 * ROUND_MS);
     for (const watcher of watchers) await watcher.event(ids.length);
     await delay(2 * ROUND_MS);
-    const calls = await upstream.told();
+    const calls = await upstream.recordedCalls();
     const seconds = (performance.now() - since) / 1000;
     const from = calls[0]!.at;
     const polls = ids.map((id) => calls.filter(({ jobId }) => jobId === id).map(({ at }) => at - from));

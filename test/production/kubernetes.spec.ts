@@ -20,7 +20,7 @@ import { fromFiles, variables } from '../../src/config/variables.ts';
 import { type Manifest, renderProduction } from '../support/manifests.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
-import { lookAt } from '../support/redis.ts';
+import { connectTo } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
@@ -334,7 +334,7 @@ describe('the Redis of the manifests', () => {
     const env = { ...login, UPSTREAM_LIMITS: '10000/1h', ACTIVE_FRESH: '1s' };
     const gateway = await startGateway({ upstream, env });
     await untilRedisIs('up', gateway);
-    const eyes = lookAt({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
+    const eyes = connectTo({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
     atEnd(async () => eyes.disconnect());
     // Its user may not list all keys at once.
     const keysOf = async (match: string): Promise<string[]> => {

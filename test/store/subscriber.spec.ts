@@ -8,7 +8,7 @@ import { subscribe } from '../../src/store/subscriber.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
-import { lookAt } from '../support/redis.ts';
+import { connectTo } from '../support/redis.ts';
 import { atEnd, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, type SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
@@ -103,7 +103,7 @@ describe('messages', () => {
 
   it('arrive once the channel is permitted', async () => {
     const server = await startRedis();
-    const admin = lookAt({ port: server.port });
+    const admin = connectTo({ port: server.port });
     atEnd(async () => admin.disconnect());
     await admin.acl('SETUSER', 'default', 'resetchannels');
     const one = listen(at(server));

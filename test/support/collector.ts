@@ -28,7 +28,7 @@ interface Attribute {
   readonly value: { readonly stringValue?: string; readonly intValue?: number | string };
 }
 
-type Told = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
+type WireSpan = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
   readonly attributes: readonly Attribute[];
   readonly links?: Span['links'];
   readonly status: { readonly code?: number; readonly message?: string };
@@ -39,19 +39,19 @@ type Told = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
 interface Payload {
   readonly resourceSpans: readonly {
     readonly resource: { readonly attributes: readonly Attribute[] };
-    readonly scopeSpans: readonly { readonly spans: readonly Told[] }[];
+    readonly scopeSpans: readonly { readonly spans: readonly WireSpan[] }[];
   }[];
 }
 
 /** What it does with what comes: takes it, refuses it with a status, or does not answer. */
-export type Manner = 'takes' | 'hangs' | number;
+export type Behaviour = 'takes' | 'hangs' | number;
 
 /** A collector that is spoken to by OTLP/HTTP with JSON. Whatever comes is searched for secrets. */
 export class Collector {
   readonly spans: Span[] = [];
   readonly headers: IncomingHttpHeaders[] = [];
   resource: Readonly<Record<string, string | number>> = {};
-  manner: Manner = 'takes';
+  behaviour: Behaviour = 'takes';
   /** Batches that came, taken or not, and those of them that are still without an answer. */
   requests = 0;
   waiting = 0;
@@ -97,13 +97,13 @@ export class Collector {
     searchAll('a trace', text + JSON.stringify(request.headers));
     this.requests++;
     this.headers.push(request.headers);
-    if (this.manner === 'takes') this.#take(text);
-    if (this.manner === 'hangs') {
+    if (this.behaviour === 'takes') this.#take(text);
+    if (this.behaviour === 'hangs') {
       this.waiting++;
       response.once('close', () => this.waiting--);
       return;
     }
-    const status = this.manner === 'takes' ? 200 : this.manner;
+    const status = this.behaviour === 'takes' ? 200 : this.behaviour;
     response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
   }
 
@@ -116,7 +116,7 @@ export class Collector {
   }
 }
 
-function spanOf({ attributes, links = [], status, ...told }: Told): Span {
+function spanOf({ attributes, links = [], status, ...told }: WireSpan): Span {
   return {
     ...told,
     startMs: Number(told.startTimeUnixNano) / 1e6,

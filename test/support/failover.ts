@@ -29,16 +29,17 @@ export async function untilStored(
   await until(what, found);
 }
 
-export function told({ log }: Gateway): string[] {
+export function connectionChanges({ log }: Gateway): string[] {
   return log.flatMap(({ msg }) => /Redis connection (lost|restored)/.exec(msg ?? '')?.[1] ?? []);
 }
 
 /** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
-export async function untilTold(gateway: Gateway, words: readonly string[]): Promise<void> {
-  const isTold = (): boolean => told(gateway).length >= words.length && told(gateway).at(-1) === words.at(-1);
+export async function untilLogged(gateway: Gateway, words: readonly string[]): Promise<void> {
+  const isTold = (): boolean =>
+    connectionChanges(gateway).length >= words.length && connectionChanges(gateway).at(-1) === words.at(-1);
   await until(`the log says ${words.join(', ')}`, isTold);
-  const expected = told(gateway).map((_, index) => (index % 2 === 0 ? 'lost' : 'restored'));
-  expect(told(gateway)).toEqual(expected);
+  const expected = connectionChanges(gateway).map((_, index) => (index % 2 === 0 ? 'lost' : 'restored'));
+  expect(connectionChanges(gateway)).toEqual(expected);
 }
 
 /** A gateway at a cluster. */

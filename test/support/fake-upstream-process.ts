@@ -7,7 +7,7 @@ import { COMPILED, type Upstream } from './gateway.ts';
 const MAIN = join(import.meta.dirname, '../fake-upstream/main.ts');
 
 /** A call as the fake upstream tells of it. Times in milliseconds on its own clock. */
-export interface ToldCall {
+export interface RecordedCall {
   readonly at: number;
   readonly jobId: string;
   readonly status: number | string;
@@ -44,8 +44,8 @@ export class FakeUpstreamProcess implements Upstream {
     return upstream;
   }
 
-  async told(): Promise<ToldCall[]> {
-    return (await this.#control('/calls')) as ToldCall[];
+  async recordedCalls(): Promise<RecordedCall[]> {
+    return (await this.#control('/calls')) as RecordedCall[];
   }
 
   /** Adds a job, as `JobOptions` has it. @returns its id */

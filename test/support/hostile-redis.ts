@@ -54,7 +54,7 @@ export class HostileRedis {
   last = '';
 
   /** From now on it is a real one, on another port. */
-  become(port: number): void {
+  forwardTo(port: number): void {
     this.#realPort = port;
     this.#dropAll();
   }

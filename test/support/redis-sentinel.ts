@@ -39,8 +39,8 @@ export class SentinelSet {
     this.master = await startRedis((port) => secured.server(port));
     const of = ['--replicaof', '127.0.0.1', String(this.master.port)];
     this.replica = await startRedis((port) => [...secured.server(port), ...of]);
-    const eyes = secured.look(this.replica);
-    await until('it replicates', async () => /master_link_status:up/.test(await eyes.info('replication')));
+    const admin = secured.look(this.replica);
+    await until('it replicates', async () => /master_link_status:up/.test(await admin.info('replication')));
     while (this.sentinels.length < 3) this.sentinels.push(await startRedis((port) => this.#sentinel(port)));
     for (const sentinel of this.sentinels) {
       await untilItSees(secured.look(sentinel, SENTINEL_PASSWORD));

@@ -10,7 +10,7 @@ export function inMemory(port: number): string[] {
 }
 
 /** A connection of the test's own to a server that may be killed: nothing of it is left when it is ended. */
-export function lookAt(options: {
+export function connectTo(options: {
   readonly port: number;
   readonly host?: string;
   readonly username?: string;

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { makeCertificates, type Certificates } from './certificates.ts';
-import { inMemory, lookAt, type RedisServer } from './redis.ts';
+import { inMemory, connectTo, type RedisServer } from './redis.ts';
 import { atEnd, temporaryFolder } from './rig.ts';
 
-/** The user who may do everything: the servers among themselves, and the eyes of the tests. */
+/** The user who may do everything: the servers among themselves, and the connections of the tests. */
 const ADMIN_PASSWORD = 'password-of-the-admin';
 export const GATEWAY_LOGIN = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'password-of-the-gateway' };
 /** All that the gateway needs, as the README says it. */
@@ -50,13 +50,13 @@ export class SecuredRedis {
   /** A connection of the test's own, that may do everything. */
   look({ port }: RedisServer, password = ADMIN_PASSWORD): Redis {
     const tls = { ca: readFileSync(this.#certificates.authority) };
-    const redis = lookAt({ port, host: this.host, password, tls });
+    const redis = connectTo({ port, host: this.host, password, tls });
     atEnd(async () => redis.disconnect());
     return redis;
   }
 }
 
 /** Whether a server holds a copy of a job. */
-export async function holds(eyes: Redis, jobId: string): Promise<boolean> {
-  return (await eyes.keys(`itwin-jobs:*${jobId}`)).length === 1;
+export async function holds(admin: Redis, jobId: string): Promise<boolean> {
+  return (await admin.keys(`itwin-jobs:*${jobId}`)).length === 1;
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { DelayingProxy } from './delaying-proxy.ts';
-import { lookAt, type RedisServer } from './redis.ts';
+import { connectTo, type RedisServer } from './redis.ts';
 import { atEnd, startRedis } from './rig.ts';
 
 /** A Redis with one replica behind a proxy: what becomes the master is what the proxy leads to, as a Kubernetes service does. */
@@ -14,7 +14,7 @@ export class ReplicatedStore {
   private constructor(proxy: DelayingProxy, servers: readonly RedisServer[]) {
     this.#proxy = proxy;
     this.#servers = servers;
-    this.#clients = servers.map(({ port }) => lookAt({ port }));
+    this.#clients = servers.map(({ port }) => connectTo({ port }));
     atEnd(async () => {
       for (const client of this.#clients) client.disconnect();
     });

@@ -4,7 +4,7 @@ import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { metric, readJob } from '../support/reads.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
-import { lookAt } from '../support/redis.ts';
+import { connectTo } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Spoil = (redis: Redis, key: string, good: Buffer) => Promise<unknown>;
@@ -47,7 +47,7 @@ const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
 describe('an invalid value under the key of a job', () => {
   it('is a miss and a counted fault, and is replaced', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
-    const eyes = lookAt({ port: redis.port });
+    const eyes = connectTo({ port: redis.port });
     atEnd(async () => eyes.disconnect());
     const env = { REDIS_URL: redis.url };
     const all = { ...COUNTED, ...OF_ANOTHER_TYPE };

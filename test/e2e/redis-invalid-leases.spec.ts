@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { monitorCommands } from '../support/monitor.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
 /** No read claims its job's lease more often, however long it waits: what goes out at once, then four a second. */
@@ -12,7 +12,7 @@ const CLAIMS_A_SECOND = 5;
 
 async function rig() {
   const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = lookAt({ port: redis.port });
+  const eyes = connectTo({ port: redis.port });
   atEnd(async () => eyes.disconnect());
   const env = { REDIS_URL: redis.url, PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' };
   const gateway = await startGateway({ upstream, env });
