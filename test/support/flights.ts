@@ -73,7 +73,9 @@ export function failure(
   return new UpstreamFailure({ kind, outcome: { status }, retryAfterMs }, error);
 }
 
-/** How a read has ended: the copy's etag, the error's code, or its name when it is none for a caller; `pending` before. */
+/**
+ * How a read has ended: the copy's etag, the error's code, or its name when it is none for a caller; `pending` before.
+ */
 export class Ending {
   is = 'pending';
   found: ReadResult | undefined;

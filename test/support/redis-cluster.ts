@@ -14,7 +14,7 @@ interface Node {
   readonly admin: Redis;
 }
 
-/** Three masters, and a replica of the first that takes its place soon after it is gone. */
+/** Three masters, and a replica of the first that is soon promoted when its master is lost. */
 export class RedisCluster {
   readonly secured = new SecuredRedis();
   readonly masters: Node[] = [];
@@ -26,7 +26,7 @@ export class RedisCluster {
     return cluster;
   }
 
-  /** The gateway's settings that lead to it. Two nodes are told, the others are found. */
+  /** Settings of a gateway. They contain two nodes; the others are discovered. */
   get env(): Record<string, string> {
     const [, second, third] = this.masters.map(({ server }) => server.port);
     const REDIS_CLUSTER = `localhost:${second},localhost:${third}`;
@@ -43,7 +43,7 @@ export class RedisCluster {
     for (const [index, { admin }] of this.masters.entries()) {
       const bound = (of: number): number => Math.floor((SLOTS * of) / MASTERS);
       await admin.call('CLUSTER', 'ADDSLOTSRANGE', bound(index), bound(index + 1) - 1);
-      // Nodes that meet with the same epoch have to settle who yields: this saves the time.
+      // Distinct epochs save the time that nodes need to resolve a conflict.
       await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
     }
     await this.#meet();
@@ -85,7 +85,7 @@ export class RedisCluster {
   }
 }
 
-/** Whether one of the nodes that live holds a copy of a job. */
+/** Whether a node holds a copy of a job. */
 export async function clusterHolds(nodes: readonly Node[], jobId: string): Promise<boolean> {
   const held = await Promise.all(nodes.map(({ admin }) => holds(admin, jobId)));
   return held.includes(true);
