@@ -25,7 +25,7 @@ async function ask(gateway: Gateway, method: string, jobId: string, headers: Rec
   return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-/** Those of an answer's headers that tell of the copy. */
+/** The headers of an answer that describe the copy. */
 function copyHeaders({ headers }: Pick<Seen, 'headers'>) {
   const { etag, age } = headers;
   return { etag, age, 'cache-control': headers['cache-control'], 'cache-status': headers['cache-status'] };
@@ -73,7 +73,7 @@ describe('Age and Cache-Control', () => {
     expect(later.headers['age']).toMatch(/^\d+$/);
     expect(age).toBeGreaterThanOrEqual(1);
     expect(later.headers['cache-control']).toBe(`private, max-age=${age + 3600}`);
-    // What is left shrinks as the age grows: the sum stays, but for what rounding takes.
+    // Remaining freshness and age add up to a constant, except for rounding.
     const stillFresh = await readJob(gateway, active);
     expect(Number(stillFresh.headers['age'])).toBeGreaterThanOrEqual(1);
     expect(stillFresh.headers['cache-control']).toMatch(/^private, max-age=(59|60)$/);

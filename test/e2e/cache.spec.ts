@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '1s', NEGATIVE_TTL: '1s', REFRESH_WAIT: '60s' } }));
 
-/** The same key in a header that nobody has sent before: who sends it has to prove anew who it is. */
+/** The same key in a header that is not cached, so that it is authenticated again. */
 let spellings = 0;
 const unknownHeader = (): string => rig.gateway.bearer().replace(' ', ' '.repeat(2 + spellings++));
 
@@ -123,7 +123,7 @@ describe('freshness', () => {
     expect(upstream.count).toBe(fixed.length);
     await until('the unfinished ones are stale', () => performance.now() > since + 1600);
     const second = await readAll();
-    // One whose refresh is known to take longer is a hit as well, but a stale one.
+    // A copy whose refresh is expected to take longer is a hit too, but a stale one.
     const isFresh = (seen: Seen): boolean => cacheStatus(seen)['detail'] === 'token:memory';
     expect(second.map(isFresh)).toEqual(fixed.map((_, index) => index < finished.length));
   });

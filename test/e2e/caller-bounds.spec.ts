@@ -56,12 +56,12 @@ describe("a caller's freshness bound", () => {
     await upstream.arrived(1);
     const later = readJob(gateway, id, { headers: NO_CACHE });
     await upstream.arrived(2);
-    // Both slots are taken: what comes now waits, and is waited for by one who takes nothing older.
+    // Both slots are taken: this read waits, and a no-cache read joins it.
     const [other = ''] = jobIds(1);
     const first = readJob(gateway, other);
     await untilWaiting(gateway, 1);
     const joins = readJob(gateway, other, { headers: NO_CACHE });
-    // An answer to later requests: by then the read is under way.
+    // After answers to later requests the read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(1);
     upstream.clearFaults();
@@ -89,7 +89,7 @@ describe("a caller's freshness bound", () => {
     const gateway = await startGateway({ upstream, callers: [looping, other], env });
     const watched = Array.from({ length: 5 }, () => upstream.addJob({ state: 'active' }).id);
     const spent = Array.from({ length: 130 }, () => upstream.addJob({ state: 'active' }).id);
-    // Known copies of many jobs: what it asks for is no first read, and never twice the same.
+    // With copies of many jobs its reads are refreshes, of another job each time.
     await Promise.all([...watched, ...spent].map((id) => readJob(gateway, id, { caller: looping })));
     let looks = true;
     const loops = Array.from({ length: 100 }, async (_, turn) => {
@@ -98,7 +98,7 @@ describe("a caller's freshness bound", () => {
       }
     });
     await untilWaiting(gateway, 80);
-    /** How many calls went before, of those that the other caller's reads brought about. */
+    /** Number of calls before the calls of the other caller. */
     const firsts: number[] = [];
     const refreshes: number[] = [];
     await until('several refreshes have been made', async () => {
@@ -114,7 +114,7 @@ describe("a caller's freshness bound", () => {
     });
     looks = false;
     await Promise.all(loops);
-    // Ten are under way; a first read has three turns of four, refreshes every other of the rest. Ninety and more wait.
+    // Ten are in progress. First reads get three turns of four, other refreshes half of the rest. Over ninety wait.
     expect(Math.max(...firsts)).toBeLessThanOrEqual(30);
     expect(Math.max(...refreshes)).toBeLessThanOrEqual(50);
   });

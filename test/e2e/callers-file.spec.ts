@@ -23,7 +23,7 @@ const entry = ({ name, key, iTwins }: TestCaller, ...otherKeys: string[]) => ({
 });
 
 let version = 0;
-/** As Kubernetes does it: the file is a link into `..data`, itself a link that is swapped for one to another folder. */
+/** Like Kubernetes: the file is a link into `..data`, which is a link that is replaced by one to another folder. */
 function mount(content: string): void {
   const data = join(folder, `..v${++version}`);
   mkdirSync(data);

@@ -77,7 +77,7 @@ describe('AUTH=keys', () => {
 });
 
 describe('a caller restricted to iTwins', () => {
-  /** What an answer tells beside the time and the correlation id. */
+  /** An answer without date and correlation id. */
   const told = ({ status, headers, body }: Seen) => {
     const { date: _date, 'x-correlation-id': _id, ...rest } = headers;
     return { status, headers: rest, body: body.toString() };

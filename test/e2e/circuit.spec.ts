@@ -11,7 +11,7 @@ const OPENED = 'upstream fails steadily: circuit open';
 const CLOSED = 'upstream answers again: circuit closed';
 const DOWN = { kind: 'status', status: 500 } as const;
 
-/** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */
+/** A patience far beyond any read on a busy machine: immediate answers arrive long before it ends. */
 const PATIENCE_MS = 60_000;
 
 interface Rig {
@@ -36,8 +36,8 @@ const upstreamHealth = async (gateway: Gateway): Promise<string | undefined> =>
   (await readiness(gateway)).parts['upstream'];
 
 /**
- * Upstream fails from now on, and the circuit has opened; no call is counted yet.
- * @returns when the last of the failed calls arrived
+ * Makes upstream fail until the circuit opens, then resets the recorded calls.
+ * @returns arrival of the last failed call
  */
 async function open({ upstream, gateway }: Rig, fault: FaultSpec = DOWN): Promise<number> {
   upstream.fault(fault);
@@ -55,7 +55,7 @@ async function untilTried({ upstream, gateway }: Rig): Promise<void> {
   });
 }
 
-/** Waits out the pause without a read, by what the refusals say of it. */
+/** Waits for the end of the pause without a read, by the Retry-After of refusals. */
 async function untilMayBeTried(gateway: Gateway): Promise<void> {
   const refused = await readNew(gateway);
   expectRefusal(refused);
@@ -79,11 +79,11 @@ describe('an upstream that fails persistently', () => {
       await open(rig, fault);
       expect(await upstreamHealth(gateway)).toBe('degraded');
       const seen = await Promise.all(readMany(gateway, 100));
-      // One read is a trial whenever a pause passes meanwhile.
+      // Whenever a pause ends, one read becomes a trial.
       const refused = seen.filter(({ status }) => status === 503);
       refused.forEach(expectRefusal);
       expect(refused.length).toBeGreaterThanOrEqual(95);
-      // At once: long before their patience ends.
+      // At once, long before their patience ends.
       expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
       expect(upstream.count).toBeLessThanOrEqual(10);
       expect((await readJob(gateway, id)).status).toBe(200);
@@ -98,7 +98,7 @@ describe('an upstream that fails persistently', () => {
     const statuses = Object.groupBy(seen, ({ status }) => status);
     expect(Object.keys(statuses)).toEqual(['503', '504']);
     statuses[503]!.forEach(expectRefusal);
-    // Ten time out; a few may have taken a slot that was free before the tenth.
+    // Ten time out; a few more may have used a free slot before the tenth.
     expect(upstream.count).toBeLessThanOrEqual(20);
     expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
     const taken = 100_000 - (await metric(gateway, 'gateway_budget_remaining'));
@@ -185,7 +185,7 @@ describe('an upstream that fails persistently', () => {
       expect([429, 502, 503]).toContain(status);
     upstream.clear();
     for (const { status, headers } of await Promise.all(readMany(gateway, 20))) {
-      // The gate is closed, and perhaps the circuit open as well.
+      // The gate is closed, and the circuit may be open too.
       expect([429, 503]).toContain(status);
       expect(Number(headers['retry-after'])).toBeGreaterThan(500);
     }
@@ -238,8 +238,8 @@ describe('a token endpoint that fails persistently', () => {
     refused.forEach(expectRefusal);
     expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
     expect(upstream.tokenRequests.length).toBeLessThanOrEqual(4);
-    // The calls that met the revoked token before a second one did: what has no token says nothing of the API, whose circuit
-    // stays closed.
+    // The calls that met the revoked token before a second one did: what has no token says nothing of the API, whose
+    // circuit stays closed.
     expect(upstream.count).toBeLessThanOrEqual(1 + 10);
     expect(lines(gateway, OPENED)).toBe(0);
     expect((await readJob(gateway, id)).status).toBe(200);

@@ -91,7 +91,7 @@ describe('pages of other origins', () => {
       expect(corsFields(headers as Record<string, string>)).toEqual([]);
       expect(corsFields((await read(OWN, path)).headers as Record<string, string>)).toEqual([]);
     }
-    // OPTIONS that is no preflight is a method like any other.
+    // OPTIONS without a preflight is an unsupported method.
     await request(gateway.url).options(JOB).set('authorization', gateway.bearer()).expect(405);
     await request(gateway.url).options(JOB).expect(401);
   });

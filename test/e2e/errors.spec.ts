@@ -213,7 +213,7 @@ describe('a caller who disconnects before the answer', () => {
     expect(await gone).toBe('gone');
     const line = await gateway.logged(({ jobId }) => jobId === id);
     expect(line).toMatchObject({ level: 30, msg: 'read', status: 499, outcome: 'gone' });
-    // Whatever else there was to log of it has been logged before a later read.
+    // Any log line about it precedes the one of a later read.
     const later = randomUUID();
     await read(later);
     await gateway.logged(({ jobId }) => jobId === later);
@@ -238,7 +238,7 @@ describe('HEAD of an error', () => {
   });
 });
 
-/** All that a caller could tell answers apart by. */
+/** Everything in an answer that a caller could compare. */
 function told({ status, headers, text }: AnyAnswer): AnyAnswer {
   const { date: _date, 'x-correlation-id': _correlationId, ...others } = headers;
   return { status, headers: others, text };

@@ -15,7 +15,7 @@ const [all, limited] = [testCaller('all'), testCaller('limited', [MINE])];
 const rig = shareRig({}, () => ({ callers: [all, limited], env: { ACTIVE_FRESH: '200ms' } }));
 const PATH = '/contextcapture/jobs/events';
 
-/** The answer to a request that gets no stream. */
+/** The answer to a request that is refused a stream. */
 async function refusal(query: string, headers: Record<string, string> = {}) {
   const watcher = await Watcher.ask(rig.gateway, query, { headers });
   await watcher.closed();
@@ -90,7 +90,7 @@ describe('a request for events', () => {
     ];
     const unknown = randomUUID();
     const open = (caller: TestCaller) => Watcher.open(gateway, [foreign, none, unknown, mine], { caller });
-    // Cold, and again when all are held: the second of each is told what the first has brought.
+    // Once cold, and once with all jobs cached.
     const watchers = [await open(limited), await open(all), await open(limited)];
     await Promise.all(watchers.map((watcher) => watcher.event(4)));
     const toldOf = ({ events }: Watcher, id: string): string =>

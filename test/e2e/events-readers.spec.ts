@@ -15,13 +15,13 @@ import { Watcher } from '../support/watcher.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '200ms' } }));
 
-/** More than the buffers of a connection hold. */
+/** More than the buffers of a connection. */
 const VERSIONS = 40;
 const FILLER = 'x'.repeat(2 ** 20);
 
 const versionIn = (data: string): number => (JSON.parse(data) as { job: { version: number } }).job.version;
 
-/** A job of a megabyte, one version of it after another, each of which is read, and seen by those who keep up. */
+/** Updates a job of one megabyte repeatedly; fast readers see every version. */
 async function write(
   upstream: FakeUpstream,
   gateway: Gateway,
@@ -62,7 +62,7 @@ describe('a slow reader', () => {
     slow.resume();
     const isLatest = () => versionIn(slow.events.at(-1)!.data) === VERSIONS;
     await slow.until('the latest', isLatest);
-    // What the connection's own buffers had taken, and the latest.
+    // The versions in the connection's buffers, and the latest.
     expect(slow.events.length).toBeLessThan(VERSIONS / 2);
     upstream.addJob({ id, body: '{"job":{"id":"$id","state":"success","version":-1}}' });
     await Promise.all([quick, slow, again].map((watcher) => watcher.closed()));
@@ -97,7 +97,7 @@ describe('SIGTERM', () => {
     await write(upstream, gateway, big);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');
-    // While requests are taken, so are these.
+    // Streams are accepted as long as other requests are.
     const late = await Watcher.open(gateway, id);
     await late.event(1);
     expect(await gateway.exited).toBe(0);

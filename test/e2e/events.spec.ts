@@ -6,14 +6,14 @@ import { type ServerEvent, Watcher, stateIn } from '../support/watcher.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '200ms', NEGATIVE_TTL: '200ms' } }));
 
-/** A watcher of jobs in these states. */
+/** Opens a stream of jobs in these states. */
 async function watch(...states: string[]) {
   const ids = states.map((state) => rig.upstream.addJob({ state }).id);
   const watcher = await Watcher.open(rig.gateway, ids);
   return { watcher, ids, id: ids[0]! };
 }
 
-/** Every job has been polled so many times from now on. */
+/** Waits for a number of polls of every job. */
 async function polled(times: number): Promise<void> {
   await rig.upstream.arrived(rig.upstream.count + times);
 }
@@ -102,7 +102,7 @@ describe('a stream of events', () => {
     await watcher.closed();
     expect(event).toBe('job');
     expect(JSON.parse(data)).toEqual(JSON.parse(body));
-    // Alternately outside and inside of strings.
+    // Alternating between outside and inside of strings.
     const parts = body.split(/("(?:[^"\\]|\\.)*")/s);
     const expected = parts.map((part, index) => (index % 2 === 0 ? part.replace(/\s/g, '') : part)).join('');
     expect(data).toBe(expected);
@@ -200,7 +200,7 @@ describe('a stream of events', () => {
     await Promise.all(watchers.map((watcher) => watcher.event(1)));
     const [since, count] = [performance.now(), upstream.count];
     await polled(5);
-    // 200 ms each, and what a call takes.
+    // 200 ms each, plus the duration of a call.
     expect(performance.now() - since).toBeGreaterThan(800);
     expect(upstream.count - count).toBeLessThanOrEqual(6);
     for (const watcher of watchers) watcher.leave();

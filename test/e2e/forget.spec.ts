@@ -13,7 +13,7 @@ import { until } from '../support/until.ts';
 
 const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 
-/** Two gateways and one Redis, and how the command is run in their environment. */
+/** Two gateways with one Redis, and the command in their environment. */
 async function rig() {
   const upstream = await startUpstream({ unknownJobs: 'make' });
   const redis = await startRedis();
@@ -42,7 +42,7 @@ async function ended(command: ChildProcess) {
   return { status, out, error };
 }
 
-/** What a gateway still has of a job, without a call upstream. */
+/** Reads a job from a gateway without an upstream call. */
 async function kept(gateway: Gateway, jobId: string): Promise<number> {
   const seen = await readJob(gateway, jobId, { headers: { 'cache-control': 'only-if-cached' } });
   if (seen.status === 504) expect(errorOf(seen).code).toBe('NotCached');
@@ -64,7 +64,7 @@ describe('forgetting a job', () => {
       [504, 200],
       [504, 200],
     ]);
-    // Who asks again gets what upstream says now.
+    // A new read gets upstream's current answer.
     expect((await readJob(gateways[0], id)).status).toBe(200);
     expect(upstream.count).toBe(3);
   });
@@ -108,7 +108,7 @@ describe('forgetting a job', () => {
   });
 });
 
-/** The commands that ask whether a key is there, as they come. */
+/** Records EXISTS commands. */
 async function looksAt(redis: RedisServer, key: string): Promise<readonly string[]> {
   const looks: string[] = [];
   await monitorCommands(redis, ([name = '', at = '']) => {

@@ -67,7 +67,7 @@ describe('a stale copy', () => {
     { name: 'a reset', fault: { kind: 'reset' } },
     { name: 'rubbish', fault: { kind: 'not-json' } },
     { name: 'a client that is unknown', fault: { kind: 'unknown-client' } },
-    // Nothing is sent after this for a while.
+    // Nothing can be sent for a while after this.
     { name: '429', fault: { kind: 'too-many', retryAfter: '600' } },
   ] as const)('is served as stale-if-error when the refresh meets $name', async ({ fault }) => {
     const id = await staleCopy(shared);

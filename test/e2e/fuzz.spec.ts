@@ -7,12 +7,12 @@ import { Gateway } from '../support/gateway.ts';
 import { ACTIVE_JOB, anyRequest, aRead, JOB, KEY } from '../support/random-requests.ts';
 import { answerTo } from '../support/wire.ts';
 
-/** A failure is printed with the seed and the path to it; the same seed gives the same requests. */
+/** Seed of the requests; a failure prints seed and path, which reproduce it. */
 const SEED = 20_260_731;
-/** Requests under way at a time: one run sends so many. */
+/** Concurrent requests per run. */
 const TOGETHER = 10;
 
-/** What contract section 4 has for a caller whose upstream is well. */
+/** Statuses of contract section 4 with a working upstream. */
 const DOCUMENTED: Readonly<Record<number, readonly string[]>> = {
   400: ['InvalidRequest'],
   401: ['HeaderNotFound', 'Unauthorized'],
@@ -66,7 +66,7 @@ function codeOf({ text }: AnyAnswer): string {
   return (JSON.parse(text) as { error: { code: string } }).error.code;
 }
 
-/** Sends all that a property needs at a time, and names the request whose answer is at fault. */
+/** Sends the requests of a property concurrently, and names one with a wrong answer. */
 async function askTogether(
   texts: readonly string[],
   check: (sent: string, answer: AnyAnswer) => void,

@@ -22,7 +22,7 @@ const NAMED = { name: 'dashboard', clientId: 'named', keySha256, iTwins: ['*'] }
 
 let upstream: FakeUpstream;
 let issuer: Issuer;
-/** `AUTH=jwt`; debug, so that whatever could be written is. */
+/** `AUTH=jwt`, with debug logs to find any leak. */
 let gateway: Gateway;
 
 beforeAll(async () => {
@@ -42,7 +42,7 @@ afterAll(async () => {
   await upstream.stop();
 });
 
-/** Someone whose credential is a token. */
+/** A caller with a token. */
 const bearerOf = (token: string): TestCaller => ({ name: 'token', key: token, iTwins: [] });
 const read = (token: string, jobId: string = randomUUID(), by = gateway): Promise<Seen> =>
   readJob(by, jobId, { caller: bearerOf(token) });
@@ -195,7 +195,7 @@ describe('an unavailable issuer', () => {
 describe('an event stream', () => {
   it('ends when its token expires', async () => {
     const { id } = upstream.addJob({ state: 'active' });
-    // Some of it is over: five seconds of leeway are given at the end.
+    // Partly elapsed: five seconds of leeway are added at the end.
     const endsAt = (Math.floor(Date.now() / 1000) + 2) * 1000;
     const token = await issuer.sign({ client_id: 'named', exp: endsAt / 1000 - 5 });
     const headers = { authorization: gateway.bearer(bearerOf(token)) };
@@ -278,7 +278,7 @@ describe('AUTH', () => {
 
 describe('tokens', () => {
   it('appear in no log line, metric or answer', async () => {
-    // Each answer and event, and these, are searched as they come.
+    // These are searched for secrets like all answers and events.
     await (await fetch(`${gateway.url}/metrics`)).text();
     expect(gateway.secrets.size).toBeGreaterThan(100);
     gateway.secrets.search('the log', gateway.output);

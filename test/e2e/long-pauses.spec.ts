@@ -13,7 +13,7 @@ jest.setTimeout(60_000);
 
 const LIMITS = { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '1s' };
 const HOUR_SECONDS = 3600;
-/** Half of the answers have to come within this, in milliseconds; none may take longer than a busy machine explains. */
+/** Bound for the median of the answers, in milliseconds; the maximum only depends on a busy machine. */
 const USUAL_MS = 50;
 const LONGEST_MS = 2000;
 
@@ -34,7 +34,7 @@ function refusal(status: string, retryAfter: string): FaultSpec {
   return { kind: 'status', status: Number(status), headers: { 'retry-after': retryAfter } };
 }
 
-/** Lets upstream answer so to reads of several jobs until the gate is closed. A 503 has to be said of more than one. */
+/** Makes upstream answer like this for several jobs until the gate is closed; a 503 needs more than one job. */
 async function close(upstream: FakeUpstream, gateway: Gateway, fault: FaultSpec): Promise<void> {
   upstream.fault(fault);
   await until(
@@ -48,7 +48,7 @@ async function close(upstream: FakeUpstream, gateway: Gateway, fault: FaultSpec)
   upstream.clearFaults();
 }
 
-/** The copy is in its memory: a store that is slow for a moment is a miss. */
+/** Reads a job until it is in memory: a slow store gives a miss. */
 async function hold(gateway: Gateway, jobId: string): Promise<void> {
   await until('it is held', async () => (await readJob(gateway, jobId)).status === 200, BOUND_MS);
 }
@@ -61,7 +61,7 @@ async function tookMs(path: string, gateway: Gateway): Promise<number> {
   return performance.now() - since;
 }
 
-/** The process lives, serves what it holds and refuses what it would have to ask for, each time at once. */
+/** Expects a live process that serves copies and refuses other reads, both at once. */
 async function expectLively(gateways: readonly Gateway[], held: string): Promise<void> {
   const took: number[] = [];
   for (let round = 0; round < 15; round++) {
@@ -158,7 +158,7 @@ describe('the end of a shortened closing', () => {
     expect(seen.map(({ status }) => status)).toEqual([200, 200, 200]);
     const [refused = 0, trial = 0, ...later] = upstream.calls.map(({ at }) => at);
     expect(trial - refused).toBeGreaterThanOrEqual(2000);
-    // 42 in 2 min are one in 2.9 s: were there no credit for the trial, it would come as much later.
+    // 42 in 2 min are one in 2.9 s: without credit, the trial would be as much later.
     expect(trial - refused).toBeLessThan(2000 + PACE_MS);
     for (const [index, at] of later.entries()) expect(at - trial).toBeGreaterThan((index + 0.7) * PACE_MS);
     expect(later).toHaveLength(2);
@@ -169,7 +169,7 @@ describe('the end of a shortened closing', () => {
   });
 });
 
-/** Far ahead, in milliseconds since 1970: in the year 2083. */
+/** A time in the year 2083, in milliseconds since 1970. */
 const FAR = 3.59e12;
 const states: [string, (now: number) => Record<string, string | number>][] = [
   ['is closed until 2083', (now) => ({ advancedTo: now, closedUntil: FAR })],

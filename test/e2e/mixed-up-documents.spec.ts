@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 const noCache = { headers: { 'cache-control': 'no-cache' } };
 
-/** The next answer for a job is a 200 with another job's finished document. */
+/** Makes the next answer for a job a 200 with another job's finished document. */
 function mixUp(upstream: FakeUpstream, jobId: string): void {
   const other = upstream.addJob({ state: 'success' });
   upstream.fault(

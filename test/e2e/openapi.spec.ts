@@ -16,7 +16,7 @@ interface Document {
   readonly paths: Record<string, Record<string, { readonly responses: Record<string, Answer> }>>;
 }
 
-/** What no answer is described to have, because HTTP has it. */
+/** General HTTP headers, which are not described. */
 const HTTP_FIELDS = [
   'content-type',
   'content-length',
@@ -25,7 +25,7 @@ const HTTP_FIELDS = [
   'keep-alive',
   'transfer-encoding',
 ];
-/** For browsers and proxies, whatever the answer. */
+/** Headers of all answers, for browsers and proxies. */
 const BROWSER_FIELDS = [
   'x-accel-buffering',
   'x-content-type-options',
@@ -52,7 +52,7 @@ interface Seen {
   readonly text?: string;
 }
 
-/** Sees to it that an answer is as it is described. */
+/** Expects an answer that matches the description. */
 async function expectDescribed(path: string, seen: Seen, method = 'get'): Promise<void> {
   const described = await document();
   const answer = described.paths[path]?.[method]?.responses[seen.status];

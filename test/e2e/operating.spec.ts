@@ -72,7 +72,7 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
     await request(gateway.url).get('/health/live').expect(200);
     const served = await readJob(gateway, during);
     expect(served.status).toBe(200);
-    // A connection that is kept would be cut later: the caller is told to open another, elsewhere.
+    // A kept connection would be cut later, so the caller is told to open another elsewhere.
     expect(served.headers['connection']).toBe('close');
 
     upstream.fault({ kind: 'hold' });
@@ -94,7 +94,7 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
 describe('SIGTERM', () => {
   it('ends the process with status 0 however early it arrives', async () => {
     const upstream = await startUpstream();
-    // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.
+    // Loading the settings comes first and blocks on the secret here: nothing else has begun.
     const folder = mkdtempSync(join(tmpdir(), 'early-'));
     const secret = join(folder, 'secret');
     execFileSync('mkfifo', [secret]);
@@ -112,7 +112,7 @@ describe('SIGTERM', () => {
   });
 
   it('ends the process cleanly during startup', async () => {
-    // A Redis that takes the connection and says nothing holds the start up for a moment.
+    // A silent Redis delays the start briefly.
     const silent = createServer();
     const connected = once(silent, 'connection');
     silent.listen(0, '127.0.0.1');
@@ -141,7 +141,7 @@ describe('SIGTERM', () => {
     const gateway = await startGateway({ upstream, env });
     upstream.fault({ kind: 'hold' });
     const reads = jobIds(60).map((id) => readJob(gateway, id));
-    // A connection that nobody has taken yet is not one of those.
+    // A connection that has not been accepted yet does not count.
     const waiting = async () => (await metric(gateway, 'gateway_queue_depth')) + upstream.count;
     await until('all have been taken', async () => (await waiting()) === 60);
     gateway.signal('SIGTERM');
@@ -204,7 +204,7 @@ describe('metrics and logs', () => {
     upstream.fault({ kind: 'hold' }, { jobId: held });
     const reads = [readJob(gateway, retried, { headers: { 'x-correlation-id': 'retried' } })];
     await upstream.arrived(1);
-    // Has the slot after it until the patience of the first, in line again, has ended.
+    // Occupies the slot until the patience of the first, which is queued again, has ended.
     reads.push(readJob(gateway, held, { caller: other }));
     expect((await reads[0])?.status).toBe(429);
     upstream.clearFaults();

@@ -82,7 +82,7 @@ describe('a forward proxy', () => {
     for (const jobId of [id, upstream.addJob().id]) {
       expect((await readJob(tunnelled, jobId)).body.equals(upstream.bodyOf(jobId))).toBe(true);
     }
-    // One tunnel, kept; nothing of what goes through it is seen.
+    // One tunnel is reused, and the proxy sees no content.
     expect(proxy.seen.map(({ line }) => line)).toEqual([`CONNECT localhost:${port}`]);
 
     const calls = upstream.count + upstream.tokenRequests.length;

@@ -10,7 +10,7 @@ import { answerTo, converse, open } from '../support/wire.ts';
 
 const HOST = 'Host: gateway\r\n';
 const connectRequest = `CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`;
-/** Ten megabytes: more than any request may be. */
+/** Ten megabytes, beyond every limit. */
 const LARGE = 10_000_000;
 
 let upstream: FakeUpstream;
@@ -79,7 +79,7 @@ describe('bytes that are not an HTTP request', () => {
     expect((await read(HOST)).status).toBe(200);
     expect((await read(HOST)).headers['cache-status']).toMatch(/hit/);
     expectError(await read(`${HOST}Host: other\r\n`), 400, 'InvalidRequest');
-    // Neither a value nor a longer name is a line of Host.
+    // Neither a value nor a longer name counts as a Host line.
     expect((await read(`${HOST}X-A: host\r\nHosts: a\r\nDate: a\r\n`)).status).toBe(200);
   });
 });
@@ -269,14 +269,14 @@ describe('a connection without a complete request', () => {
     const socket = await open(ending.url);
     atEnd(async () => socket.destroy());
     socket.write(bytes);
-    // Once another has been answered, this one has been taken as well.
+    // Once another connection is answered, this one has been accepted too.
     await answerTo(ending.url, `GET / HTTP/1.1\r\n${HOST}\r\n`);
     ending.signal('SIGTERM');
     expect(await ending.exited).toBe(0);
   });
 });
 
-/** The status that Node's own client sees of a POST. */
+/** Sends a POST with Node's client. @returns the status */
 function post(body: Buffer): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const headers = { authorization: gateway.bearer(), 'content-length': body.length };

@@ -36,7 +36,7 @@ describe('with a cluster that loses nodes', () => {
   it('reads succeed when one node hangs, and the other nodes stay in use', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     const [first, second, third] = cluster.masters;
-    // The other nodes would say before long that the cluster is down.
+    // The other nodes would soon report the cluster as down.
     for (const { admin } of cluster.nodes) await admin.config('SET', 'cluster-node-timeout', 600_000);
     second!.server.signal('SIGSTOP');
     for (let read = 0; read < 30; read++) await readNew(upstream, gateway);

@@ -9,13 +9,13 @@ import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, holds, SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
 
-/** Redis as it is run in production: the settings that lead there, and whether it holds a copy of a job. */
+/** A Redis like in production: its settings, and whether it holds a copy of a job. */
 interface Started {
   readonly env: Readonly<Record<string, string>>;
   holds(jobId: string): Promise<boolean>;
 }
 
-/** The login stands in the URL: there alone a character may have to be escaped. */
+/** The credentials are in the URL, where characters may need escaping. */
 async function oneServer(): Promise<Started> {
   const secured = new SecuredRedis();
   const server = await startRedis((port) => secured.server(port));
@@ -63,7 +63,7 @@ describe.each([
     const one = await startGateway({ upstream, env: redis.env });
     await untilRedisIs('up', one);
     const ids: string[] = [];
-    // What is late is not waited for: a busy machine may miss one.
+    // Several jobs, because a slow reply on a busy machine is a miss.
     await until('a dozen are stored', async () => {
       const { id } = upstream.addJob();
       await readJob(one, id);

@@ -9,19 +9,19 @@ jest.setTimeout(60_000);
 
 const away = 'Redis connection lost, serving reads without it';
 
-/** A look at a server, whatever it may be asked by others. */
+/** A connection of the test. */
 function look(port: number): Redis {
   const admin = new Redis({ port });
   atEnd(async () => admin.disconnect());
   return admin;
 }
 
-/** Which databases hold anything. */
+/** Numbers of the databases with keys. */
 async function databasesIn(admin: Redis): Promise<string[]> {
   return [...(await admin.info('keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) => number!);
 }
 
-/** How many connections have been made, from the first. */
+/** Total number of connections accepted. */
 async function connections(admin: Redis): Promise<number> {
   return Number(/total_connections_received:(\d+)/.exec(await admin.info('stats'))?.[1]);
 }

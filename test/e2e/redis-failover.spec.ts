@@ -14,7 +14,7 @@ function look(server: RedisServer): Redis {
   return redis;
 }
 
-/** A replica puts its copy into its folder. */
+/** Arguments of a replica, which stores its copy in its folder. */
 const inFolder = (port: number): string[] => [...inMemory(port), '--dir', temporaryFolder()];
 
 const isMaster = async (admin: Redis): Promise<boolean> =>
@@ -35,7 +35,7 @@ describe('with an address that moves to another server', () => {
     moving.port = second.port;
     await before.replicaof('127.0.0.1', second.port);
     await untilStored('at the new master', { upstream, gateway }, (id) => holds(after, id));
-    // The client and its listener, each at one server and then at the other.
+    // Client and subscriber, each first at one server and then at the other.
     expect(moving.count).toBeGreaterThanOrEqual(4);
   });
 });

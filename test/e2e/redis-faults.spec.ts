@@ -14,25 +14,25 @@ function look(server: RedisServer): Redis {
   return redis;
 }
 
-/** Never twice that it is away, or back, without the other between. */
+/** Expects losses and returns to alternate in the log. */
 function expectAlternating({ log }: Gateway): void {
   const words = log.flatMap(({ msg }) => /Redis connection (lost|restored)/.exec(msg ?? '')?.[1] ?? []);
   expect(words).toEqual(words.map((_, index) => (index % 2 === 0 ? 'lost' : 'restored')));
 }
 
-/** How often the log says that Redis has gone, and that it is back. */
-function told({ log }: Gateway): { away: number; back: number } {
+/** Numbers of losses and returns in the log. */
+function changes({ log }: Gateway): { lost: number; restored: number } {
   const count = (words: RegExp): number => log.filter(({ msg }) => words.test(msg ?? '')).length;
-  return { away: count(/Redis connection lost/), back: count(/Redis connection restored/) };
+  return { lost: count(/Redis connection lost/), restored: count(/Redis connection restored/) };
 }
 
-/** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
-async function untilTold(gateway: Gateway, times: { away: number; back: number }): Promise<void> {
-  const isTold = (): boolean => {
-    const { away, back } = told(gateway);
-    return away >= times.away && away - back === times.away - times.back;
+/** Waits for these log lines, which must alternate: a busy machine may lose and restore the connection more often. */
+async function untilLogged(gateway: Gateway, times: { lost: number; restored: number }): Promise<void> {
+  const isLogged = (): boolean => {
+    const { lost, restored } = changes(gateway);
+    return lost >= times.lost && lost - restored === times.lost - times.restored;
   };
-  await until('it is told', isTold);
+  await until('it is logged', isLogged);
   expectAlternating(gateway);
 }
 
@@ -53,7 +53,7 @@ async function rig(start: { redis: 'running' | 'killed' | 'stopped' } = { redis:
   return { upstream, redis, gateway, readNew };
 }
 
-/** Sooner or later a job that is read is in Redis. */
+/** Reads jobs until one of them is stored in Redis. */
 async function expectSharedAgain(redis: RedisServer, gateway: Gateway): Promise<void> {
   const admin = look(redis);
   await until('a job that is read is stored', async () => {
@@ -67,16 +67,16 @@ describe('without Redis', () => {
   it('starts and reads while Redis is unreachable, logs that once, and uses it later', async () => {
     const { redis, gateway, readNew } = await rig({ redis: 'killed' });
     expectAll([await readNew(), await readNew()]);
-    // Each looks for a copy, and again when it could have the lease.
+    // Each read looks for a copy, and again with the claim of the lease.
     expect(await errors(gateway, 'get')).toBe(4);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, { away: 1, back: 0 });
-    // Long enough for several more attempts to connect, which are not told of.
+    await untilLogged(gateway, { lost: 1, restored: 0 });
+    // Long enough for several attempts to connect, which must not be logged.
     const since = performance.now();
     await until('a while has passed', () => performance.now() > since + 1000);
     await redis.start();
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, { away: 1, back: 1 });
+    await untilLogged(gateway, { lost: 1, restored: 1 });
     await expectSharedAgain(redis, gateway);
   });
 
@@ -92,10 +92,10 @@ describe('without Redis', () => {
       expectAll(await Promise.all([readNew(), readNew(), readNew()]));
       expect(await errors(gateway)).toBeGreaterThanOrEqual(counted + 3);
       expect(cacheStatus(await readJob(gateway, id))).toMatchObject({ hit: true, detail: 'token:memory' });
-      await untilTold(gateway, { away: times, back: times - 1 });
+      await untilLogged(gateway, { lost: times, restored: times - 1 });
       await redis.start();
       await untilRedisIs('up', gateway);
-      await untilTold(gateway, { away: times, back: times });
+      await untilLogged(gateway, { lost: times, restored: times });
     }
     await expectSharedAgain(redis, gateway);
   });
@@ -120,12 +120,12 @@ describe('with a Redis that hangs', () => {
     redis.signal('SIGSTOP');
     for (let read = 0; read < 10; read++) await readNew();
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, { away: 1, back: 0 });
-    // One timeout would be 100 ms: a read that meets none is quicker, as soon as the machine is not busy just then.
+    await untilLogged(gateway, { lost: 1, restored: 0 });
+    // A timeout takes 100 ms: reads without one are faster, unless the machine is busy.
     await until('a read does not wait for it', async () => (await readNew()).tookMs < 90);
     redis.signal('SIGCONT');
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, { away: 1, back: 1 });
+    await untilLogged(gateway, { lost: 1, restored: 1 });
     redis.signal('SIGSTOP');
     expect(await gateway.stop()).toBe(0);
   });
@@ -134,10 +134,10 @@ describe('with a Redis that hangs', () => {
     const { redis, gateway, readNew } = await rig({ redis: 'stopped' });
     expectAll([await readNew(), await readNew()]);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, { away: 1, back: 0 });
+    await untilLogged(gateway, { lost: 1, restored: 0 });
     redis.signal('SIGCONT');
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, { away: 1, back: 1 });
+    await untilLogged(gateway, { lost: 1, restored: 1 });
     await expectSharedAgain(redis, gateway);
   });
 });
@@ -150,7 +150,7 @@ describe('with a Redis that returns errors', () => {
     const gateway = await startGateway({ upstream, env: { REDIS_URL: url } });
     expectAll([await readJob(gateway, upstream.addJob().id)]);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, { away: 1, back: 0 });
+    await untilLogged(gateway, { lost: 1, restored: 0 });
     expect(gateway.output).not.toContain('the-wrong-one');
   });
 

@@ -96,7 +96,7 @@ describe('whatever a server replies instead of Redis', () => {
     expect(gateway.log.filter(({ level }) => Number(level) >= 50)).toEqual([]);
     expect(await metric(gateway, 'process_resident_memory_bytes')).toBeLessThan(500 * 2 ** 20);
     if (where !== 'at a URL') return;
-    // None of it was the last word.
+    // The gateway still reconnects after all of them.
     hostile.forwardTo((await startRedis()).port);
     await untilRedisIs('up', gateway);
   });

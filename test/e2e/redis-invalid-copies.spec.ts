@@ -32,7 +32,7 @@ const COUNTED: Readonly<Record<string, Spoil>> = {
   'a value that never expires': (redis, key) => redis.persist(key),
 };
 
-/** Nothing of these can be read: each look at them fails, until they are replaced. */
+/** Values of another type: each read fails until they are replaced. */
 const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
   'a list': async (redis, key) => {
     await redis.del(key);
@@ -70,10 +70,10 @@ describe('an invalid value under the key of a job', () => {
     expect(seen.every(({ body }, index) => body.equals(upstream.bodyOf(jobs[index]!.id)))).toBe(true);
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(jobs.map(() => 'token:miss'));
     expect(upstream.count).toBe(jobs.length);
-    // A busy machine may have faults of its own.
+    // A busy machine may cause further faults.
     const faults = (operation: string) => metric(reader, 'gateway_store_errors_total', { operation });
     expect(await faults('decode')).toBe(Object.keys(COUNTED).length);
-    // Each is met twice: when a copy is looked for, and again with the lease.
+    // Each is read twice: once for the copy, and again with the lease.
     expect(await faults('get')).toBeGreaterThanOrEqual(2 * Object.keys(OF_ANOTHER_TYPE).length);
     await reader.logged(({ msg }) => msg?.includes('invalid value in Redis') === true);
     const lines = reader.log.filter(({ msg }) => msg?.includes('invalid value in Redis'));

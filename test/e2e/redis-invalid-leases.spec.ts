@@ -6,7 +6,7 @@ import { jobIds, metric, readJob } from '../support/reads.ts';
 import { connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
-/** No read claims its job's lease more often, however long it waits: what goes out at once, then four a second. */
+/** Bounds for claims per read: those sent at once, then four a second. */
 const PROMPT_CLAIMS = 5;
 const CLAIMS_A_SECOND = 5;
 
@@ -17,7 +17,7 @@ async function rig() {
   const env = { REDIS_URL: redis.url, PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' };
   const gateway = await startGateway({ upstream, env });
   await untilRedisIs('up', gateway);
-  // A lease as the gateway makes it tells how its key is called.
+  // A real lease shows the name of its key.
   const [known, id] = jobIds(2) as [string, string];
   upstream.fault({ kind: 'hold' }, { times: 1 });
   const reading = readJob(gateway, known);
@@ -28,7 +28,7 @@ async function rig() {
   return { upstream, redis, eyes, gateway, id, key: example.replace(known, id) };
 }
 
-/** Counts the claims to a lease as they come in. */
+/** Counts claims of a lease. */
 async function claimsOf(redis: RedisServer, key: string): Promise<() => number> {
   let claims = 0;
   await monitorCommands(redis, (args) => {
@@ -37,7 +37,7 @@ async function claimsOf(redis: RedisServer, key: string): Promise<() => number> 
   return () => claims;
 }
 
-/** Somebody who puts a value back under a key again and again, until the test ends. */
+/** Restores a value of a key repeatedly until the test ends. */
 async function keep(eyes: Redis, key: string, value: () => string): Promise<void> {
   await eyes.set(key, value());
   const timer = setInterval(() => void eyes.set(key, value()).catch(() => undefined), 5);
@@ -60,7 +60,7 @@ describe('a lease in Redis without a living holder', () => {
     await spoil(eyes, key);
     const { status, tookMs } = await readJob(gateway, id);
     expect(status).toBe(200);
-    // One that is believed is waited for, for 2 s.
+    // A valid lease would delay the read by 2 s.
     expect(tookMs).toBeLessThan(2000);
     expect(upstream.callsFor(id)).toHaveLength(1);
     expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'lease' })).toBe(1);
@@ -76,7 +76,7 @@ describe('a lease in Redis without a living holder', () => {
       const claims = await claimsOf(redis, key);
       await eyes.set(key, `somebody ${Date.now()} ${phase}`);
       const { status, tookMs } = await readJob(gateway, id);
-      // Its two seconds are longer than this patience, which runs while no call is out.
+      // Its two seconds exceed the patience, which applies until a call is sent.
       expect(status).toBe(phase === 'sent' ? 200 : 429);
       expect(tookMs).toBeLessThan(8000);
       expect(claims()).toBeLessThan(PROMPT_CLAIMS + (tookMs / 1000) * CLAIMS_A_SECOND);
@@ -90,7 +90,7 @@ describe('a lease in Redis without a living holder', () => {
     const { status, tookMs } = await readJob(gateway, id);
     expect(status).toBe(200);
     expect(upstream.callsFor(id)).toHaveLength(1);
-    // Two calls of a second each and a moment, then its own.
+    // The longest duration of two calls of a second each, then its own call.
     expect(tookMs).toBeGreaterThan(2500);
     expect(tookMs).toBeLessThan(15_000);
     expect(claims()).toBeLessThan(PROMPT_CLAIMS + (tookMs / 1000) * CLAIMS_A_SECOND);
@@ -111,7 +111,7 @@ describe('a lease in Redis without a living holder', () => {
   });
 });
 
-/** Says on the gateway's channel that the job's reader has given up. */
+/** Publishes a `free` message for the job. */
 async function tellFree(eyes: Redis, id: string): Promise<void> {
   const [channel] = (await eyes.call('PUBSUB', 'CHANNELS')) as [string];
   await eyes.publish(channel, `${id} {"kind":"free"}`);

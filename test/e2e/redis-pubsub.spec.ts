@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 
 const JOBS = 8;
 
-/** Two replicas with one Redis, which takes unfinished copies for fresh for as long as a test lasts. */
+/** Two replicas with one Redis, in which unfinished copies stay fresh for the whole test. */
 async function rig() {
   const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
   const admin = connectTo({ port: redis.port });
@@ -32,7 +32,7 @@ async function heldAsActive({ upstream, replicas }: Rig): Promise<string[]> {
   return ids;
 }
 
-/** The job ends, one replica is seen to say so, and the other is asked at once. */
+/** Finishes the job, reads it from one replica, then at once from the other. */
 async function seenAtOther(
   { upstream, one, other }: Rig,
   id: string,
@@ -50,8 +50,12 @@ function linesOf({ log }: Gateway, words: string): number {
   return log.filter(({ msg }) => msg?.startsWith(words)).length;
 }
 
-/** The ways in which Redis serves everything but messages: what it takes away, and how it is given back. */
-const WAYS: [what: string, reason: unknown, takeAway: (admin: Redis) => Promise<() => Promise<unknown>>][] = [
+/** Faults in which only pub/sub fails: reason, cause, and restoration. */
+const PUBSUB_FAULTS: [
+  what: string,
+  reason: unknown,
+  breakPubSub: (admin: Redis) => Promise<() => Promise<unknown>>,
+][] = [
   [
     'forbidden',
     'NOPERM',
@@ -62,7 +66,7 @@ const WAYS: [what: string, reason: unknown, takeAway: (admin: Redis) => Promise<
   ],
   [
     'short of connections',
-    // Redis refuses and closes in one breath: which of it is noticed first differs.
+    // Redis refuses and closes together: either can be noticed first.
     expect.any(String),
     async (admin) => {
       const clients = String(await admin.client('LIST'))
@@ -87,52 +91,55 @@ describe('a job that one replica has shown as finished', () => {
     expect(states).toEqual(states.map(() => ['success', 'success']));
   });
 
-  it.each(WAYS)('is never shown unfinished by another while pub/sub is %s', async (_, reason, takeAway) => {
-    const started = await rig();
-    const { redis, admin, upstream, one, other, replicas } = started;
-    const ids = await heldAsActive(started);
-    const [missed, asked] = jobIds(2) as [string, string];
-    upstream.addJob({ id: missed, state: 'active' });
-    await readJob(other, missed);
+  it.each(PUBSUB_FAULTS)(
+    'is never shown unfinished by another while pub/sub is %s',
+    async (_, reason, breakPubSub) => {
+      const started = await rig();
+      const { redis, admin, upstream, one, other, replicas } = started;
+      const ids = await heldAsActive(started);
+      const [missed, asked] = jobIds(2) as [string, string];
+      upstream.addJob({ id: missed, state: 'active' });
+      await readJob(other, missed);
 
-    const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
-    const giveBack = await takeAway(admin);
-    const states = [];
-    for (const id of ids) states.push(await seenAtOther(started, id));
-    expect(states).toEqual(ids.map(() => ['success', 'success']));
+      const claims = await commandsOf(redis, 'eval', 3, `lease:${asked}`);
+      const restore = await breakPubSub(admin);
+      const states = [];
+      for (const id of ids) states.push(await seenAtOther(started, id));
+      expect(states).toEqual(ids.map(() => ['success', 'success']));
 
-    for (const gateway of replicas) {
-      await untilRedisIs('degraded', gateway);
-      expect(await redisDetails(gateway)).toMatchObject({ state: 'ready', pubsub: 'away' });
-      await gateway.logged((line) => line.msg?.startsWith('Redis pub/sub lost') === true);
-      expect(await metric(gateway, 'gateway_store_errors_total', { operation: 'subscribe' })).toBeGreaterThan(
-        0,
-      );
-    }
-    // A read that follows another replica's looks for itself, long before that one's lease would end.
-    upstream.fault({ kind: 'hold' });
-    const first = readJob(one, asked);
-    await upstream.arrived(1 + upstream.count);
-    const second = readJob(other, asked);
-    await until('both have claimed it, one of them several times', () => claims() >= 4);
-    upstream.clearFaults();
-    expect(cacheStatus((await Promise.all([second, first]))[0])).toMatchObject({ collapsed: true });
+      for (const gateway of replicas) {
+        await untilRedisIs('degraded', gateway);
+        expect(await redisDetails(gateway)).toMatchObject({ state: 'ready', pubsub: 'away' });
+        await gateway.logged((line) => line.msg?.startsWith('Redis pub/sub lost') === true);
+        expect(
+          await metric(gateway, 'gateway_store_errors_total', { operation: 'subscribe' }),
+        ).toBeGreaterThan(0);
+      }
+      // A read that waits for another replica checks Redis itself, long before the lease would end.
+      upstream.fault({ kind: 'hold' });
+      const first = readJob(one, asked);
+      await upstream.arrived(1 + upstream.count);
+      const second = readJob(other, asked);
+      await until('both have claimed it, one of them several times', () => claims() >= 4);
+      upstream.clearFaults();
+      expect(cacheStatus((await Promise.all([second, first]))[0])).toMatchObject({ collapsed: true });
 
-    // Its end is announced while nobody listens, and nobody reads it until messages arrive again.
-    upstream.setState(missed, 'success');
-    await readJob(one, missed, { headers: { 'cache-control': 'no-cache' } });
-    await giveBack();
-    for (const gateway of replicas) {
-      await untilRedisIs('up', gateway);
-      expect(await redisDetails(gateway)).toMatchObject({ pubsub: 'up' });
-      await gateway.logged((line) => line.msg === 'Redis pub/sub restored');
-      expect(linesOf(gateway, 'Redis pub/sub lost')).toBe(1);
-      expect(gateway.log.find(({ msg }) => msg?.startsWith('Redis pub/sub lost'))).toMatchObject({
-        reason,
-      });
-    }
-    expect(stateIn((await readJob(other, missed)).body)).toBe('success');
-  });
+      // It finishes while messages are lost, and is not read until they arrive again.
+      upstream.setState(missed, 'success');
+      await readJob(one, missed, { headers: { 'cache-control': 'no-cache' } });
+      await restore();
+      for (const gateway of replicas) {
+        await untilRedisIs('up', gateway);
+        expect(await redisDetails(gateway)).toMatchObject({ pubsub: 'up' });
+        await gateway.logged((line) => line.msg === 'Redis pub/sub restored');
+        expect(linesOf(gateway, 'Redis pub/sub lost')).toBe(1);
+        expect(gateway.log.find(({ msg }) => msg?.startsWith('Redis pub/sub lost'))).toMatchObject({
+          reason,
+        });
+      }
+      expect(stateIn((await readJob(other, missed)).body)).toBe('success');
+    },
+  );
 });
 
 describe('a copy of an unfinished job', () => {
@@ -158,7 +165,7 @@ async function channel(admin: Redis): Promise<string> {
   return name;
 }
 
-/** Counts the commands of one name as they come in, with an argument that ends so. */
+/** Counts commands with this name and an argument with this suffix. */
 async function commandsOf(redis: RedisServer, name: string, at: number, end: string): Promise<() => number> {
   let count = 0;
   await monitorCommands(redis, (args) => {

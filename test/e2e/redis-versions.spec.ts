@@ -11,7 +11,7 @@ import { asRedis62, RedisService } from '../support/redis-service.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Where test/setup/prepare.mjs puts it on Debian 12; elsewhere it is on the PATH or not at all. */
+/** Path from test/setup/prepare.mjs on Debian 12; elsewhere it is on the PATH, if available. */
 const FETCHED = join(import.meta.dirname, '../../node_modules/.cache/valkey/valkey-server');
 const valkey = existsSync(FETCHED) ? FETCHED : 'valkey-server';
 const hasValkey = spawnSync(valkey, ['--version']).status === 0;

@@ -42,13 +42,13 @@ afterAll(async () => {
   await rig.upstream.stop();
 });
 
-/** The only key of a job. */
+/** Key of a job's copy. */
 async function keyOf(jobId: string): Promise<string> {
   await until('the job is stored', async () => (await rig.admin.keys(`*job:${jobId}`)).length === 1);
   return (await rig.admin.keys(`*job:${jobId}`))[0]!;
 }
 
-/** All that a key holds, whatever its type. */
+/** The whole value of a key of any type. */
 async function contentOf(admin: Redis, key: string): Promise<string> {
   switch (await admin.type(key)) {
     case 'hash':

@@ -23,7 +23,7 @@ async function rig({ env = {}, one = {}, other = {} }: { env?: Env; one?: Env; o
   return { upstream, redis, admin, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
 }
 
-/** Counts the claims to a job's lease as they come in. */
+/** Counts claims of a job's lease. */
 async function claimsOf(
   redis: RedisServer,
   jobId: string,
@@ -45,7 +45,7 @@ describe('two replicas with simultaneous reads of one job', () => {
     const second = readJob(other, id);
     await claims.until(2);
     const third = readJob(other, id);
-    // An answer to later requests: by then the third read is under way.
+    // After an answer to a later request the third read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${other.url}/health/live`);
     upstream.clearFaults();
     const seen = await Promise.all([first, second, third]);
@@ -95,13 +95,13 @@ describe('two replicas with simultaneous reads of one job', () => {
   it('find the copy although its message was lost', async () => {
     const { upstream, redis, admin, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
-    // Nobody may speak or listen any more: those who listen are cut off.
+    // Pub/sub is forbidden: subscribers are disconnected.
     await admin.call('ACL', 'SETUSER', 'default', 'resetchannels');
     upstream.fault({ kind: 'hold' });
     const first = readJob(one, id);
     await upstream.arrived(1);
     const second = readJob(other, id);
-    // It looks by itself, again and again.
+    // The waiting replica checks Redis repeatedly.
     await claims.until(4);
     upstream.clearFaults();
     expect((await first).status).toBe(200);

@@ -3,13 +3,13 @@ import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** The date is made by the fake upstream as it answers, and rounded up to a whole second. */
+/** The fake upstream creates the date with its answer, rounded up to a second. */
 const forms = [
   { name: '2 (seconds)', fault: { kind: 'too-many', retryAfter: '2' } },
   { name: 'the HTTP-date of it', fault: { kind: 'too-many', dateInMs: 2000 } },
 ] as const;
 
-describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
+describe.each(forms)('a 429 with Retry-After: $name while 50 reads wait', ({ fault }) => {
   it('sends no call early, loses no read and keeps the limit', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
@@ -22,14 +22,14 @@ describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', (
     expect(upstream.count).toBe(51);
 
     const times = upstream.calls.map(({ at }) => at);
-    // What was on the wire with the refused call is not the gateway's to take back: 4 others at most.
+    // Up to 4 other calls were in flight with the refused one.
     const early = times.filter((at) => at < times[0]! + 2000);
     expect(early.length).toBeLessThanOrEqual(5);
     expect(upstream.mostInWindow(2000)).toBeLessThanOrEqual(40);
   });
 });
 
-/** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */
+/** A patience far beyond any read on a busy machine: immediate answers arrive long before it ends. */
 const PATIENCE_MS = 60_000;
 const patient = { PATIENCE: `${PATIENCE_MS}ms`, UPSTREAM_TIMEOUT: '5m' };
 

@@ -7,7 +7,7 @@ const rig = shareRig({ unknownJobs: 'make' }, () => ({ env: { PATIENCE: '30s' } 
 const readNew = (): Promise<Seen> => readJob(rig.gateway, jobIds(1)[0]!);
 const statuses = (seen: readonly Seen[]): number[] => seen.map(({ status }) => status);
 
-/** A token is held that upstream takes and has known for a while, and nothing is counted yet. */
+/** A gateway with a proven token; recorded calls are reset. */
 async function settled(): Promise<void> {
   const { upstream } = rig;
   upstream.set({ latencyMs: 0, tokenLagMs: 0 });
@@ -27,7 +27,7 @@ describe('a token that upstream no longer accepts', () => {
     expect(statuses(seen)).toEqual(Array(10).fill(200));
     expect(upstream.tokenRequests).toHaveLength(1);
     expect(upstream.calls.filter(({ status }) => status === 200)).toHaveLength(10);
-    // Fewer meet the refused token when they come one after the other.
+    // Fewer calls meet the refused token when they are sent one after another.
     expect(upstream.count).toBeLessThanOrEqual(20);
   });
 
@@ -94,7 +94,7 @@ describe('a 401 of upstream', () => {
     }
     expect(new Set(statuses(others))).toEqual(new Set([200]));
     expect(upstream.tokenRequests.length).toBeLessThanOrEqual(1);
-    // After the first two reads of it, pauses of 1, 2, 4 … seconds.
+    // After its first two reads, with pauses of 1, 2, 4 … seconds.
     const callsBefore = upstream.callsFor(bad).length;
     await Promise.all(Array.from({ length: 10 }, () => readJob(gateway, bad)));
     expect(upstream.callsFor(bad).length).toBeLessThanOrEqual(callsBefore + 1);

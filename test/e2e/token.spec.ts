@@ -123,9 +123,9 @@ describe('a token endpoint that fails', () => {
         expect(seen.every(({ headers }) => /^[1-9]\d*$/.test(String(headers['retry-after'])))).toBe(true);
       }
       expect(seen.map(({ body }) => body.toString()).join()).not.toContain(upstream.settings.clientSecret);
-      // The first, and perhaps a second when a while has passed.
+      // The first, and possibly a second after the cooldown.
       expect(upstream.tokenRequests.length).toBeLessThanOrEqual(2);
-      // Those that met the revoked token before a second one did; none without a good one.
+      // Only calls that met the revoked token before it was in doubt.
       expect(upstream.count).toBeLessThanOrEqual(1 + 10);
       upstream.set({ tokenFault: null });
       await until('it has a token again', async () => (await read(jobIds(1)[0]!)).status === 200);

@@ -25,12 +25,12 @@ describe('without a collector in the settings', () => {
     };
     const without = await packages({});
     expect(without).toEqual(expect.arrayContaining(['pino by the gateway', 'ioredis by the gateway']));
-    // prom-client requires the API, which does nothing without an SDK, whatever it is used for.
+    // prom-client loads the API, which does nothing without an SDK.
     expect(without.filter((pair) => pair.startsWith('@opentelemetry/'))).toEqual([
       '@opentelemetry/api by prom-client',
     ]);
     expect(upstream.calls[0]?.headers['traceparent']).toBeUndefined();
-    // The probe sees it when it is there.
+    // The probe detects the SDK when it is loaded.
     const collector = await Collector.start();
     await redis.kill();
     expect(await packages({ REDIS_URL: '', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })).toContain(
@@ -88,9 +88,9 @@ describe('a collector', () => {
     }
     expect(collector.waiting).toBe(1);
     expect(collector.requests).toBe(1);
-    // The collector would hold it for as long as the test has.
+    // The collector would block it for the whole test.
     expect(await gateway.stop()).toBe(0);
-    // What waited for its turn, a batch that was on its way and no more: the others of 10,000 spans are gone.
+    // The queue and one batch in transit; the others of 10,000 spans were dropped.
     expect(collector.requests).toBeLessThanOrEqual(5);
   });
 

@@ -7,7 +7,7 @@ import { CLIENT, ERROR, hex, READ, SERVER, TOKEN, traced, TraceOf } from '../sup
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
 
-/** A fake upstream, a collector and a gateway that the tests share, each with jobs and traces of its own. */
+/** A fake upstream, a collector and a gateway, shared by tests with separate jobs and traces. */
 const rig = {} as Awaited<ReturnType<typeof traced>>;
 
 beforeAll(async () => {
@@ -32,7 +32,7 @@ afterAll(async () => {
   await rig.upstream.stop();
 });
 
-/** Reads a job in a trace of its own, and waits for its spans. */
+/** Reads a job in a new trace, and waits for its spans. */
 async function read(id: string, headers: Record<string, string> = {}, { gateway, collector } = rig) {
   const traceId = hex(16);
   const seen = await readJob(gateway, id, {
@@ -43,7 +43,7 @@ async function read(id: string, headers: Record<string, string> = {}, { gateway,
   return { seen, trace };
 }
 
-/** The span of the read of a job, whatever trace it is in. */
+/** The span of a job's read in any trace. */
 async function rootOf(jobId: string): Promise<Span> {
   const isRoot = ({ kind, attributes }: Span): boolean =>
     kind === SERVER && attributes['gateway.job.id'] === jobId;
@@ -95,7 +95,7 @@ describe('a traced read', () => {
       attributes: { 'gateway.outcome': 'found' },
       links: [{ traceId: token?.traceId, spanId: token?.spanId }],
     });
-    // They are handed over as they end.
+    // Spans are exported in the order of their ends.
     expect(trace.spans).toEqual([waits[0], calls[0], root]);
     expect(await gateway.logged(({ msg }) => msg === 'read')).toMatchObject({
       traceId: root.traceId,
@@ -157,7 +157,7 @@ describe('a traced read', () => {
     const [id = ''] = jobIds(1);
     const { trace } = await read(id, {}, own);
     expect(trace.root).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
-    // It is remembered to be unknown: a poll that brings that itself is over as soon as the watcher has been told.
+    // The job is cached as unknown.
     const watcher = await Watcher.open(gateway, id);
     await watcher.event(1);
     watcher.leave();
@@ -182,7 +182,7 @@ describe('a traced read', () => {
     const first = read(id);
     await upstream.arrived(1);
     const second = read(id);
-    // An answer to later requests: by then the second read is under way.
+    // After an answer to a later request the second read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
     upstream.clearFaults();
     const [one, two] = await Promise.all([first, second]);

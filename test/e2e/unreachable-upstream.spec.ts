@@ -18,8 +18,8 @@ async function read(gateway: Gateway, jobId: string): Promise<AnyAnswer> {
   return request(gateway.url).get(`/contextcapture/jobs/${jobId}`).set('Authorization', gateway.bearer());
 }
 
-/** Stands in the place of the API and says what it is told to, in bytes, to whoever sends it anything. */
-class Teller {
+/** A server in place of the API that answers every request with fixed bytes. */
+class FixedServer {
   asked = 0;
   bytes = '';
   readonly #server = createServer((socket) => {
@@ -36,7 +36,7 @@ class Teller {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** From now on its port refuses connections. */
+  /** Makes its port refuse connections. */
   async stop(): Promise<void> {
     if (!this.#server.listening) return;
     this.#server.close();
@@ -45,19 +45,19 @@ class Teller {
 }
 
 describe('an API that is not the iTwin API', () => {
-  const teller = new Teller();
+  const server = new FixedServer();
   let upstream: FakeUpstream;
   let gateway: Gateway;
 
   beforeAll(async () => {
     upstream = await FakeUpstream.start();
-    const ITWIN_API_URL = await teller.start();
+    const ITWIN_API_URL = await server.start();
     gateway = await Gateway.start({ upstream, env: { ITWIN_API_URL, UPSTREAM_TIMEOUT: '5s' } });
   });
 
   afterAll(async () => {
     await gateway.stop();
-    await teller.stop();
+    await server.stop();
     await upstream.stop();
   });
 
@@ -78,14 +78,14 @@ describe('an API that is not the iTwin API', () => {
       1,
     ],
   ] as const)('(it answers %s) gives 502', async (_, bytes, code, calls) => {
-    teller.bytes = bytes;
-    teller.asked = 0;
+    server.bytes = bytes;
+    server.asked = 0;
     expectError(await read(gateway, randomUUID()), 502, code);
-    expect(teller.asked).toBe(calls);
+    expect(server.asked).toBe(calls);
   });
 
   it('and refuses connections is retried once and gives 502 UpstreamError', async () => {
-    await teller.stop();
+    await server.stop();
     const labels = { status: 'connection' };
     const before = await metric(gateway, 'gateway_upstream_requests_total', labels);
     const answer = await read(gateway, randomUUID());
@@ -116,14 +116,14 @@ describe('a token that upstream refuses', () => {
     const answer = await read(gateway, id);
     expectError(answer, 502, 'UpstreamAuthenticationFailed');
     expectNothingSecret(answer, gateway, upstream);
-    // Pauses of 50, 100, 200 and 400 ms between: the sum of more is longer than a second.
+    // Pauses of 50, 100, 200 and 400 ms; with another one the sum exceeds a second.
     expect(upstream.count).toBeGreaterThanOrEqual(2);
     expect(upstream.count).toBeLessThanOrEqual(6);
     expect(upstream.tokenRequests).toHaveLength(1);
   });
 });
 
-/** Settings of the fake upstream and of the gateway that leave it without a token. */
+/** Settings of fake upstream and gateway without a token. */
 interface NoToken {
   readonly tokenFault?: TokenFault | null;
   readonly env?: Readonly<Record<string, string>>;

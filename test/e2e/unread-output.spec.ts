@@ -15,11 +15,11 @@ jest.setTimeout(180_000);
 const LOG = join(import.meta.dirname, '../../dist/log.js');
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
 const MIB = 2 ** 20;
-/** Reads that are refused, each a line of half a KiB in the log. */
+/** Refused reads, each of which logs half a KiB. */
 const READS = 20_000;
 const AT_A_TIME = 32;
 
-/** Makes the gateway write lines. */
+/** Makes the gateway log lines. */
 async function makeLines(gateway: Gateway, reads = READS): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME });
   const headers = { authorization: 'Bearer nobody', 'x-correlation-id': 'x'.repeat(128) };

@@ -35,7 +35,7 @@ function read(jobId: string): request.Test {
   return request(gateway.url).get(`/contextcapture/jobs/${jobId}`).set('Authorization', gateway.bearer());
 }
 
-/** Reads a job that meets a fault each time, sees the error, and sees that nothing of it was kept. */
+/** Reads a job with a fault, expects the error, and expects that it was not cached. */
 async function readThrough(
   fault: FaultSpec,
   status: number,

@@ -4,18 +4,18 @@ import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Calls that are held, and reads that wait for those, last as long as the test needs. */
+/** Timeouts beyond the duration of a test. */
 const LONG = { UPSTREAM_TIMEOUT: '5m', PATIENCE: '5m' };
 
 const busy = testCaller('busy');
 const other = testCaller('other');
 
-/** Resolves once so many reads stand in the queue. */
+/** Waits for a number of queued reads. */
 async function untilWaiting(gateway: Gateway, count: number): Promise<void> {
   await until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) >= count);
 }
 
-/** Resolves once so many reads have been refused. */
+/** Waits for a number of refused reads. */
 async function untilRefused(gateway: Gateway, count: number): Promise<void> {
   const refused = (): Promise<number> => metric(gateway, 'gateway_job_reads_total', { status: '429' });
   await until(`${count} are refused`, async () => (await refused()) >= count);
@@ -79,13 +79,13 @@ describe('the queue', () => {
     expect((await readJob(gateway, second)).status).toBe(200);
     const refused = await readJob(gateway, third);
     expect(refused.status).toBe(429);
-    // It has not waited out its patience.
+    // Its patience has not ended.
     expect(refused.tookMs).toBeLessThan(30_000);
     expect(errorOf(refused)).toEqual({
       code: 'TooManyRequests',
       message: 'More requests were received than the subscription rate-limit allows.',
     });
-    // Half of the limit is gone at once; the rest is spread over what is left of the window.
+    // Half of the limit is used at once; the rest is spread over the window.
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(100);
     expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(240);
     expect(upstream.count).toBe(2);
@@ -132,7 +132,7 @@ describe('the queue', () => {
     await Promise.all(jobIds(4).map((id) => readJob(gateway, id)));
     upstream.set({ latencyMs: 0 });
     upstream.fault({ kind: 'hold' });
-    // Four calls of a second make some 0.6 s a call: two at a time, some 200 of these have their turn within a minute.
+    // Four calls of a second give about 0.6 s per call: two at a time, about 200 fit into a minute.
     const flood = jobIds(400).map((id) => readJob(gateway, id));
     await untilRefused(gateway, 61);
     upstream.clearFaults();
@@ -187,7 +187,7 @@ describe('the queue', () => {
     const first = readJob(gateway, id, { signal: leaving.signal });
     await upstream.arrived(1);
     const second = readJob(gateway, id);
-    // An answer to a later request: by then the second read is under way.
+    // After an answer to a later request the second read is in progress.
     await fetch(`${gateway.url}/health/live`);
     leaving.abort();
     await expect(first).rejects.toThrow();
@@ -207,7 +207,7 @@ describe('the queue', () => {
     await upstream.arrived(1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
-    // The only slot is free again long before the call would have timed out.
+    // The only slot becomes free long before the call would time out.
     const seen = await readJob(gateway, id);
     expect(seen.status).toBe(200);
     expect(seen.tookMs).toBeLessThan(60_000);

@@ -12,8 +12,8 @@ import { Watcher } from '../support/watcher.ts';
 import { converse } from '../support/wire.ts';
 
 /**
- * Promises with a time in them, held to within what a quiet machine takes. That they are kept at all, however busy the machine
- * is, test/e2e and the unit tests show.
+ * Promises with a time in them, held to within what a quiet machine takes. That they are kept at all, however busy the
+ * machine is, test/e2e and the unit tests show.
  */
 const took = async (what: () => Promise<unknown>): Promise<number> => {
   const since = performance.now();

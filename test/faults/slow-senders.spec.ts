@@ -146,7 +146,10 @@ async function slowHead(gateway: Gateway, head: string): Promise<number> {
   return secondsSince(since);
 }
 
-/** Content that comes a byte a second: it is answered at once, since nobody reads it, and not waited for longer than any request. */
+/**
+ * Content that comes a byte a second: it is answered at once, since nobody reads it, and not waited for longer than any
+ * request.
+ */
 async function slowBody(gateway: Gateway, head: string): Promise<number> {
   const since = performance.now();
   const socket = await open(gateway.url);

@@ -13,7 +13,10 @@ import { mostInWindow } from '../support/windows.ts';
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60);
 const SEED = Number(process.env['SOAK_SEED'] ?? Date.now() % 1_000_000);
 const LIMIT = { limit: 100, windowMs: 2000 };
-/** From the second quarter of the run to the last: what a collection that is due may leave. Only a long run has them all. */
+/**
+ * From the second quarter of the run to the last: what a collection that is due may leave. Only a long run has them
+ * all.
+ */
 const MOST_GROWTH_BYTES = (SECONDS >= 300 ? 24 : 96) * 2 ** 20;
 
 /** One fault after another, each up to four seconds long, until the time is over. */

@@ -38,7 +38,10 @@ async function areWell({ gateways }: Deployment): Promise<boolean> {
   return seen.every(Boolean);
 }
 
-/** One trouble after another until the time is over. @returns after how many milliseconds all was well, for each kind */
+/**
+ * One trouble after another until the time is over.
+ * @returns after how many milliseconds all was well, for each kind
+ */
 async function goThroughTroubles(
   deployment: Deployment,
   store: ReplicatedStore,

@@ -116,7 +116,8 @@ describe('the image', () => {
     expect(readdirSync(app).sort()).toEqual(['dist', 'node_modules', 'package.json']);
     const built = readdirSync(join(app, 'dist'), { recursive: true, encoding: 'utf8' });
     expect(built.filter((path) => /spec|fake-upstream|demo/.test(path))).toEqual([]);
-    // The lock file marks what only the development needs; a type of `fastify` is needed there, its code by Nest's adapter.
+    // The lock file marks what only the development needs; a type of `fastify` is needed there, its code by Nest's
+    // adapter.
     const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as LockFile;
     const tools = Object.keys(packages).filter((path) => packages[path]?.dev);
     expect(tools).toEqual(

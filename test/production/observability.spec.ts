@@ -49,10 +49,16 @@ const TARGET_LABELS = ['job', 'instance', 'namespace', 'pod', 'container', 'serv
 const FROM_THE_SOURCE = ['timeout', 'connection', 'redis', 'collapsed'];
 
 type Labels = Readonly<Record<string, string>>;
-/** The samples that gateways have served, by the name of their metric; a metric without one has been announced all the same. */
+/**
+ * The samples that gateways have served, by the name of their metric; a metric without one has been announced all the
+ * same.
+ */
 const served = new Map<string, Labels[]>([['up', [{}]]]);
 
-/** A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis that is away. */
+/**
+ * A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis
+ * that is away.
+ */
 beforeAll(async () => {
   const upstream = await FakeUpstream.start({ unknownJobs: 'make' });
   const env = { ACTIVE_FRESH: '0ms', REFRESH_WAIT: '50ms', PATIENCE: '30s' };
