@@ -4,7 +4,7 @@ import type { BudgetObserver } from './budget/budget-observer.ts';
 /** Logs changes of the gate and of the limits. Milliseconds are rounded. */
 export function observeBudget(log: Logger): BudgetObserver {
   return {
-    gateClosed: ({ forMs, reason, saidMs }) => {
+    gateClosed: ({ forMs, reason, retryAfterMs: saidMs }) => {
       log.warn({ forMs: Math.round(forMs), reason, saidMs }, 'gate closed');
     },
     gateOpened: (closedMs) => {

@@ -1,11 +1,11 @@
 /** Weights of the newest sample in the mean and in its deviation (RFC 6298, section 2). */
 const MEAN_WEIGHT = 1 / 8;
 const DEVIATION_WEIGHT = 1 / 4;
-/** The least that a timeout exceeds the mean by, and the longest timeout. In milliseconds. */
-const LEAST_SLACK_MS = 100;
+/** Least time that a timeout exceeds the mean by, and longest timeout. In milliseconds. */
+const MIN_SLACK_MS = 100;
 const LONGEST_TIMEOUT_MS = 1000;
 
-/** The round-trip time of a server, smoothed as in RFC 6298. Milliseconds throughout. */
+/** The round-trip time of a server, smoothed as in RFC 6298. In milliseconds. */
 export class RoundTrip {
   #mean: number | undefined;
   #deviation = 0;
@@ -28,8 +28,8 @@ export class RoundTrip {
     return this.#deviation;
   }
 
-  /** How long to wait for an answer: 100 ms for a near server, a second at most. */
+  /** Timeout for a reply: 100 ms for a near server, at most a second. */
   get timeoutMs(): number {
-    return Math.min(LONGEST_TIMEOUT_MS, this.meanMs + Math.max(LEAST_SLACK_MS, 4 * this.#deviation));
+    return Math.min(LONGEST_TIMEOUT_MS, this.meanMs + Math.max(MIN_SLACK_MS, 4 * this.#deviation));
   }
 }

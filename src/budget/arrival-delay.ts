@@ -1,21 +1,21 @@
-/** Weights of a call that was quicker than usual, and of one that was slower: the usual time is that of the quicker calls. */
-const QUICKER_WEIGHT = 1 / 8;
+/** Weights of a call that was faster than usual and of a slower one: the usual time is that of the faster calls. */
+const FASTER_WEIGHT = 1 / 8;
 const SLOWER_WEIGHT = 1 / 64;
-/** A longer delay tells of a slow upstream rather than of a late arrival. In milliseconds. */
-const LONGEST_DELAY_MS = 100;
+/** A response later than this means a slow upstream, not a late arrival. In milliseconds. */
+const MAX_DELAY_MS = 100;
 
 /**
- * By how much later than usual calls may have arrived upstream, which counts them then: each arrived between when it was written and
- * when its answer came. In milliseconds.
+ * Estimates how much later than usual a call arrived upstream, which counts calls on arrival. A call arrives between
+ * being written and being answered; the time over the weighted usual one is taken as its delay. In milliseconds.
  */
 export class ArrivalDelay {
   #usualMs: number | undefined;
 
-  /** @param tookMs from when the call was written to its answer */
+  /** @param tookMs from writing the call to its response headers */
   observe(tookMs: number): number {
     const usualMs = this.#usualMs ?? tookMs;
-    const weight = tookMs < usualMs ? QUICKER_WEIGHT : SLOWER_WEIGHT;
+    const weight = tookMs < usualMs ? FASTER_WEIGHT : SLOWER_WEIGHT;
     this.#usualMs = usualMs + (tookMs - usualMs) * weight;
-    return Math.min(Math.max(0, tookMs - usualMs), LONGEST_DELAY_MS);
+    return Math.min(Math.max(0, tookMs - usualMs), MAX_DELAY_MS);
   }
 }

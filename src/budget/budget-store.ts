@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { budgetScript } from './budget-script.ts';
 import type { KnownBlock } from './ledger.ts';
 import type { NamedWindow } from './local-budget.ts';
+import type { RateLimitReaction } from './rate-limit-policy.ts';
 import { BLOCK_SIZES, blockSizeIndex } from './send-blocks.ts';
+import { recoveryStepMs, WINDOW_CONSTANTS } from './window-constants.ts';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -12,66 +14,62 @@ declare module 'ioredis' {
   }
 }
 
-/** The longest window that a limit may have, with its margin. In milliseconds. */
+/** Longest window that a limit may have, margin included, in milliseconds. */
 const LONGEST_SPAN_MS = 32 * 86_400_000;
 
-/** What all requests say. */
-export interface Knowledge {
-  /** The state that is known, and of each block size up to where. */
+/** What a replica knows of the state in the store. Part of every request. */
+export interface KnownState {
+  /** Version of the state, and for each block size a cursor: sends up to it are known. */
   readonly version: string | undefined;
   readonly cursors: readonly string[] | undefined;
-  /** The newest of the replica's own sends, gone or granted ahead, if it still counts. */
+  /**
+   * Newest of the replica's own sends, made or granted ahead, with its age, if it still counts: a state without it has
+   * lost sends.
+   */
   readonly newest: readonly [send: string, agoMs: number] | undefined;
-  /** Sends that were granted and did not go. */
+  /** Sends that were granted and not made. */
   readonly unused?: readonly string[];
 }
 
-/** Milliseconds throughout. */
+/** Durations in milliseconds. */
 export type Operation =
   | {
-      readonly op: 'ask';
-      /** Names for as many sends as are granted at most. */
+      readonly op: 'acquire';
+      /** Names for the most sends to grant. */
       readonly sends: readonly string[];
-      /** From when on and up to when they are granted. */
+      /** Earliest and latest send time, from now. */
       readonly lead: number;
       readonly horizon: number;
     }
-  | { readonly op: 'note'; readonly send: string }
-  | { readonly op: 'recount'; readonly send: string; readonly agoMs: number }
+  | { readonly op: 'record'; readonly send: string }
+  | { readonly op: 'move'; readonly send: string; readonly agoMs: number }
   | { readonly op: 'list'; readonly from: readonly string[] }
-  | { readonly op: 'look'; readonly waiting: number }
+  | { readonly op: 'sync'; readonly waiting: number }
   | { readonly op: 'close'; readonly forMs: number; readonly shares: readonly number[] }
+  | ({ readonly op: 'rateLimited' } & RateLimitReaction)
   | {
-      readonly op: 'refused';
-      readonly forMs: number;
-      /** Upstream itself said for how long. */
-      readonly explained: boolean;
-      /** The name of the window whose limit is cut. */
-      readonly cuts: string | undefined;
-    }
-  | {
-      readonly op: 'tell';
+      readonly op: 'merge';
       readonly sends: readonly KnownBlock[];
       readonly isLast: boolean;
-      /** How many were missing among those told before. */
+      /** How many blocks earlier batches have added. */
       readonly added: number;
       readonly closedMs: number;
       readonly shares: readonly number[];
-      /** The replica may be the first of a new deployment: there is credit for a burst. */
-      readonly fresh: boolean;
+      /** This may be the first replica of a new deployment: a new state starts with credit for a burst. */
+      readonly mayBurst: boolean;
     };
 
 const reply = z.object({
-  /** False: the state is not the one that is known, and nothing was done. */
+  /** False: the replica does not know this state, and nothing was done. */
   known: z.boolean(),
   version: z.string().optional(),
-  /** How often the state has been completed by telling. */
+  /** How often a merge has completed the state. */
   completions: z.number().default(0),
-  /** What the clock of the store says. */
+  /** Redis' clock. */
   now: z.number(),
   closedMs: z.number(),
-  /** Blocks of sends that are new, up to these cursors; `more`: there are further ones. */
-  sends: z.array(z.tuple([z.number().transform((place) => place - 1), z.string(), z.number()])).default([]),
+  /** Blocks after the request's cursors, and the new cursors; `more`: there are further blocks. */
+  sends: z.array(z.tuple([z.number().transform((index) => index - 1), z.string(), z.number()])).default([]),
   cursors: z.array(z.string()).default([]),
   more: z.boolean().default(false),
   windows: z.array(
@@ -82,22 +80,21 @@ const reply = z.object({
       recoversIn: z.number().optional(),
     }),
   ),
-  /** Of `ask`: when the sends may go, and when to ask for more. */
+  /** Of `acquire`: send times, and the time until asking again. */
   moments: z.array(z.number()).default([]),
   wait: z.number().default(0),
-  /** Of `tell`. */
+  /** Of `merge`: blocks added so far. */
   added: z.number().default(0),
-  /** Of `look`: how many reads wait at each of the other replicas where any do, and limits there that are not those of this one. */
+  /** Of `sync`: numbers of reads that wait at other replicas, and limits of replicas that differ from this one's. */
   others: z.array(z.number()).default([]),
   otherLimits: z.array(z.string()).default([]),
 });
 
 export type Reply = z.output<typeof reply>;
 
-/** The connection's part that is needed here. */
 export type ScriptClient = Pick<Redis, 'defineCommand' | 'del' | 'jobsBudget'>;
 
-/** Where the blocks of one size are. */
+/** Name of the key with the blocks of one size. */
 export function sendsKey(size: number): string {
   return size === 1 ? 'sends' : `sends:${size}`;
 }
@@ -105,18 +102,18 @@ export function sendsKey(size: number): string {
 export interface BudgetStoreOptions {
   readonly keyPrefix: string;
   readonly windows: readonly NamedWindow[];
-  /** Names this process among those that share the state. */
+  /** Identifies this process among those that share the state. */
   readonly replica: string;
-  /** No closing lasts longer, one that is read from the state included. In milliseconds. */
+  /** Longest closing, in milliseconds; one found in the state is shortened to it. */
   readonly longestClosingMs: number;
 }
 
-/** The shared budget's state in Redis: one script, on its keys (all in one hash slot). */
+/** The shared budget's state in Redis: one script and its keys, all in one hash slot. */
 export class BudgetStore {
   readonly replica: string;
   readonly #keys: readonly string[];
-  /** What is the same in all requests. */
-  readonly #constants: object;
+  /** The fields that all requests share. */
+  readonly #common: object;
 
   constructor(
     private readonly redis: ScriptClient,
@@ -126,10 +123,11 @@ export class BudgetStore {
     const key = (name: string): string => `${keyPrefix}{budget}:${name}`;
     this.#keys = [key('state'), key('replicas'), ...BLOCK_SIZES.map((size) => key(sendsKey(size)))];
     this.replica = replica;
-    this.#constants = {
+    this.#common = {
       replica,
       longestClosing: longestClosingMs,
       longestSpan: LONGEST_SPAN_MS,
+      constants: WINDOW_CONSTANTS,
       blocks: BLOCK_SIZES,
       limits: windows.map(({ name, window }) => `${window.fullLimit}/${name}`).join(','),
       windows: windows.map(({ name, window: { fullLimit, spanMs, burst } }) => ({
@@ -137,28 +135,30 @@ export class BudgetStore {
         limit: fullLimit,
         span: spanMs,
         burst,
+        recoveryStep: recoveryStepMs(spanMs),
         set: blockSizeIndex(fullLimit) + 1,
       })),
     };
   }
 
-  /** @throws when Redis does not answer, refuses, or holds something that is not the state */
-  async run(knowledge: Knowledge, operation: Operation): Promise<Reply> {
-    const told =
-      operation.op === 'tell'
+  /** @throws when Redis does not answer, returns an error, or holds something else under the keys */
+  async run(knownState: KnownState, operation: Operation): Promise<Reply> {
+    // Indexes of Lua start at 1.
+    const merged =
+      operation.op === 'merge'
         ? { sends: operation.sends.map(([size, id, agoMs]) => [size + 1, id, agoMs]) }
         : {};
-    const request = { ...knowledge, ...operation, ...told, ...this.#constants };
+    const request = { ...knownState, ...operation, ...merged, ...this.#common };
     try {
       return reply.parse(JSON.parse(await this.redis.jobsBudget(...this.#keys, JSON.stringify(request))));
     } catch (error) {
-      if (isGarbage(error)) await this.redis.del(...this.#keys);
+      if (isForeignValue(error)) await this.redis.del(...this.#keys);
       throw error;
     }
   }
 }
 
-/** What is under our keys is nothing of ours: it is thrown away, and rebuilt by the next request. */
-function isGarbage(error: unknown): boolean {
+/** A key holds a value of another type, which is deleted: the next request rebuilds the state. */
+function isForeignValue(error: unknown): boolean {
   return error instanceof Error && error.message.includes('WRONGTYPE');
 }

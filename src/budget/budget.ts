@@ -1,71 +1,69 @@
-/** What is left of one window, for those who look on. */
+/** State of one window, for metrics and the console. */
 export interface WindowState {
-  /** The window as the settings write it: `1m`. */
+  /** The window as in the settings: `1m`. */
   readonly name: string;
-  /** Sends that it would still take now. */
+  /** Sends still allowed now. */
   readonly remaining: number;
-  /** What the subscription allows in it, and how long it is there, in milliseconds. */
+  /** The subscription's limit and window length, in milliseconds. */
   readonly limit: number;
   readonly windowMs: number;
-  /** In how many milliseconds it takes one more: its oldest send leaves it. */
+  /** Time until its oldest send leaves, in milliseconds. */
   readonly resetMs: number;
-  /** The part of the limit that is in use: less than 1 after upstream has refused inside it. */
+  /** The usable part of the limit: less than 1 after a 429 within it. */
   readonly share: number;
 }
 
 /**
- * Where the budget is kept: `local` in a process that shares it with nobody, `shared` in Redis, `fallback` in each process for
- * its part while Redis is away.
+ * Where the budget is kept: `local` in a process without Redis, `shared` in Redis, `fallback` in each process, for its
+ * part of the limits, while Redis is unavailable.
  */
 export type BudgetMode = 'local' | 'shared' | 'fallback';
 
 export interface BudgetState {
   readonly mode: BudgetMode;
   readonly windows: readonly WindowState[];
-  /** Milliseconds for which the gate is still closed; 0 when it is open. */
+  /** Time until the gate opens, in milliseconds; 0 when it is open. */
   readonly closedMs: number;
 }
 
-/** Leave to send one call at a moment, of which it is counted. */
+/** Permission to send one call at a scheduled time, at which it counts. */
 export interface Permit {
-  /** When the call is to go, in milliseconds on the clock of `performance.now()`. */
+  /** The scheduled send time, in milliseconds on the clock of `performance.now()`. */
   readonly at: number;
-  /** False when its moment has passed by too much, or the gate has closed since it was granted: it is to be given back. */
+  /** False when it is too late for the scheduled time, or the gate has closed since the grant: release the permit. */
   isValid(): boolean;
-  /** The call goes out now. What made it late (a new connection, a busy process) would shift what upstream counts: it is counted anew. */
+  /**
+   * The call was sent. If it is late (new connection, busy process), it counts at its send time, as it does upstream.
+   */
   sent(): void;
-  /** The call has ended: upstream has counted it by now. An answer that is later than usual tells that it may have arrived late. */
+  /** The call was answered. An unusually late answer suggests that the call arrived late: it then counts later. */
   answered(): void;
-  /** No call goes. */
-  giveBack(): void;
+  /** The call will not be sent. */
+  release(): void;
 }
 
-/** Milliseconds throughout. */
 export interface Grant {
-  /** In the order of their moments. */
+  /** In the order of their scheduled times. */
   readonly permits: readonly Permit[];
-  /** Ask for more no earlier than so long from now. */
+  /** Time before which asking again is useless, in milliseconds from now. */
   readonly waitMs: number;
 }
 
-/**
- * What may be sent upstream and when: several windows at once, and a gate that upstream closes. One asker asks at a time.
- */
+/** Decides how many calls may be sent upstream and when: several windows at once, and a gate that upstream closes. */
 export interface Budget {
   /**
-   * Permits for the moments that are due soon.
-   * @param count most of them
-   * @param waiting how many reads wait for a slot here
+   * Grants permits for the near future. Calls must not overlap.
+   * @param count the most permits wanted
+   * @param waiting number of reads that wait for a slot in this process
    */
   tryAcquire(count: number, waiting: number): Promise<Grant>;
-  /** In how many milliseconds the nth send from now is to be expected, at the soonest. Counts nothing. */
+  /** Earliest expected time of the nth send from now, in milliseconds. Counts nothing. */
   forecastMs(nth: number): number;
-  /** Upstream wants nothing for so many milliseconds (a 503 with Retry-After); `LONGEST_CLOSING` at most. Never shortens a closing. */
+  /** Closes the gate after a 503 with Retry-After, for at most `LONGEST_CLOSING`. Never shortens a closing. */
   close(forMs: number): void;
   /**
-   * Upstream answered 429 inside our own limits: others use the quota, or the setting is wrong. Closes the gate for what
-   * its Retry-After says (`LONGEST_CLOSING` at most), or for a growing while when it says nothing, and cuts the limit that the
-   * refusal speaks of, once a closing.
+   * Upstream answered 429 although the limits were kept: someone else uses the quota, or the setting is wrong. Closes
+   * the gate and decreases a limit (rate-limit-policy.ts).
    */
   onRateLimited(retryAfterMs: number | undefined): void;
   state(): BudgetState;

@@ -1,39 +1,43 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Budget, BudgetState, Grant } from './budget.ts';
 import type { Gate } from './gate.ts';
-import { type Ledger, partOf } from './ledger.ts';
+import { type Ledger, replicaPart } from './ledger.ts';
 import type { LimitReport } from './limit-report.ts';
-import { recoveryStepMs } from './limit-share.ts';
-import { limitsInUse, LocalBudget, type NamedWindow, statesOf } from './local-budget.ts';
+import { limitsInUse, LocalBudget, type NamedWindow, windowStates } from './local-budget.ts';
+import { rateLimitReaction } from './rate-limit-policy.ts';
 import type { SharedBudget } from './shared-budget.ts';
+import { recoveryStepMs } from './window-constants.ts';
 
-/** How often the shared budget is looked at for what the others do, and how often for whether it is there again. In milliseconds. */
-const LOOK_EVERY_MS = 250;
-const LOOK_AGAIN_EVERY_MS = 100;
+/** Interval of syncs with the store, in milliseconds: while it is in use, and while it is unavailable. */
+const SYNC_INTERVAL_MS = 250;
+const RECOVERY_SYNC_INTERVAL_MS = 100;
 /**
- * How long the store has to answer again before it is gone back to, in milliseconds: so long it is told of each send that is made
- * here, and hears the same from the others, who do not all find it again in the same moment.
+ * How long the store must answer before it is used again, in milliseconds. Replicas do not notice its return at the
+ * same time: meanwhile each records its local sends in the store, so that the first to return does not spend what
+ * others still spend.
  */
-const GRACE_MS = 400;
-/** How long the number of waiting reads holds without another question, in milliseconds: while any wait there is one a second. */
-const WAITING_GOOD_FOR_MS = 2000;
-/** A gate that is closed here for so much longer than in the store, in milliseconds, was not told of. */
-const UNHEARD_MS = 100;
-/** After an answer that did not come: when to ask again, in milliseconds. */
-const ASK_AGAIN_MS = 1;
+const RETURN_DELAY_MS = 400;
+/**
+ * How long a number of waiting reads is valid, in milliseconds: while reads wait, the budget is asked once a second.
+ */
+const WAITING_VALID_MS = 2000;
+/** A closing that is this much longer here than in the store, in milliseconds, did not reach it. */
+const CLOSING_TOLERANCE_MS = 100;
+/** Delay before asking again after a request without a reply, in milliseconds. */
+const RETRY_MS = 1;
 
 export interface FailoverBudgetOptions {
   readonly shared: SharedBudget;
-  /** This replica's part of each window. */
-  readonly ownPart: () => readonly NamedWindow[];
+  /** New windows with this replica's part of the limits. */
+  readonly localWindows: () => readonly NamedWindow[];
   readonly windows: readonly NamedWindow[];
   readonly replicas: number;
   readonly ledger: Ledger;
   readonly gate: Gate;
   readonly latenessMs: number;
-  /** Told of an error of the store. @returns whether the store is away: otherwise it was one answer that did not come */
-  readonly isAway: (error: unknown) => boolean;
-  /** Told when the store has answered. */
+  /** @returns whether the store is unavailable; otherwise one reply was late or lost */
+  readonly onStoreError: (error: unknown) => boolean;
+  /** The store has answered. */
   readonly onAnswered: () => void;
   readonly onMode: (mode: 'shared' | 'fallback', reason?: unknown) => void;
   readonly clock?: Clock;
@@ -41,91 +45,92 @@ export interface FailoverBudgetOptions {
 }
 
 /**
- * The shared budget while Redis answers; while it does not, this replica's part of the limits in process, which starts from
- * what is known of everyone's sends, without credit. It goes on at once, and returns by itself.
+ * The shared budget while Redis answers, otherwise a local budget with this replica's part of the limits. The local
+ * budget takes over at once, starts from the known sends of all replicas, without credit, and gives way when Redis is
+ * back.
  */
 export class FailoverBudget implements Budget {
   readonly #options: FailoverBudgetOptions;
   #local: LocalBudget | undefined;
   #waiting = 0;
-  #askedAt = -Infinity;
+  #acquiredAt = -Infinity;
   readonly #clock: Clock;
-  #cancelLook = (): void => undefined;
+  #cancelSync = (): void => undefined;
   #isEnded = false;
-  /** Since when the store has answered again. */
+  /** Since when the store has answered again, during a fallback. */
   #backSince: number | undefined;
 
   constructor(options: FailoverBudgetOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#lookSoon();
+    this.#scheduleSync();
   }
 
-  #lookSoon(): void {
-    const everyMs = this.#local ? LOOK_AGAIN_EVERY_MS : LOOK_EVERY_MS;
-    this.#cancelLook = this.#clock.after(everyMs, () => {
+  #scheduleSync(): void {
+    const intervalMs = this.#local ? RECOVERY_SYNC_INTERVAL_MS : SYNC_INTERVAL_MS;
+    this.#cancelSync = this.#clock.after(intervalMs, () => {
       void this.sync().finally(() => {
-        if (!this.#isEnded) this.#lookSoon();
+        if (!this.#isEnded) this.#scheduleSync();
       });
     });
   }
 
   async tryAcquire(count: number, waiting: number): Promise<Grant> {
     this.#waiting = waiting;
-    this.#askedAt = this.#clock.now();
+    this.#acquiredAt = this.#clock.now();
     const { gate, shared } = this.#options;
-    // Whoever closed it: nothing is asked for that cannot be.
+    // The store would grant nothing.
     const closedMs = gate.closedMs();
     if (closedMs > 0) return { permits: [], waitMs: closedMs };
     if (!this.#local) {
       try {
         return await shared.tryAcquire(count);
       } catch (error) {
-        if (!this.#options.isAway(error)) return { permits: [], waitMs: ASK_AGAIN_MS };
+        if (!this.#options.onStoreError(error)) return { permits: [], waitMs: RETRY_MS };
         this.#fallBack(error);
       }
     }
-    return this.#askOwn(count);
+    return this.#acquireLocally(count);
   }
 
-  async #askOwn(count: number): Promise<Grant> {
-    const grant = (await this.#local?.tryAcquire(count)) ?? { permits: [], waitMs: ASK_AGAIN_MS };
+  async #acquireLocally(count: number): Promise<Grant> {
+    const grant = (await this.#local?.tryAcquire(count)) ?? { permits: [], waitMs: RETRY_MS };
     for (const { at } of grant.permits) {
       this.#options.shared.recordSend(at);
-      // What cannot be told now is with the next look.
+      // If this fails, the next sync reconciles the ledger with the store.
       if (this.#backSince !== undefined) this.#options.shared.recordNewest().catch(() => undefined);
     }
     return grant;
   }
 
-  /** Looks at the shared budget, and returns to it if it was away. Never rejects. */
+  /** Syncs with the store, and leaves or returns to the shared budget as needed. Never rejects. */
   async sync(): Promise<void> {
     const { shared, onAnswered } = this.#options;
     try {
       const now = this.#clock.now();
-      await shared.sync(now - this.#askedAt < WAITING_GOOD_FOR_MS ? this.#waiting : 0);
+      await shared.sync(now - this.#acquiredAt < WAITING_VALID_MS ? this.#waiting : 0);
       onAnswered();
-      await this.#sayWhatWasNotHeard();
-      if (this.#local) this.#comeBack(this.#clock.now());
+      await this.#pushMissedClosing();
+      if (this.#local) this.#returnToShared(this.#clock.now());
       this.#reportLimits();
     } catch (error) {
       this.#backSince = undefined;
-      if (this.#options.isAway(error)) this.#fallBack(error);
+      if (this.#options.onStoreError(error)) this.#fallBack(error);
     }
   }
 
-  /** A closing, or a cut, that was made while the store was away or whose word was lost. */
-  async #sayWhatWasNotHeard(): Promise<void> {
+  /** Repeats a closing or a decrease that the store missed. */
+  async #pushMissedClosing(): Promise<void> {
     const { gate, shared } = this.#options;
-    const unheardMs = gate.closedMs() - shared.storeClosedMs();
+    const missedMs = gate.closedMs() - shared.storeClosedMs();
     const shares = this.#local?.shares ?? shared.shares;
-    const isCut = shares.some((share, index) => share < (shared.shares[index] ?? 1));
-    if (unheardMs > UNHEARD_MS || isCut) await shared.close(gate.closedMs(), shares);
+    const isDecreased = shares.some((share, index) => share < (shared.shares[index] ?? 1));
+    if (missedMs > CLOSING_TOLERANCE_MS || isDecreased) await shared.close(gate.closedMs(), shares);
   }
 
-  #comeBack(now: number): void {
+  #returnToShared(now: number): void {
     this.#backSince ??= now;
-    if (now - this.#backSince < GRACE_MS) return;
+    if (now - this.#backSince < RETURN_DELAY_MS) return;
     this.#backSince = undefined;
     this.#local = undefined;
     this.#options.onMode('shared');
@@ -133,7 +138,7 @@ export class FailoverBudget implements Budget {
 
   end(): void {
     this.#isEnded = true;
-    this.#cancelLook();
+    this.#cancelSync();
   }
 
   forecastMs(nth: number): number {
@@ -146,7 +151,7 @@ export class FailoverBudget implements Budget {
       return;
     }
     this.#options.gate.close(forMs, 503, forMs);
-    this.#say(this.#options.shared.close(forMs));
+    this.#push(this.#options.shared.close(forMs));
   }
 
   onRateLimited(retryAfterMs: number | undefined): void {
@@ -154,18 +159,18 @@ export class FailoverBudget implements Budget {
       this.#local.onRateLimited(retryAfterMs);
       return;
     }
-    const { gate, shared } = this.#options;
-    const forMs = retryAfterMs ?? (gate.closedMs() > 0 ? 0 : gate.backoffMs());
-    // Before anything else can be sent from here; the others learn of it with their next question.
-    gate.close(forMs, 429, retryAfterMs);
-    this.#say(shared.onRateLimited(forMs, retryAfterMs));
+    const { gate, shared, windows } = this.#options;
+    const reaction = rateLimitReaction(windows, gate, retryAfterMs);
+    // At once, to stop this replica; the others learn of the closing with their next reply.
+    gate.close(reaction.closeMs, 429, retryAfterMs);
+    this.#push(shared.onRateLimited(reaction));
   }
 
   state(): BudgetState {
     if (this.#local) return this.#local.state();
     const windows = this.#sharedWindows();
     const closedMs = this.#options.gate.closedMs();
-    return { mode: 'shared', windows: statesOf(windows, this.#clock.now()), closedMs };
+    return { mode: 'shared', windows: windowStates(windows, this.#clock.now()), closedMs };
   }
 
   #sharedWindows(): NamedWindow[] {
@@ -174,52 +179,55 @@ export class FailoverBudget implements Budget {
     return windows.map((named, index) => ({ ...named, window: progressed[index] ?? named.window }));
   }
 
-  /** A limit recovers while nobody asks; a local budget reports its own. Copies are made only while there is one to recover. */
+  /** Limits recover even without requests. A local budget reports its own. */
   #reportLimits(): void {
     if (this.#local) return;
     const { windows, shared, report } = this.#options;
-    const isLowered = shared.shares.some((share) => share < 1);
-    const current = isLowered ? this.#sharedWindows() : windows;
-    if (isLowered) statesOf(current, this.#clock.now());
+    // Only a decreased limit is worth building the windows for.
+    const isDecreased = shared.shares.some((share) => share < 1);
+    const current = isDecreased ? this.#sharedWindows() : windows;
+    if (isDecreased) windowStates(current, this.#clock.now());
     report?.update(limitsInUse(current));
   }
 
-  /** The gate is closed here already: what the store did not hear it is told when it is back. */
-  #say(said: Promise<void>): void {
-    said
+  /** Awaits an update of the store in the background. The gate is closed here already; a sync repeats a lost update. */
+  #push(update: Promise<void>): void {
+    update
       .then(() => {
         this.#reportLimits();
       })
       .catch((error: unknown) => {
-        if (this.#options.isAway(error)) this.#fallBack(error);
+        if (this.#options.onStoreError(error)) this.#fallBack(error);
       });
   }
 
   #fallBack(reason: unknown): void {
     if (this.#local) return;
     const { gate, latenessMs, onMode, replicas, report } = this.#options;
-    const windows = this.#ownWindows(this.#clock.now());
+    const windows = this.#fallbackWindows(this.#clock.now());
     const common = { gate, latenessMs, replicas, report, clock: this.#clock };
     this.#local = new LocalBudget({ ...common, mode: 'fallback', windows });
     onMode('fallback', reason);
   }
 
-  /** This replica's part of each window, with its part of everyone's sends in it, and without credit but for a reopening. */
-  #ownWindows(now: number): NamedWindow[] {
-    const { shared, ledger, replicas, gate, ownPart } = this.#options;
-    return ownPart().map((named, index) => {
+  /**
+   * This replica's part of each window, with its part of all known sends. There is no credit except after a closing.
+   */
+  #fallbackWindows(now: number): NamedWindow[] {
+    const { shared, ledger, replicas, gate, localWindows } = this.#options;
+    return localWindows().map((named, index) => {
       const { fullLimit, spanMs } = named.window;
       const known = ledger.times({ limit: named.limit, spanMs }, now);
-      // What the others have sent since they were heard of last: as much as they may have.
-      const unheard = ((now - shared.heardAt) * fullLimit * (replicas - 1)) / spanMs;
-      const latest = Array<number>(Math.ceil(Math.min(unheard, fullLimit * replicas))).fill(now);
-      const sends = partOf(
-        [...known, ...latest].toSorted((a, b) => a - b),
+      // The most that the other replicas can have sent since the last reply.
+      const unknown = ((now - shared.lastReplyAt) * fullLimit * (replicas - 1)) / spanMs;
+      const assumed = Array<number>(Math.ceil(Math.min(unknown, fullLimit * replicas))).fill(now);
+      const sends = replicaPart(
+        [...known, ...assumed].toSorted((a, b) => a - b),
         replicas,
       );
       const share = shared.shares[index] ?? 1;
       const recoversAt = share < 1 ? now + recoveryStepMs(spanMs) : Infinity;
-      const window = named.window.at({ credit: 0, accruedTo: now, share, recoversAt }, sends);
+      const window = named.window.withProgress({ credit: 0, accruedTo: now, share, recoversAt }, sends);
       if (gate.closedMs() > 0) window.closeUntil(gate.closedUntil, 1 / replicas);
       return { ...named, window };
     });

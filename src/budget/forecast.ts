@@ -1,25 +1,26 @@
-import { LEAST_STEP_MS, type SpreadWindow } from './window.ts';
+import { WINDOW_CONSTANTS } from './window-constants.ts';
+import type { SpreadWindow } from './window.ts';
 
-/** How old a forecast may be, in milliseconds, before it is made anew. */
-const GOOD_FOR_MS = 250;
+/** Age at which a simulation is replaced, in milliseconds. */
+const MAX_AGE_MS = 250;
 /**
- * So many steps of the arithmetic a forecast takes at most; later sends are estimated from where they end. Its cost is the
- * same however long the gate is closed and however many wait.
+ * Most steps of one simulation; sends beyond its end are estimated. This bounds its cost however long the gate is
+ * closed and however many reads wait.
  */
-const MOST_STEPS = 2000;
+const MAX_STEPS = 2000;
 
-/** When the coming sends may go if each goes as soon as it may: the arithmetic itself, run ahead on copies. */
-class Run {
+/** Simulates the next sends on copies of the windows, each as early as the arithmetic allows. */
+class Simulation {
   readonly #times: number[] = [];
   readonly #windows: readonly SpreadWindow[];
   #now: number;
   #steps = 0;
-  /** Sends that have gone since it was made. */
+  /** Sends made since it began. */
   sent = 0;
 
   /**
-   * @param from the time of the copies
-   * @param opensAt when the gate opens, if it is closed: nothing goes before
+   * @param from time of the copies
+   * @param opensAt when the gate opens, if it is closed: nothing is sent before
    */
   constructor(
     windows: readonly SpreadWindow[],
@@ -30,21 +31,21 @@ class Run {
     this.#now = Math.max(from, opensAt);
   }
 
-  /** The time of the nth send, counted from 1. */
+  /** Time of the nth send, counted from 1. */
   timeOf(nth: number): number {
-    while (this.#times.length < nth && this.#steps < MOST_STEPS) this.#step();
+    while (this.#times.length < nth && this.#steps < MAX_STEPS) this.#step();
     return this.#times[nth - 1] ?? this.#estimate(nth - this.#times.length);
   }
 
-  /** One send, or one step towards it. */
+  /** Makes one send, or advances to when one may be allowed. */
   #step(): void {
     this.#steps++;
-    const waitMs = Math.max(...this.#windows.map((window) => window.wait(this.#now)));
+    const waitMs = Math.max(...this.#windows.map((window) => window.waitMs(this.#now)));
     if (waitMs > 0) {
-      this.#now += Math.max(waitMs, LEAST_STEP_MS);
+      this.#now += Math.max(waitMs, WINDOW_CONSTANTS.minStepMs);
       return;
     }
-    for (const window of this.#windows) window.take(this.#now);
+    for (const window of this.#windows) window.consume(this.#now);
     this.#times.push(this.#now);
   }
 
@@ -53,28 +54,28 @@ class Run {
   }
 }
 
-/** Forecasts of one budget. They are asked for at every read, so one is used for a while. */
+/** Forecasts of one budget. Each read asks for one, so a simulation is reused for a while. */
 export class Forecast {
-  #run: Run | undefined;
+  #simulation: Simulation | undefined;
 
-  /** @param begin the windows as they are now, and when the gate opens */
-  constructor(private readonly begin: () => { windows: readonly SpreadWindow[]; opensAt: number }) {}
+  /** @param snapshot the windows as they are now, and when the gate opens */
+  constructor(private readonly snapshot: () => { windows: readonly SpreadWindow[]; opensAt: number }) {}
 
-  /** In how many milliseconds from `now` the nth send is to be expected. */
+  /** Expected time until the nth send, in milliseconds from `now`. */
   forecastMs(nth: number, now: number): number {
-    if (!this.#run || now - this.#run.from > GOOD_FOR_MS) {
-      const { windows, opensAt } = this.begin();
-      this.#run = new Run(windows, now, opensAt);
+    if (!this.#simulation || now - this.#simulation.from > MAX_AGE_MS) {
+      const { windows, opensAt } = this.snapshot();
+      this.#simulation = new Simulation(windows, now, opensAt);
     }
-    return Math.max(0, this.#run.timeOf(this.#run.sent + nth) - now);
+    return Math.max(0, this.#simulation.timeOf(this.#simulation.sent + nth) - now);
   }
 
-  sent(): void {
-    if (this.#run) this.#run.sent++;
+  onSend(): void {
+    if (this.#simulation) this.#simulation.sent++;
   }
 
-  /** What was forecast does not hold any more. */
-  forget(): void {
-    this.#run = undefined;
+  /** Discards the simulation: the gate or the windows have changed. */
+  invalidate(): void {
+    this.#simulation = undefined;
   }
 }

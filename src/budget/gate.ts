@@ -1,37 +1,37 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { ClosingReason, GateObserver } from './budget-observer.ts';
 
-/** The first wait after a refusal that does not say how long, and its longest. In milliseconds. */
+/** Shortest and longest backoff after a 429 without Retry-After, in milliseconds. */
 const FIRST_BACKOFF_MS = 1000;
 const LONGEST_BACKOFF_MS = 60_000;
 const DEFAULT_LONGEST_CLOSING_MS = 3_600_000;
-/** A closing that ends later by less is not reported again: calls on the wire together end so. In milliseconds. */
-const REPORTED_PROLONGATION_MS = 1000;
-/** Replicas hear of one closing with different delays: it is reported as ended when the gate has been open so long. */
+/** Smallest extension that is reported: 429s of calls in flight together differ by less. In milliseconds. */
+const REPORTED_EXTENSION_MS = 1000;
+/** How long the gate is open before that is reported: replicas announce one closing with different delays. */
 const SETTLED_MS = 100;
-/** Node's timers take 24 days at most. */
+/** Node's timers run for at most 24 days. */
 const LONGEST_TIMER_MS = 3_600_000;
 
 export interface GateOptions {
   readonly clock?: Clock;
-  /** No closing lasts longer, whatever upstream or the store says. */
+  /** Longest closing, whatever upstream or the store asks for. */
   readonly longestClosingMs?: number;
   readonly observer?: GateObserver | undefined;
   readonly random?: () => number;
 }
 
-/** Nothing is sent while it is closed. Times in milliseconds on its clock. */
+/** Blocks all sends while upstream wants none. Times in milliseconds on its clock. */
 export class Gate {
   readonly longestClosingMs: number;
   readonly #clock: Clock;
   readonly #observer: GateObserver | undefined;
   readonly #random: () => number;
   #closedUntil = -Infinity;
-  /** Since when it is closed, as far as it was reported. */
+  /** Start of the closing that was reported; undefined when none is. */
   #closedSince: number | undefined;
   #isShortened = false;
   #cancelReport = (): void => undefined;
-  #unexplained = 0;
+  #backoffs = 0;
 
   constructor({
     clock = systemClock,
@@ -54,37 +54,38 @@ export class Gate {
   }
 
   /**
-   * Closes it for at most `longestClosingMs` from now. Never shortens a closing.
-   * @param saidMs what upstream asked for
+   * Closes the gate for at most `longestClosingMs` from now. Never shortens a closing.
+   * @param retryAfterMs what upstream asked for
    */
-  close(forMs: number, reason: ClosingReason, saidMs?: number): void {
+  close(forMs: number, reason: ClosingReason, retryAfterMs?: number): void {
     if (!(forMs > 0)) return;
     const now = this.#clock.now();
-    // What a replica says just after the end is the same closing, heard late; a refusal is another one.
+    // A replica's message just after the end is about the same closing and late; a 429 or 503 starts another one.
     if (this.#closedUntil <= now && reason !== 'replica') this.#reportOpened();
     const boundedMs = Math.min(forMs, this.longestClosingMs);
-    const prolongedMs = now + boundedMs - Math.max(now, this.#closedUntil);
+    const extendedMs = now + boundedMs - Math.max(now, this.#closedUntil);
     this.#closedUntil = Math.max(this.#closedUntil, now + boundedMs);
-    if (saidMs !== undefined && saidMs > this.longestClosingMs) this.#reportShortened(saidMs);
+    if (retryAfterMs !== undefined && retryAfterMs > this.longestClosingMs)
+      this.#reportShortened(retryAfterMs);
     const isFirst = this.#closedSince === undefined;
-    if (isFirst || prolongedMs > REPORTED_PROLONGATION_MS) {
-      this.#observer?.gateClosed({ forMs: boundedMs, reason, saidMs });
+    if (isFirst || extendedMs > REPORTED_EXTENSION_MS) {
+      this.#observer?.gateClosed({ forMs: boundedMs, reason, retryAfterMs });
     }
     if (!isFirst) return;
     this.#closedSince = now;
-    this.#awaitOpening();
+    this.#scheduleOpened();
   }
 
-  #reportShortened(saidMs: number): void {
+  #reportShortened(retryAfterMs: number): void {
     if (this.#isShortened) return;
     this.#isShortened = true;
-    this.#observer?.pauseShortened(saidMs, this.longestClosingMs);
+    this.#observer?.pauseShortened(retryAfterMs, this.longestClosingMs);
   }
 
-  #awaitOpening(): void {
+  #scheduleOpened(): void {
     const waitMs = Math.min(this.closedMs() + SETTLED_MS, LONGEST_TIMER_MS);
     this.#cancelReport = this.#clock.after(waitMs, () => {
-      if (this.#clock.now() < this.#closedUntil + SETTLED_MS) this.#awaitOpening();
+      if (this.#clock.now() < this.#closedUntil + SETTLED_MS) this.#scheduleOpened();
       else this.#reportOpened();
     });
   }
@@ -98,10 +99,10 @@ export class Gate {
     this.#observer?.gateOpened(closedMs);
   }
 
-  /** For a refusal that does not say how long: twice as long each time, with jitter, until a minute has gone well. */
+  /** Backoff after a 429 without Retry-After: doubles each time, with jitter; reset after a minute without closing. */
   backoffMs(): number {
-    if (this.#clock.now() - this.#closedUntil > LONGEST_BACKOFF_MS) this.#unexplained = 0;
-    const most = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#unexplained++);
-    return most * (0.5 + this.#random() / 2);
+    if (this.#clock.now() - this.#closedUntil > LONGEST_BACKOFF_MS) this.#backoffs = 0;
+    const maxMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#backoffs++);
+    return maxMs * (0.5 + this.#random() / 2);
   }
 }

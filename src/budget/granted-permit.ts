@@ -4,22 +4,22 @@ import type { ArrivalDelay } from './arrival-delay.ts';
 import type { Gate } from './gate.ts';
 
 /**
- * By how much a call may go after the moment that it is counted as of, in milliseconds: timers fire a little late. Were sends counted
- * as of when they go, each window would begin a little later than the one before, and their sum is lost. What upstream sees
- * is shifted by no more than this against what is counted, which takes a part of the windows' margin.
+ * How late a call may be sent and still count at its scheduled time, because timers fire late. If such calls counted at
+ * their send time, the delays would add up window by window and waste quota. It uses up part of the windows' margin. In
+ * milliseconds, and as a fraction of the margin.
  */
 const LATENESS_MS = 25;
-const LATENESS_PART = 5 / 8;
+const LATENESS_FRACTION = 5 / 8;
 
-/** @returns by how much a call may go after its moment and still be counted as of that, in milliseconds */
+/** How late a call may be sent and still count at its scheduled time, in milliseconds. */
 export function toleratedLatenessMs(marginMs: number): number {
-  return Math.min(LATENESS_MS, marginMs * LATENESS_PART);
+  return Math.min(LATENESS_MS, marginMs * LATENESS_FRACTION);
 }
 
 /**
- * How far ahead sends are granted and how late they go, in milliseconds: at most a part of the shortest window, so that a send that is
- * counted anew, as of when it went, does not change what has been granted meanwhile.
- * @param longestMs how far there is reason to
+ * How far ahead sends are granted and how late they may be made, in milliseconds: at most a quarter of the shortest
+ * window, so that moving a late send to its send time does not invalidate later grants.
+ * @param longestMs upper bound
  */
 export function horizonMs(
   windows: readonly { readonly window: { readonly spanMs: number } }[],
@@ -31,24 +31,25 @@ export function horizonMs(
 export interface PermitRules {
   readonly clock: Clock;
   readonly gate: Gate;
-  /** By how much the call may go late and still be counted as of its moment. */
+  /** How late the call may be sent and still count at its scheduled time. */
   readonly latenessMs: number;
-  /** By how much it may go late at all. */
+  /** How late the call may be sent at all. */
   readonly usableMs: number;
   readonly arrivalDelay: ArrivalDelay;
 }
 
 export interface PermitEvents {
-  /** The call goes out. */
+  /** The call was sent. */
   onSent(): void;
-  /** It is to be counted as of another time than before. */
+  /** The send counts at another time than before. */
   onMoved(from: number, to: number): void;
+  /** The call will not be sent. */
   onUnused(): void;
 }
 
-/** A permit as every budget grants it. */
+/** The permit of every budget. */
 export class GrantedPermit implements Permit {
-  /** As of when it is counted, and when it went. */
+  /** The time at which the send counts, and the time it was made. */
   #countedAt: number;
   #sentAt: number | undefined;
 
@@ -62,27 +63,27 @@ export class GrantedPermit implements Permit {
 
   isValid(): boolean {
     const { clock, gate, latenessMs, usableMs } = this.rules;
-    // No closing is as short as permits are granted ahead: one that has come since is not over at this moment.
+    // No closing is shorter than permits are granted ahead, so one that began after the grant is not over at `at`.
     return clock.now() - this.at <= usableMs && gate.closedUntil <= this.at + latenessMs;
   }
 
   sent(): void {
     this.#sentAt = this.rules.clock.now();
     this.events.onSent();
-    this.#countAsOf(this.#sentAt);
+    this.#countAt(this.#sentAt);
   }
 
   answered(): void {
     if (this.#sentAt === undefined) return;
     const delayMs = this.rules.arrivalDelay.observe(this.rules.clock.now() - this.#sentAt);
-    this.#countAsOf(this.#sentAt + delayMs);
+    this.#countAt(this.#sentAt + delayMs);
   }
 
-  giveBack(): void {
+  release(): void {
     this.events.onUnused();
   }
 
-  #countAsOf(time: number): void {
+  #countAt(time: number): void {
     if (time - this.#countedAt <= this.rules.latenessMs) return;
     this.events.onMoved(this.#countedAt, time);
     this.#countedAt = time;

@@ -1,22 +1,22 @@
 import { BLOCK_SIZES, blockOf, blockSizeIndex, convertBlock } from './send-blocks.ts';
 import type { Limit } from './window.ts';
 
-/** A block of sends: the index of its size, its id, and how long ago its latest send was made, in milliseconds. */
+/** A block of sends: index of its size, id, and age of its latest send in milliseconds. */
 export type KnownBlock = readonly [size: number, id: string, agoMs: number];
 
-/** A store that has a block as of so much earlier, in milliseconds, does not have its latest send. */
-const LATER_MS = 100;
+/** The store lacks the latest send of a block that is earlier there by more than this. In milliseconds. */
+const MAX_AGE_DIFFERENCE_MS = 100;
 
-/** A limit, and for how long a send counts against it. */
+/** A limit, and how long a send counts against it. */
 export type CountedLimit = Pick<Limit, 'limit'> & { readonly spanMs: number };
 
 /**
- * What a replica remembers of the deployment's sends, its own and those of others that it has heard of, for as long and as exactly as
- * its limits need. From here a store that has lost its state is told what it held, and a budget of the replica's own starts. Times
- * in milliseconds on the clock of `performance.now()`.
+ * One replica's record of the sends of all replicas, kept as long and as exactly as its limits need. It restores a
+ * store that has lost its state, and initializes the local budget of a fallback. Times in milliseconds on the clock of
+ * `performance.now()`.
  */
 export class Ledger {
-  /** For each block size that is in use, the time of each block. */
+  /** Size index → block id → time of its latest send, roughly in the order of times. */
   readonly #blocks = new Map<number, Map<string, number>>();
   readonly #spans = new Map<number, number>();
 
@@ -28,17 +28,17 @@ export class Ledger {
     }
   }
 
-  /** Whether a send was ever noted: a replica without one may be the first of a new deployment. */
-  get empty(): boolean {
+  /** Whether no send was ever recorded: this may be the first replica of a new deployment. */
+  get isEmpty(): boolean {
     return [...this.#blocks.values()].every((blocks) => blocks.size === 0);
   }
 
-  /** A send of this replica. */
+  /** Records a send of one replica in all block sizes in use. */
   recordSend(replica: string, send: string, at: number): void {
     for (const size of this.#blocks.keys()) this.record(size, blockOf(replica, send, size), at);
   }
 
-  /** Takes back a send that was noted and did not go. Blocks count as a whole. */
+  /** Removes a send that was recorded and not made. Larger blocks stay as they are. */
   removeSend(replica: string, send: string): void {
     this.#blocks.get(0)?.delete(blockOf(replica, send, 0));
   }
@@ -47,12 +47,12 @@ export class Ledger {
     const blocks = this.#blocks.get(size);
     if (!blocks) return;
     const known = blocks.get(id) ?? -Infinity;
-    // In the order of their times, or nearly.
+    // Reinserted to keep the map in order: #prune stops at the first block that still counts.
     if (known > -Infinity) blocks.delete(id);
     blocks.set(id, Math.max(known, at));
   }
 
-  /** Notes blocks of a store in the sizes that are needed here and that it does not keep. */
+  /** Records the store's blocks in the sizes that are in use here but missing in the store. */
   recordConverted(
     listed: readonly (readonly [size: number, id: string, at: number])[],
     held: ReadonlySet<number>,
@@ -65,13 +65,13 @@ export class Ledger {
     }
   }
 
-  /** Times of the sends that count now against a limit, oldest first, each send of a block by itself. */
+  /** Times of the sends that count against a limit now, oldest first; each send of a block separately. */
   times(limit: CountedLimit, now: number): number[] {
     const { times, blockSize } = this.blocks(limit, now);
     return blockSize === 1 ? times : times.flatMap((at) => Array<number>(blockSize).fill(at));
   }
 
-  /** Times of the blocks of sends that count now against a limit, oldest first. */
+  /** Times of the blocks that count against a limit now, oldest first. */
   blocks({ limit, spanMs }: CountedLimit, now: number): { times: number[]; blockSize: number } {
     const size = blockSizeIndex(limit);
     this.#prune(now);
@@ -81,23 +81,23 @@ export class Ledger {
   }
 
   /**
-   * As of when the block of this size counts that holds this send of the replica.
-   * @returns undefined if it does not count at that time
+   * The time at which the block of this size that contains a send counts.
+   * @returns undefined when it no longer counts at `time`
    */
   countedAt(replica: string, send: string, size: number, time: number): number | undefined {
     const at = this.#blocks.get(size)?.get(blockOf(replica, send, size));
     return at !== undefined && at > time - (this.#spans.get(size) ?? 0) ? at : undefined;
   }
 
-  /** Whether there are blocks of several sends, and all that hold this send of the replica count at a time. */
+  /** Whether larger blocks are in use, and all that contain this send count at `time`. */
   countsBlocks(replica: string, send: string, time: number): boolean {
     const sizes = [...this.#blocks.keys()].filter((size) => size > 0);
     return sizes.length > 0 && sizes.every((size) => this.countedAt(replica, send, size, time) !== undefined);
   }
 
   /**
-   * Those that count now and that a store does not have.
-   * @param held when the latest send of each block there was made, by `size id`
+   * Blocks that count now and are missing in the store, or lack their latest send there.
+   * @param held time of the latest send of each block in the store, by `size id`
    */
   missingIn(held: ReadonlyMap<string, number>, now: number): KnownBlock[] {
     this.#prune(now);
@@ -105,14 +105,14 @@ export class Ledger {
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);
       for (const [id, at] of blocks) {
-        const isHeld = at - (held.get(`${size} ${id}`) ?? -Infinity) <= LATER_MS;
+        const isHeld = at - (held.get(`${size} ${id}`) ?? -Infinity) <= MAX_AGE_DIFFERENCE_MS;
         if (at > since && !isHeld) missing.push([size, id, now - at]);
       }
     }
     return missing;
   }
 
-  /** Up to the first that still counts: one that was noted late stands behind newer ones. */
+  /** Stops at the first block that still counts: a block that was recorded late is behind newer ones. */
   #prune(now: number): void {
     for (const [size, blocks] of this.#blocks) {
       const since = now - (this.#spans.get(size) ?? 0);
@@ -125,9 +125,9 @@ export class Ledger {
 }
 
 /**
- * One replica's part of sends that all replicas know of: when each lets its own go beside that part, they stay within the
- * limit together. @param times oldest first
+ * One replica's part of the sends of all replicas. If each replica counts this part plus its own new sends, they stay
+ * within the limit together. @param times oldest first
  */
-export function partOf(times: readonly number[], replicas: number): number[] {
+export function replicaPart(times: readonly number[], replicas: number): number[] {
   return times.filter((_, index) => index % replicas === replicas - 1 || index === times.length - 1);
 }

@@ -1,12 +1,11 @@
 import type { BudgetObserver, LimitInUse } from './budget-observer.ts';
 
-/** Reports each change of the share that is in use of a limit, once. */
+/** Reports each change of a limit's usable share once. */
 export class LimitReport {
   readonly #shares = new Map<string, number>();
 
   constructor(private readonly observer: Pick<BudgetObserver, 'limitLowered' | 'limitRaised'> | undefined) {}
 
-  /** Takes the limits as they are now. */
   update(limits: Iterable<LimitInUse>): void {
     for (const limit of limits) {
       const former = this.#shares.get(limit.window) ?? 1;

@@ -6,19 +6,20 @@ import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
 import { GrantedPermit, horizonMs, type PermitRules } from './granted-permit.ts';
 import type { LimitReport } from './limit-report.ts';
-import { refusingWindow } from './limit-share.ts';
-import { LEAST_STEP_MS, type NamedLimit, type SpreadWindow } from './window.ts';
+import { rateLimitReaction } from './rate-limit-policy.ts';
+import { WINDOW_CONSTANTS } from './window-constants.ts';
+import type { NamedLimit, SpreadWindow } from './window.ts';
 
-/** How far ahead sends are granted, in milliseconds: a busy process asks late, and is granted what was due all the same. */
+/** How far ahead sends are granted, in milliseconds, so that a busy process that asks late loses none. */
 const HORIZON_MS = 50;
 
-/** A window for a limit of the settings. */
+/** A limit of the settings and its window. */
 export interface NamedWindow extends NamedLimit {
   readonly window: SpreadWindow;
 }
 
-/** What is left of windows now. */
-export function statesOf(windows: readonly NamedWindow[], now: number): WindowState[] {
+/** The state of windows now. */
+export function windowStates(windows: readonly NamedWindow[], now: number): WindowState[] {
   return windows.map(({ name, limit, windowMs, window }) => ({
     name,
     limit,
@@ -29,7 +30,7 @@ export function statesOf(windows: readonly NamedWindow[], now: number): WindowSt
   }));
 }
 
-/** What is in use of each limit, as of when its window was last asked. */
+/** The usable part of each limit, as of when its window last advanced. */
 export function limitsInUse(windows: readonly NamedWindow[]): LimitInUse[] {
   return windows.map(({ name, window: { share, limit } }) => ({ window: name, share, limit }));
 }
@@ -41,11 +42,11 @@ export interface LocalBudgetOptions {
   readonly latenessMs: number;
   readonly clock?: Clock;
   readonly report?: LimitReport | undefined;
-  /** How many budgets that know nothing of each other reopen together: one call goes at once in all of them. */
+  /** Number of uncoordinated budgets that reopen together: after a closing they send one call between them at once. */
   readonly replicas?: number;
 }
 
-/** The budget of one process that asks nobody else. */
+/** The budget of one process, without coordination. */
 export class LocalBudget implements Budget {
   readonly #options: LocalBudgetOptions;
   readonly #windows: readonly SpreadWindow[];
@@ -53,7 +54,7 @@ export class LocalBudget implements Budget {
   readonly #clock: Clock;
   readonly #horizonMs: number;
   readonly #rules: PermitRules;
-  /** Sends have been granted for moments up to this one. */
+  /** Sends have been granted up to this time. */
   #advancedTo = -Infinity;
 
   constructor(options: LocalBudgetOptions) {
@@ -74,7 +75,7 @@ export class LocalBudget implements Budget {
 
   tryAcquire(count = 1): Promise<Grant> {
     const grant = this.#grant(count);
-    // The windows have come as far as now.
+    // #grant has advanced the windows.
     this.#reportLimits();
     return Promise.resolve(grant);
   }
@@ -87,23 +88,23 @@ export class LocalBudget implements Budget {
     while (at <= last && permits.length < count) {
       this.#advancedTo = at;
       const waitMs = this.#waitMs(at);
-      if (waitMs > 0) at += Math.max(waitMs, LEAST_STEP_MS);
+      if (waitMs > 0) at += Math.max(waitMs, WINDOW_CONSTANTS.minStepMs);
       else {
         permits.push(this.#permit(at));
-        // As in the script, where no two sends have one time.
-        at += LEAST_STEP_MS;
+        // As in the script, where no two sends share a time.
+        at += WINDOW_CONSTANTS.minStepMs;
       }
     }
     return { permits, waitMs: Math.max(0, at - last) };
   }
 
   #waitMs(at: number): number {
-    return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.wait(at)));
+    return Math.max(this.#options.gate.closedMs(at), ...this.#windows.map((window) => window.waitMs(at)));
   }
 
   #permit(at: number): Permit {
-    for (const window of this.#windows) window.take(at);
-    this.#forecast.sent();
+    for (const window of this.#windows) window.consume(at);
+    this.#forecast.onSend();
     return new GrantedPermit(at, this.#rules, {
       onSent: () => undefined,
       onMoved: (from, to) => {
@@ -123,21 +124,21 @@ export class LocalBudget implements Budget {
     this.#close(forMs, 503, forMs);
   }
 
-  #close(forMs: number, reason: ClosingReason, saidMs: number | undefined): void {
+  #close(forMs: number, reason: ClosingReason, retryAfterMs: number | undefined): void {
     if (!(forMs > 0)) return;
     const { gate, replicas = 1 } = this.#options;
-    gate.close(forMs, reason, saidMs);
+    gate.close(forMs, reason, retryAfterMs);
     for (const window of this.#windows) window.closeUntil(gate.closedUntil, 1 / replicas);
-    this.#forecast.forget();
+    this.#forecast.invalidate();
   }
 
   onRateLimited(retryAfterMs: number | undefined): void {
     const { gate, windows } = this.#options;
-    const first = gate.closedMs() === 0;
-    // A refusal without a word, while another has closed the gate, says nothing new.
-    if (first || retryAfterMs !== undefined) this.#close(retryAfterMs ?? gate.backoffMs(), 429, retryAfterMs);
-    if (!first) return;
-    refusingWindow(windows, retryAfterMs)?.window.cut(gate.closedUntil);
+    const isFirst = gate.closedMs() === 0;
+    const reaction = rateLimitReaction(windows, gate, retryAfterMs);
+    this.#close(isFirst ? reaction.closeMs : reaction.extendMs, 429, retryAfterMs);
+    if (!isFirst) return;
+    windows[reaction.window]?.window.decrease(gate.closedUntil);
     this.#reportLimits();
   }
 
@@ -145,7 +146,7 @@ export class LocalBudget implements Budget {
     this.#options.report?.update(limitsInUse(this.#options.windows));
   }
 
-  /** The part of each limit that is in use. */
+  /** The usable part of each limit. */
   get shares(): number[] {
     return this.#windows.map(({ share }) => share);
   }
@@ -153,6 +154,6 @@ export class LocalBudget implements Budget {
   state(): BudgetState {
     const { windows, gate, mode = 'local' } = this.#options;
     const now = this.#clock.now();
-    return { mode, windows: statesOf(windows, now), closedMs: gate.closedMs(now) };
+    return { mode, windows: windowStates(windows, now), closedMs: gate.closedMs(now) };
   }
 }

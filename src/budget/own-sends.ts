@@ -2,90 +2,91 @@ import type { Ledger } from './ledger.ts';
 import { blockSizeIndex } from './send-blocks.ts';
 import { SendNames } from './send-names.ts';
 
-/** Most sends of which it is known that they were granted; older ones have gone. */
-const MOST_GRANTED = 1000;
-/** Most sends that are told to be unused in one request; older ones count. */
-const MOST_UNUSED = 256;
-/** A send that leaves its window within so many milliseconds may have been dropped by the store already. */
+/** Most granted sends that are remembered; older ones have been made. */
+const MAX_GRANTED = 1000;
+/** Most unused sends that one request reports; older ones stay counted. */
+const MAX_UNUSED = 256;
+/** The store may already have dropped a send that leaves its window within this time. In milliseconds. */
 const LEAVING_MS = 200;
 
-/** The sends of this replica, by their names. */
+/** Names this replica's sends and keeps track of them. */
 export class OwnSends {
   readonly #names = new SendNames();
-  /** Those that were granted and not given back, newest last; whether they have gone. */
+  /** Sends that were granted and not marked as unused, newest last, and whether they were made. */
   readonly #granted = new Map<string, boolean>();
   #unused: readonly string[] = [];
 
-  /** @param limit the limit that a send counts against for the shortest time */
+  /** @param limit the limit with the shortest window */
   constructor(
     private readonly ledger: Ledger,
     private readonly replica: string,
     private readonly limit: number,
   ) {}
 
-  /** Names for so many sends that are asked for. */
+  /** Reserves names for the sends of one request. */
   reserve(count: number, now: number): string[] {
     const isCounted = (place: number): boolean => this.ledger.countsBlocks(this.replica, `${place}`, now);
     return this.#names.reserve(count, isCounted);
   }
 
-  /** Of the names that were reserved these were not granted. */
-  release(sends: readonly string[]): void {
-    this.#names.release(sends);
+  /** Returns reserved names that were not granted. */
+  unreserve(sends: readonly string[]): void {
+    this.#names.unreserve(sends);
   }
 
   /**
-   * A send of this replica that was let go elsewhere. No place is used again for it: a store that is away has that block
-   * as it was before.
+   * Records a send that the local budget granted. It never reuses a place: a store that is unavailable has the block of
+   * that place as it was before.
    */
-  noteElsewhere(at: number): void {
+  recordLocal(at: number): void {
     for (const send of this.#names.reserve(1, () => false)) {
-      this.granted(send, at);
+      this.recordGranted(send, at);
       this.sent(send);
     }
   }
 
-  /** A send is granted for this time. */
-  granted(send: string, at: number): void {
+  /** Records a send that is granted for this time. */
+  recordGranted(send: string, at: number): void {
     const [oldest] = this.#granted.keys();
-    if (oldest !== undefined && this.#granted.size >= MOST_GRANTED) this.#granted.delete(oldest);
+    if (oldest !== undefined && this.#granted.size >= MAX_GRANTED) this.#granted.delete(oldest);
     this.#granted.set(send, false);
     this.record(send, at);
   }
 
-  /** It is counted anew as of this time. */
+  /** Counts a granted send at this time, or moves it there. */
   record(send: string, at: number): void {
     this.ledger.recordSend(this.replica, send, at);
   }
 
   /**
-   * Whether an entry of the store says nothing new. A reply that was under way when a send was given back still has it.
-   * A block may hold sends that were granted in a lost answer, and counts as a whole.
+   * Whether an entry of the store is known already. A reply that was under way when a send was marked as unused still
+   * contains it. A larger block may contain sends of a lost reply, and counts in full.
    */
   isKnown(size: number, id: string): boolean {
     return size === 0 && id.startsWith(`${this.replica}:`);
   }
 
+  /** The send was made. */
   sent(send: string): void {
     if (this.#granted.has(send)) this.#granted.set(send, true);
   }
 
-  /** It was granted and does not go: the store is told with the next request. */
-  giveBack(send: string): void {
+  /** Marks a send that was granted and not made. The next request reports it to the store. */
+  markUnused(send: string): void {
     if (this.#granted.get(send) !== false) return;
     this.#granted.delete(send);
     this.ledger.removeSend(this.replica, send);
-    this.lost([send]);
+    this.markLost([send]);
   }
 
-  /** They may have been granted, in an answer that did not come. */
-  lost(sends: readonly string[]): void {
-    this.#unused = [...this.#unused, ...sends].slice(-MOST_UNUSED);
+  /** Marks sends that may have been granted, in a reply that was lost. The next request reports them to the store. */
+  markLost(sends: readonly string[]): void {
+    this.#unused = [...this.#unused, ...sends].slice(-MAX_UNUSED);
     this.#names.free(sends);
   }
 
-  /** The store knows of them. */
-  told(unused: readonly string[]): void {
+  /** The store has removed these unused sends. */
+  onUnusedReported(unused: readonly string[]): void {
     if (unused.length > 0) this.#unused = this.#unused.filter((send) => !unused.includes(send));
   }
 
@@ -93,16 +94,16 @@ export class OwnSends {
     return this.#unused;
   }
 
-  /** The newest that was granted and not given back. */
+  /** The newest send that was granted and not marked as unused. */
   get newest(): string | undefined {
     return [...this.#granted.keys()].at(-1);
   }
 
   /**
-   * That one, and how long ago it was, while the store is to have it: a failover may have lost it, whether it has gone
-   * or not.
+   * The newest send and its age, if the store must still have it: a failover may have lost it, whether it was made or
+   * not.
    */
-  newestKept(now: number): readonly [send: string, agoMs: number] | undefined {
+  newestCounted(now: number): readonly [send: string, agoMs: number] | undefined {
     const { newest } = this;
     if (newest === undefined) return undefined;
     const size = blockSizeIndex(this.limit);

@@ -1,217 +1,217 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { ArrivalDelay } from './arrival-delay.ts';
 import type { Grant, Permit } from './budget.ts';
-import type { BudgetStore, Knowledge, Operation, Reply } from './budget-store.ts';
+import type { BudgetStore, KnownState, Operation, Reply } from './budget-store.ts';
 import { Forecast } from './forecast.ts';
 import type { Gate } from './gate.ts';
 import { GrantedPermit, horizonMs, type PermitRules } from './granted-permit.ts';
 import type { Ledger } from './ledger.ts';
-import { refusingWindow } from './limit-share.ts';
 import type { NamedWindow } from './local-budget.ts';
 import { OwnSends } from './own-sends.ts';
+import type { RateLimitReaction } from './rate-limit-policy.ts';
 import { SharedWindows } from './shared-windows.ts';
-import { StateIntroduction } from './state-introduction.ts';
+import { StateReconciler } from './state-reconciler.ts';
 import { StoreClock } from './store-clock.ts';
 import type { SpreadWindow } from './window.ts';
 
-/** A state that changes under each of so many attempts is not to be caught up with. */
-const MOST_ATTEMPTS = 5;
+/** Attempts at an operation while other replicas keep replacing the state. */
+const MAX_ATTEMPTS = 5;
 /**
- * How far ahead sends are granted, in milliseconds: so long from a near store (a busy process asks late), and some answers' time more
- * from a far one, so that there are always permits at hand for what is due. No further: replicas hear of a closing with an answer.
+ * How far ahead sends are granted: this long, because a busy process asks late, plus several reply times, so that a
+ * distant store cannot delay sends. No further, because replicas learn of a closing with their next reply. In
+ * milliseconds, and in reply times.
  */
 const NEAR_HORIZON_MS = 50;
-const ANSWERS_AHEAD = 3;
-/** How late a permit may be used at all, in milliseconds. */
+const REPLIES_AHEAD = 3;
+/** How late a permit may be used, in milliseconds. */
 const USABLE_MS = 250;
 const LONGEST_HORIZON_MS = 900;
 
 export interface SharedBudgetOptions {
   readonly store: Pick<BudgetStore, 'run' | 'replica'>;
-  /** The sizes of the windows; their progress is in the store. */
+  /** Give the size of each window; their progress is in the store. */
   readonly windows: readonly NamedWindow[];
   readonly ledger: Ledger;
   readonly gate: Gate;
   readonly latenessMs: number;
   readonly clock?: Clock;
-  /** Told what limits the other replicas go by, if they are not the ones of this one. */
+  /** Receives the limits of other replicas that differ from this one's. */
   readonly onOtherLimits?: ((limits: readonly string[]) => void) | undefined;
 }
 
-/** The budget that all replicas share. Whatever it is asked, it throws when the store cannot be asked. */
+/** The budget that all replicas share. Its asynchronous methods reject when the store does not answer. */
 export class SharedBudget {
   readonly #options: SharedBudgetOptions;
   readonly #forecast: Forecast;
-  readonly #introduction: StateIntroduction;
+  readonly #reconciler: StateReconciler;
   readonly #own: OwnSends;
   readonly #windows: SharedWindows;
   readonly #clock: Clock;
   readonly #rules: PermitRules;
   readonly #storeClock = new StoreClock();
-  /** The state that knows all that this replica knows, once that has been told to the end. */
+  /** Version of the state that contains everything that this replica knows; set once a merge is complete. */
   #version: string | undefined;
   #cursors: readonly string[] | undefined;
   #completions = 0;
-  #others: readonly number[] = [];
+  /** Numbers of reads that wait at other replicas. */
+  #waitingElsewhere: readonly number[] = [];
   #storeClosedUntil = -Infinity;
-  /** When the store answered last. */
-  heardAt: number;
+  /** When the last reply of the store arrived. */
+  lastReplyAt: number;
 
   constructor(options: SharedBudgetOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.heardAt = this.#clock.now();
+    this.lastReplyAt = this.#clock.now();
     const { gate, latenessMs, ledger, windows } = options;
     const usableMs = horizonMs(windows, USABLE_MS);
     this.#rules = { gate, latenessMs, usableMs, clock: this.#clock, arrivalDelay: new ArrivalDelay() };
     this.#forecast = new Forecast(() => ({ windows: this.windows(), opensAt: options.gate.closedUntil }));
     this.#windows = new SharedWindows(windows, ledger);
     this.#own = new OwnSends(ledger, options.store.replica, windows[0]?.limit ?? 1);
-    this.#introduction = new StateIntroduction(ledger, this.#clock, (operation) => this.#ask(operation));
+    this.#reconciler = new StateReconciler(ledger, this.#clock, (operation) => this.#request(operation));
   }
 
-  /** As `Budget.ask`. */
+  /** As `Budget.tryAcquire`. */
   async tryAcquire(count: number): Promise<Grant> {
     const sends = this.#own.reserve(count, this.#clock.now());
     try {
-      const { moments, wait, now } = await this.#run({ op: 'ask', sends, ...this.#reach() });
-      this.#own.release(sends.slice(moments.length));
+      const { moments, wait, now } = await this.#run({ op: 'acquire', sends, ...this.#grantRange() });
+      this.#own.unreserve(sends.slice(moments.length));
       const granted = sends.slice(0, moments.length);
       const permits = granted.map((send, index) => this.#permit(send, now + (moments[index] ?? 0)));
       return { permits, waitMs: Math.max(0, this.#storeClock.toLocal(now + wait) - this.#clock.now()) };
     } catch (error) {
-      // It may have been granted all the same.
-      this.#own.lost(sends);
+      // The sends may have been granted and the reply lost.
+      this.#own.markLost(sends);
       throw error;
     }
   }
 
-  /** From when on and up to when, from now, the store is to grant. */
-  #reach(): { lead: number; horizon: number } {
+  /** Range of send times to grant, relative to now. */
+  #grantRange(): { lead: number; horizon: number } {
     const lead = Math.min(this.#storeClock.leadMs, LONGEST_HORIZON_MS / 2);
-    const ahead = NEAR_HORIZON_MS + ANSWERS_AHEAD * lead;
+    const ahead = NEAR_HORIZON_MS + REPLIES_AHEAD * lead;
     const horizon = Math.max(horizonMs(this.#options.windows, ahead), 2 * lead);
     return { lead, horizon: Math.min(horizon, LONGEST_HORIZON_MS) };
   }
 
   #permit(send: string, storeTime: number): Permit {
     const at = this.#storeClock.toLocal(storeTime);
-    this.#own.granted(send, at);
-    this.#changed();
+    this.#own.recordGranted(send, at);
+    this.#onSendCounted();
     return new GrantedPermit(at, this.#rules, {
       onSent: () => {
         this.#own.sent(send);
       },
       onMoved: (_, to) => {
-        this.#countAsOf(send, to);
+        this.#moveSend(send, to);
       },
       onUnused: () => {
-        this.#own.giveBack(send);
-        this.#windows.changed();
+        this.#own.markUnused(send);
+        this.#windows.onChanged();
       },
     });
   }
 
-  /** Counts a send as of a later time than was granted. Nobody waits for that; if it fails it stays as it was. */
-  #countAsOf(send: string, at: number): void {
+  /** Moves a send to a later time, in the background. If that fails, the store keeps the granted time. */
+  #moveSend(send: string, at: number): void {
     this.#own.record(send, at);
     const agoMs = Math.max(0, this.#clock.now() - at);
-    this.#options.store.run(this.#knowledge(), { op: 'recount', send, agoMs }).catch(() => undefined);
+    this.#options.store.run(this.#knownState(), { op: 'move', send, agoMs }).catch(() => undefined);
   }
 
-  /** Tells of the newest send of this replica, which was let go elsewhere. */
+  /** Records in the store the newest send of this replica, which was granted by its local budget. */
   async recordNewest(): Promise<void> {
-    if (this.#own.newest !== undefined) await this.#run({ op: 'note', send: this.#own.newest });
+    if (this.#own.newest !== undefined) await this.#run({ op: 'record', send: this.#own.newest });
   }
 
-  /** Keeps what is known of the others up to date, and lets them know how many reads wait here. */
+  /** Fetches the state and announces how many reads wait in this process. */
   async sync(waiting: number): Promise<void> {
-    const { others, otherLimits, completions } = await this.#run({ op: 'look', waiting });
-    this.#others = others;
-    if (this.#completions !== completions) await this.#introduction.list();
+    const { others, otherLimits, completions } = await this.#run({ op: 'sync', waiting });
+    this.#waitingElsewhere = others;
+    if (this.#completions !== completions) await this.#reconciler.list();
     this.#completions = completions;
     if (otherLimits.length > 0) this.#options.onOtherLimits?.(otherLimits);
   }
 
-  /** @param shares the part of each limit that is in use, where that was cut elsewhere */
+  /** @param shares the usable part of each limit, where the local budget has decreased it */
   async close(forMs: number, shares: readonly number[] = this.shares): Promise<void> {
     await this.#run({ op: 'close', forMs, shares });
   }
 
-  /** For how many milliseconds the gate was closed in the store when it answered last. */
+  /** Time until the gate opens according to the last reply, in milliseconds. */
   storeClosedMs(): number {
     return Math.max(0, this.#storeClosedUntil - this.#clock.now());
   }
 
-  /** @param retryAfterMs what upstream itself said, if it said for how long */
-  async onRateLimited(forMs: number, retryAfterMs: number | undefined): Promise<void> {
-    const cuts = refusingWindow(this.#options.windows, retryAfterMs)?.name;
-    await this.#run({ op: 'refused', forMs, explained: retryAfterMs !== undefined, cuts });
+  async onRateLimited(reaction: RateLimitReaction): Promise<void> {
+    await this.#run({ op: 'rateLimited', ...reaction });
   }
 
-  /** As `Budget.forecastMs`: those who wait at other replicas get a go as often as those who wait here. */
+  /** As `Budget.forecastMs`: reads of other replicas get permits in turns with those of this one. */
   forecastMs(nth: number): number {
-    const between = this.#others.reduce((sum, waiting) => sum + Math.min(waiting, nth), 0);
+    const sendsElsewhere = this.#waitingElsewhere.reduce((sum, waiting) => sum + Math.min(waiting, nth), 0);
     const now = this.#clock.now();
-    // A closing that has just come is in no forecast yet.
-    return Math.max(this.#options.gate.closedMs(), this.#forecast.forecastMs(nth + between, now));
+    // The forecast may not know of the latest closing yet.
+    return Math.max(this.#options.gate.closedMs(), this.#forecast.forecastMs(nth + sendsElsewhere, now));
   }
 
-  /** Notes a send of this replica that was let go elsewhere. */
+  /** Counts a send that was granted by this replica's local budget. */
   recordSend(at: number): void {
-    this.#own.noteElsewhere(at);
-    this.#changed();
+    this.#own.recordLocal(at);
+    this.#onSendCounted();
   }
 
-  #changed(): void {
-    this.#windows.changed();
-    this.#forecast.sent();
+  #onSendCounted(): void {
+    this.#windows.onChanged();
+    this.#forecast.onSend();
   }
 
-  /** The windows as the store had them when it answered last. */
+  /** The windows as of the last reply, on the local clock. */
   windows(): readonly SpreadWindow[] {
     return this.#windows.at(this.#clock.now());
   }
 
-  /** The part of each limit that is in use. */
+  /** The usable part of each limit. */
   get shares(): number[] {
     return this.#windows.shares;
   }
 
-  /** Runs an operation on a state that knows all that this replica knows. */
+  /** Runs an operation; reconciles with the store first when it holds a state that this replica does not know. */
   async #run(operation: Operation): Promise<Reply> {
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const reply = await this.#ask(operation);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const reply = await this.#request(operation);
       if (reply.known) return reply;
-      const { version, cursors } = await this.#introduction.introduce({
+      const { version, cursors } = await this.#reconciler.reconcile({
         closedMs: this.#options.gate.closedMs(),
         shares: this.shares,
-        isFirst: !this.#windows.isKnown,
+        isNewReplica: !this.#windows.isKnown,
       });
       [this.#version, this.#cursors] = [version, cursors];
     }
-    throw new Error('the shared budget changes too fast');
+    throw new Error('shared budget state changes too fast');
   }
 
-  async #ask(operation: Operation): Promise<Reply> {
+  async #request(operation: Operation): Promise<Reply> {
     const askedAt = this.#clock.now();
-    const knowledge = this.#knowledge();
-    const reply = await this.#options.store.run(knowledge, operation);
+    const knownState = this.#knownState();
+    const reply = await this.#options.store.run(knownState, operation);
     const now = this.#clock.now();
     this.#storeClock.observe(reply.now, askedAt, now);
     if (reply.known) {
-      this.#own.told(knowledge.unused);
+      this.#own.onUnusedReported(knownState.unused);
       [this.#version, this.#cursors] = [reply.version, reply.cursors];
     }
-    this.#take(reply, now);
+    this.#apply(reply, now);
     return reply;
   }
 
-  #take(reply: Reply, now: number): void {
-    this.heardAt = now;
+  #apply(reply: Reply, now: number): void {
+    this.lastReplyAt = now;
     const { ledger, gate } = this.#options;
     const storeNow = this.#storeClock.toLocal(reply.now);
-    // No send lies further ahead than any is granted: it would count until then.
+    // Bounded, because an invalid time far ahead would count until then.
     for (const [size, id, ago] of reply.sends) {
       if (this.#own.isKnown(size, id)) continue;
       ledger.record(size, id, Math.min(storeNow - ago, now + LONGEST_HORIZON_MS));
@@ -219,13 +219,13 @@ export class SharedBudget {
     const closedMs = reply.closedMs > 0 ? Math.max(0, storeNow + reply.closedMs - now) : 0;
     gate.close(closedMs, 'replica');
     this.#storeClosedUntil = now + Math.min(closedMs, gate.longestClosingMs);
-    this.#windows.changed();
+    this.#windows.onChanged();
     if (reply.version === undefined) return;
     this.#windows.update(reply.windows, storeNow, now + LONGEST_HORIZON_MS, gate.closedUntil);
   }
 
-  #knowledge(): Knowledge & { readonly unused: readonly string[] } {
-    const newest = this.#own.newestKept(this.#clock.now());
+  #knownState(): KnownState & { readonly unused: readonly string[] } {
+    const newest = this.#own.newestCounted(this.#clock.now());
     return { version: this.#version, cursors: this.#cursors, newest, unused: this.#own.unused };
   }
 }

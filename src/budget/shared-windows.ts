@@ -4,53 +4,53 @@ import type { NamedWindow } from './local-budget.ts';
 import type { SpreadWindow } from './window.ts';
 import { boundProgress, type WindowProgress } from './window-progress.ts';
 
-/** The windows as the store had them when it answered last, on the clock of this process. Times in milliseconds. */
+/** The windows as of the last reply of the store, on the local clock. Times in milliseconds. */
 export class SharedWindows {
-  /** Of each window; none before the first answer. */
+  /** Progress of each window in the last reply; empty before the first one. */
   #progress: readonly WindowProgress[] = [];
-  /** Made of it, and of the sends that are known, when they are looked at. */
-  #made: readonly SpreadWindow[] | undefined;
+  /** Built from that and from the ledger on demand. */
+  #windows: readonly SpreadWindow[] | undefined;
 
-  /** @param windows their sizes */
+  /** @param windows give the size of each window */
   constructor(
     private readonly windows: readonly NamedWindow[],
     private readonly ledger: Ledger,
   ) {}
 
-  /** Whether the store has said how they stand. */
+  /** Whether the store has replied. */
   get isKnown(): boolean {
     return this.#progress.length > 0;
   }
 
-  /** The part of each limit that is in use. */
+  /** The usable part of each limit. */
   get shares(): number[] {
     return this.windows.map((_, index) => this.#progress[index]?.share ?? 1);
   }
 
   /**
-   * @param storeNow when the store said so
-   * @param latest no time that it can have said lies after this one, or after `opensAt`, when the gate opens
+   * @param storeNow time of the reply
+   * @param latest upper bound of times in the reply, unless `opensAt`, when the gate opens, is later
    */
-  update(told: Reply['windows'], storeNow: number, latest: number, opensAt: number): void {
+  update(replied: Reply['windows'], storeNow: number, latest: number, opensAt: number): void {
     this.#progress = this.windows.map(({ window }, index) => {
-      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = told[index] ?? {};
+      const { credit = 0, accruedAgo = 0, share = 1, recoversIn = Infinity } = replied[index] ?? {};
       const progress = { credit, accruedTo: storeNow - accruedAgo, share, recoversAt: storeNow + recoversIn };
       return boundProgress(progress, window, latest, opensAt);
     });
   }
 
-  /** The sends that are known have changed, or how the windows stand. */
-  changed(): void {
-    this.#made = undefined;
+  /** The ledger or the progress has changed. */
+  onChanged(): void {
+    this.#windows = undefined;
   }
 
   at(now: number): readonly SpreadWindow[] {
-    this.#made ??= this.windows.map(({ limit, window }, index) => {
+    this.#windows ??= this.windows.map(({ limit, window }, index) => {
       const progress = this.#progress[index];
       if (!progress) return window.clone();
       const { times, blockSize } = this.ledger.blocks({ limit, spanMs: window.spanMs }, now);
-      return window.at(progress, times, blockSize);
+      return window.withProgress(progress, times, blockSize);
     });
-    return this.#made;
+    return this.#windows;
   }
 }

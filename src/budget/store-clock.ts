@@ -1,43 +1,46 @@
 import { RoundTrip } from '../round-trip.ts';
 
-/** A permit may arrive so long after its moment, in milliseconds: a near store grants for now. */
+/**
+ * Lateness allowed for a permit that arrives after its send time, so that a near store can grant for now. In
+ * milliseconds.
+ */
 const LATE_ARRIVAL_MS = 10;
-/** By how much two clocks may drift apart, as a part of the time that passes. */
+/** Maximum drift between the two clocks, as a fraction of elapsed time. */
 const DRIFT = 1e-3;
 
 /**
- * The clock of the store, as each answer bounds it: what it read lies between when it was asked and when its answer came. The bounds
- * of many answers together leave little, however much the latency varies. Times in milliseconds.
+ * Converts times of Redis' clock to the local clock. Redis read its clock between request and reply, so each reply
+ * bounds the offset; the intersection of many bounds is tight even when latency varies. Times in milliseconds.
  */
 export class StoreClock {
-  /** Bounds of what the store's clock is ahead of ours. */
+  /** Bounds of the offset: Redis' clock minus the local clock. */
   #lowest = -Infinity;
   #highest = Infinity;
   #at = 0;
   readonly #roundTrip = new RoundTrip();
 
-  /** @param read what the store's clock said between `askedAt` and `answeredAt` on ours */
-  observe(read: number, askedAt: number, answeredAt: number): void {
+  /** @param storeTime what Redis' clock read between `askedAt` and `answeredAt` on the local clock */
+  observe(storeTime: number, askedAt: number, answeredAt: number): void {
     this.#roundTrip.observe(answeredAt - askedAt);
     const drift = (answeredAt - this.#at) * DRIFT;
     this.#at = answeredAt;
-    const [lowest, highest] = [read - answeredAt, read - askedAt];
+    const [lowest, highest] = [storeTime - answeredAt, storeTime - askedAt];
     this.#lowest = Math.max(this.#lowest - drift, lowest);
     this.#highest = Math.min(this.#highest + drift, highest);
     if (this.#lowest <= this.#highest) return;
-    // One of the clocks was set, or it is another server.
+    // A clock was set, or this is another server.
     this.#lowest = lowest;
     this.#highest = highest;
   }
 
-  /** How long after it was given an answer is there. */
+  /** Time that a reply takes to arrive: grants should begin that far ahead. */
   get leadMs(): number {
     const { meanMs, deviationMs } = this.#roundTrip;
     return Math.max(0, meanMs / 2 + 2 * deviationMs - LATE_ARRIVAL_MS);
   }
 
-  /** A time of the store on our clock; none before the first answer. */
-  toLocal(time: number): number {
-    return time - (this.#lowest + this.#highest) / 2;
+  /** Redis' time → local time. Needs at least one observed reply. */
+  toLocal(storeTime: number): number {
+    return storeTime - (this.#lowest + this.#highest) / 2;
   }
 }

@@ -1,16 +1,15 @@
-import { LOWEST_SHARE, recoveryStepMs } from './limit-share.ts';
+import { recoveryStepMs, WINDOW_CONSTANTS } from './window-constants.ts';
 
-/** How far a window has come, apart from its sends. Times in milliseconds, on the window's clock. */
+/** State of a window apart from its sends. Times in milliseconds, on the window's clock. */
 export interface WindowProgress {
   readonly credit: number;
   readonly accruedTo: number;
-  /** The part of the limit that is used, after a cut. */
+  /** The usable part of the limit: less than 1 after a 429. */
   readonly share: number;
-  /** When it recovers by a step; Infinity when there is nothing to recover. */
+  /** When the next recovery step is due; Infinity when the share is 1. */
   readonly recoversAt: number;
 }
 
-/** The constants of a window. */
 interface WindowSize {
   readonly fullLimit: number;
   readonly spanMs: number;
@@ -18,8 +17,8 @@ interface WindowSize {
 }
 
 /**
- * What was read from outside, with each number in the range that the arithmetic itself can reach: a credit or a time out of it
- * would stop the window for as long, and make a forecast step through that time.
+ * Clamps state that was read from outside to the range that the arithmetic can reach. A credit or time beyond it would
+ * stall the window for as long, and make a forecast simulate all of that time.
  * @param opensAt when the gate opens, if it is closed
  */
 export function boundProgress(
@@ -29,7 +28,7 @@ export function boundProgress(
   opensAt: number,
 ): WindowProgress {
   const latest = Math.max(now, opensAt);
-  const boundedShare = clamp(share, LOWEST_SHARE, 1);
+  const boundedShare = clamp(share, WINDOW_CONSTANTS.lowestShare, 1);
   return {
     credit: clamp(credit, -fullLimit, burst),
     accruedTo: Math.min(accruedTo, latest),

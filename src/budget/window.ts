@@ -1,31 +1,28 @@
-import { loweredShare, raisedShare, recoveryStepMs } from './limit-share.ts';
+import { recoveryStepMs, WINDOW_CONSTANTS } from './window-constants.ts';
 import type { WindowProgress } from './window-progress.ts';
 
-/** Rounding must not turn "now" into "in a moment", nor a moment into "now". In sends, and in milliseconds. */
-const SLACK = 1e-9;
-const MOMENT = 1e-6;
-/** Who steps from answer to answer steps no less, in milliseconds: less is lost on a clock that has run for months. */
-export const LEAST_STEP_MS = 1e-3;
+const { creditTolerance, decreaseFactor, lowestShare, recoveryShare, waitMarginMs } = WINDOW_CONSTANTS;
 
 /**
- * At most `limit` sends in any `spanMs`, spread: a bucket of `burst` credits lets an idle gateway burst, and credit accrues
- * at the rate at which what is left of the window can be spent evenly until its oldest send leaves it:
+ * A sliding window of at most `limit` sends in any `spanMs`, spread evenly. A bucket of `burst` credits lets an idle
+ * gateway burst. Credit accrues at the rate that spends the rest of the window evenly until its oldest send leaves:
  *
  *     rate = min( limit / span, (limit - n + 1) / (oldest + span - now) )      n = sends in the last span
  *
- * (+ 1: the slot that frees when the oldest leaves, or as many as leave with it.) A burst is paid back at once by a slower, even pace instead of by
- * a stall when the window is full; under saturation the pace settles at limit / span. Nothing is sent while n = limit,
- * so no window can exceed it whatever the credit says. All times in milliseconds on one clock.
+ * (+ 1 for the slot that frees when the oldest send leaves, or the size of the block that leaves then.) After a burst
+ * the pace is even and slower at once, instead of stalling when the window is full; under saturation it settles at
+ * limit / span. Nothing is sent while n = limit, so the limit holds whatever the credit. All times in milliseconds on
+ * one clock.
  */
 export class SpreadWindow {
   #credit: number;
   #accruedTo = 0;
-  /** The part of the limit that is used, after a cut. */
+  /** The usable part of the limit: less than 1 after a 429. */
   #share = 1;
   #recoversAt = Infinity;
   #sends: number[] = [];
   #head = 0;
-  /** So many of the oldest are not one send each, but a block of them (send-blocks.ts), which leaves as a whole. */
+  /** Number of the oldest entries that are blocks of sends (send-blocks.ts), which leave as a whole. */
   #blocks = 0;
   #blockSize = 1;
 
@@ -37,18 +34,20 @@ export class SpreadWindow {
     this.#credit = burst;
   }
 
-  /** 0: one may be sent now. Otherwise ask again no earlier than this many milliseconds from now. */
-  wait(now: number): number {
+  /** 0: a send is allowed now. Otherwise the earliest time to ask again, in milliseconds from now. */
+  waitMs(now: number): number {
     this.#advance(now);
     const leaves = this.#oldestLeaves - now;
-    if (this.count >= this.limit) return leaves + MOMENT;
-    if (this.#credit >= 1 - SLACK) return 0;
-    // Credit that accrues only from a later time on is waited for in one step.
+    if (this.count >= this.limit) return leaves + waitMarginMs;
+    if (this.#credit >= 1 - creditTolerance) return 0;
+    // After a closing, credit accrues only from `accruedTo` on: one step covers both waits.
     const accruesMs = Math.max(0, this.#accruedTo - now) + (1 - this.#credit) / this.#rate(now);
-    return Math.min(accruesMs, leaves) + MOMENT;
+    return Math.min(accruesMs, leaves) + waitMarginMs;
   }
 
-  /** About how long so many more sends take: at once for what credit there is, then slowly until the oldest leaves, then evenly. */
+  /**
+   * Estimated time for more sends: those with credit at once, then slowly until the oldest send leaves, then evenly.
+   */
   estimateMs(sends: number, now: number): number {
     this.#advance(now);
     const atOnce = Math.min(sends, Math.max(0, this.#credit), Math.max(0, this.limit - this.count));
@@ -60,12 +59,13 @@ export class SpreadWindow {
     return paced <= before ? paced / rate : leavesMs + (paced - before) / even;
   }
 
-  take(now: number): void {
+  /** Counts a send. */
+  consume(now: number): void {
     this.#credit -= 1;
     this.#sends.push(now);
   }
 
-  /** A send that was counted did not go. Its credit is not given back: it accrues anew. @returns false: it has left the window */
+  /** Uncounts a send that was not made. Its credit is not restored. @returns false when it had left the window */
   remove(time: number): boolean {
     const at = this.#sends.lastIndexOf(time);
     if (at < this.#head + this.#blocks) return false;
@@ -73,57 +73,57 @@ export class SpreadWindow {
     return true;
   }
 
-  /** A send that was counted as of one time has gone at a later one. */
+  /** Moves a counted send to a later time. */
   postpone(from: number, to: number): void {
     if (!this.remove(from)) return;
-    let place = this.#sends.length;
-    while (place > this.#head + this.#blocks && (this.#sends[place - 1] ?? 0) > to) place--;
-    this.#sends.splice(place, 0, to);
+    let index = this.#sends.length;
+    while (index > this.#head + this.#blocks && (this.#sends[index - 1] ?? 0) > to) index--;
+    this.#sends.splice(index, 0, to);
   }
 
   /**
-   * After a closing one call may go at once, and the pace is even from then on.
-   * @param credit less than 1 where several windows that know nothing of each other reopen together
+   * After a closing one call is allowed at once, then the pace is even.
+   * @param credit less than 1 when several uncoordinated windows reopen together
    */
   closeUntil(time: number, credit = 1): void {
     this.#credit = credit;
     this.#accruedTo = Math.max(this.#accruedTo, time);
   }
 
-  /** Lowers the limit. It recovers from `time` on, step by step. */
-  cut(time: number): void {
-    this.#share = loweredShare(this.#share);
+  /** Decreases the limit after a 429. It recovers in steps, counted from `time`. */
+  decrease(time: number): void {
+    this.#share = Math.max(lowestShare, this.#share * decreaseFactor);
     this.#recoversAt = time + recoveryStepMs(this.spanMs);
   }
 
-  /** The part of the limit that is in use. */
+  /** The usable part of the limit, 0 to 1. */
   get share(): number {
     return this.#share;
   }
 
-  /** The limit in force, at least 1. */
+  /** The limit in effect, at least 1. */
   get limit(): number {
     return Math.max(1, Math.floor(this.fullLimit * this.#share));
   }
 
-  /** Sends in the last span, as of the last time that was asked about. */
+  /** Sends in the last span, as of the latest time passed to any method. */
   get count(): number {
     return this.#sends.length - this.#head + this.#blocks * (this.#blockSize - 1);
   }
 
-  /** Sends that it would still take in this span. */
+  /** Sends still allowed in this span. */
   remaining(now: number): number {
     this.#advance(now);
     return Math.max(0, this.limit - this.count);
   }
 
-  /** How long until its oldest send leaves it, in milliseconds. */
+  /** Time until the oldest send leaves, in milliseconds. */
   resetMs(now: number): number {
     this.#advance(now);
     return this.count === 0 ? 0 : this.#oldestLeaves - now;
   }
 
-  /** The same window, to try things out on. */
+  /** An independent copy, for simulations. */
   clone(): SpreadWindow {
     const progress = {
       credit: this.#credit,
@@ -131,25 +131,29 @@ export class SpreadWindow {
       share: this.#share,
       recoversAt: this.#recoversAt,
     };
-    const twin = this.at(progress, this.#sends.slice(this.#head), this.#blockSize);
-    twin.#blocks = this.#blocks;
-    return twin;
+    const copy = this.withProgress(progress, this.#sends.slice(this.#head), this.#blockSize);
+    copy.#blocks = this.#blocks;
+    return copy;
   }
 
   /**
-   * A window of the same size that has come so far.
-   * @param sends times, oldest first, of blocks if `blockSize` is more than 1
+   * A window of the same size in another state.
+   * @param sends times, oldest first; of blocks when `blockSize` is more than 1
    */
-  at({ credit, accruedTo, share, recoversAt }: WindowProgress, sends: number[], blockSize = 1): SpreadWindow {
-    const twin = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
-    twin.#credit = credit;
-    twin.#accruedTo = accruedTo;
-    twin.#share = share;
-    twin.#recoversAt = recoversAt;
-    twin.#sends = sends;
-    twin.#blockSize = blockSize;
-    twin.#blocks = blockSize > 1 ? sends.length : 0;
-    return twin;
+  withProgress(
+    { credit, accruedTo, share, recoversAt }: WindowProgress,
+    sends: number[],
+    blockSize = 1,
+  ): SpreadWindow {
+    const window = new SpreadWindow(this.fullLimit, this.spanMs, this.burst);
+    window.#credit = credit;
+    window.#accruedTo = accruedTo;
+    window.#share = share;
+    window.#recoversAt = recoversAt;
+    window.#sends = sends;
+    window.#blockSize = blockSize;
+    window.#blocks = blockSize > 1 ? sends.length : 0;
+    return window;
   }
 
   get #oldestLeaves(): number {
@@ -164,8 +168,8 @@ export class SpreadWindow {
   }
 
   /**
-   * Accrues credit up to `now`, piece by piece between the moments at which the rate changes: as many as sends leave the
-   * window, and 19 steps of recovery at most, however long ago it was advanced.
+   * Accrues credit up to `now`, piecewise between the times at which the rate changes. However long the gap, those are
+   * the sends that leave the window and at most 19 recovery steps.
    */
   #advance(now: number): void {
     for (;;) {
@@ -190,7 +194,7 @@ export class SpreadWindow {
   }
 
   #recover(): void {
-    this.#share = raisedShare(this.#share);
+    this.#share = Math.min(1, this.#share + recoveryShare);
     this.#recoversAt = this.#share < 1 ? this.#recoversAt + recoveryStepMs(this.spanMs) : Infinity;
   }
 }
@@ -201,17 +205,17 @@ export interface Limit {
   readonly windowMs: number;
 }
 
-/** A limit under the name that the settings give it. */
+/** A limit named as in the settings: `1m`. */
 export interface NamedLimit extends Limit {
   readonly name: string;
 }
 
 /**
- * The windows for limits given shortest first. The shortest lends half of its limit as a burst, a longer one a whole
- * shortest window's worth.
- * @param marginMs what the gateway counts at sending upstream counts at arrival: jitter can squeeze more into a window
- *   there, so that each is taken longer by this, or by 0.5 % if that is more
- * @param replicas how many share the limits, each its part
+ * Creates the windows for limits, shortest first. The burst of the shortest is half of its limit; that of a longer one
+ * is the whole limit of the shortest, at most half of its own.
+ * @param marginMs added to each window, or 0.5 % if that is more: the gateway counts calls when it sends them, upstream
+ *   when they arrive, and jitter can squeeze more calls into upstream's window
+ * @param replicas number of replicas that split the limits
  */
 export function spreadWindows<L extends Limit>(
   limits: readonly L[],
@@ -221,9 +225,9 @@ export function spreadWindows<L extends Limit>(
   const part = ({ limit }: Limit): number => Math.max(1, Math.floor(limit / replicas));
   const shortest = limits[0] ? part(limits[0]) : 0;
   return limits.map((limit, index) => {
-    const most = part(limit);
-    const burst = index === 0 ? most / 2 : Math.min(most / 2, shortest);
+    const fullLimit = part(limit);
+    const burst = index === 0 ? fullLimit / 2 : Math.min(fullLimit / 2, shortest);
     const spanMs = limit.windowMs + Math.max(marginMs, limit.windowMs * 0.005);
-    return { ...limit, window: new SpreadWindow(most, spanMs, Math.max(1, burst)) };
+    return { ...limit, window: new SpreadWindow(fullLimit, spanMs, Math.max(1, burst)) };
   });
 }

@@ -81,9 +81,9 @@ function sharedBudget(
         observer.otherLimits(limits);
       }),
     }),
-    ownPart: () => spreadWindows(limits, marginMs, replicas),
+    localWindows: () => spreadWindows(limits, marginMs, replicas),
     replicas,
-    isAway: (error) => {
+    onStoreError: (error) => {
       onFault('budget');
       return hangs.failed(error);
     },

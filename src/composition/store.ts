@@ -46,8 +46,8 @@ export async function createStore(
   const redis = connectRedis(topology, log);
   const hangs = new HangDetector(redis, () => redis.roundTrip.timeoutMs);
   const invalidValues = new InvalidValueLog(log);
-  const onSpoilt = (value: InvalidValue): void => {
-    invalidValues.found(value);
+  const onInvalidValue = (value: InvalidValue): void => {
+    invalidValues.report(value);
     onFault(value === 'copy' ? 'decode' : value);
   };
   const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
@@ -57,7 +57,7 @@ export async function createStore(
     keyPrefix: prefix,
     log,
     longestRetryAfterMs: settings.LONGEST_CLOSING,
-    onSpoilt,
+    onInvalidValue,
     onSubscriptionLost: () => {
       onFault('subscribe');
     },
@@ -72,7 +72,7 @@ export async function createStore(
   return {
     redis,
     hangs,
-    copies: new CachedCopies(cache, { keyPrefix: prefix, lifetimes, onFault, onSpoilt }),
+    copies: new CachedCopies(cache, { keyPrefix: prefix, lifetimes, onFault, onInvalidValue }),
     replicas,
     ready: () => untilReady(redis),
     end: async () => {

@@ -3,7 +3,7 @@ import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
 import { isHost, parseUrl } from './texts.ts';
 
-/** A whole number written in decimal digits, within bounds. */
+/** A whole number in decimal digits, within bounds. */
 export function wholeNumber(least: number, most: number): z.ZodType<number, string> {
   return z.string().transform((text, context) => {
     const value = Number(text);
@@ -13,11 +13,11 @@ export function wholeNumber(least: number, most: number): z.ZodType<number, stri
   });
 }
 
-/** What another form takes, or an empty text for nothing. */
-export function orNothing<T>(form: z.ZodType<T, string>): z.ZodType<T | undefined, string> {
+/** Another schema's value, or undefined for an empty text. */
+export function orNothing<T>(schema: z.ZodType<T, string>): z.ZodType<T | undefined, string> {
   return z.string().transform((text, context) => {
     if (text === '') return undefined;
-    const parsed = form.safeParse(text);
+    const parsed = schema.safeParse(text);
     if (parsed.success) return parsed.data;
     for (const { message } of parsed.error.issues) context.addIssue(message);
     return z.NEVER;
@@ -28,7 +28,7 @@ export function orNothing<T>(form: z.ZodType<T, string>): z.ZodType<T | undefine
 export function duration(least: StringValue, most: StringValue): z.ZodType<number, string> {
   return z.string().transform((text, context) => {
     const value = parseDuration(text);
-    // Timers take whole milliseconds, and some of them nothing else.
+    // Rounded, because some timers accept only whole milliseconds.
     if (value !== undefined && value >= ms(least) && value <= ms(most)) return Math.round(value);
     context.addIssue(`must be a duration such as 500ms, 5s, 10m or 30d, from ${least} to ${most}`);
     return z.NEVER;
@@ -48,13 +48,13 @@ export function size(least: number, most: number): z.ZodType<number, string> {
   });
 }
 
-/** Where a server listens. */
+/** Address of a server. */
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
 
-/** `redis-1:6379,[::1]:6380` → the addresses; an empty text is none. */
+/** `redis-1:6379,[::1]:6380` → addresses; empty: none. */
 export const addresses: z.ZodType<readonly Address[], string> = z.string().transform((text, context) => {
   const parts = text === '' ? [] : text.split(',');
   const valid = parts.map(parseAddress).filter((address) => address !== undefined);
@@ -63,7 +63,7 @@ export const addresses: z.ZodType<readonly Address[], string> = z.string().trans
   return z.NEVER;
 });
 
-/** `https://a.example,https://b.example:8443` → the origins, or `*` alone; an empty text is none. */
+/** `https://a.example,https://b.example:8443` → origins, or `*` alone; empty: none. */
 export const origins: z.ZodType<readonly string[], string> = z.string().transform((text, context) => {
   const parts = text === '' ? [] : text.split(',').map((part) => part.trim());
   if (text === '*' || parts.every(isOrigin)) return parts;
@@ -71,37 +71,37 @@ export const origins: z.ZodType<readonly string[], string> = z.string().transfor
   return z.NEVER;
 });
 
-/** How many calls are allowed in any window of a length. `name` is the window as it was written: `1m`. */
+/** Calls allowed in any window of this length. `name` is the window as written: `1m`. */
 export interface QuotaLimit {
   readonly name: string;
   readonly limit: number;
   readonly windowMs: number;
 }
 
-const MOST_WINDOWS = 4;
-const MOST_CALLS = 1_000_000;
+const MAX_WINDOWS = 4;
+const MAX_CALLS = 1_000_000;
 
-/** `500/1m,5000/1h` → the limits, shortest window first. */
+/** `500/1m,5000/1h` → limits, shortest window first. */
 export const quotaLimits: z.ZodType<readonly QuotaLimit[], string> = z.string().transform((text, context) => {
   const limits = text.split(',').map((part): QuotaLimit | undefined => {
     const [, limit = '', name = ''] = /^\s*(\d{1,7})\/(\w+)\s*$/.exec(part) ?? [];
     const windowMs = parseDuration(name);
     const calls = Number(limit);
     if (windowMs === undefined || windowMs < 100 || windowMs > ms('31d')) return undefined;
-    return calls >= 1 && calls <= MOST_CALLS ? { name, limit: calls, windowMs } : undefined;
+    return calls >= 1 && calls <= MAX_CALLS ? { name, limit: calls, windowMs } : undefined;
   });
   const valid = limits.filter((limit) => limit !== undefined);
   const distinct = new Set(valid.map((limit) => limit.windowMs));
-  if (valid.length === limits.length && distinct.size === limits.length && limits.length <= MOST_WINDOWS) {
+  if (valid.length === limits.length && distinct.size === limits.length && limits.length <= MAX_WINDOWS) {
     return valid.toSorted((a, b) => a.windowMs - b.windowMs);
   }
   context.addIssue(
-    `must be 1 to ${MOST_WINDOWS} limits of different windows such as 500/1m,5000/1h (calls 1 to ${MOST_CALLS}, windows 100ms to 31d)`,
+    `must be 1 to ${MAX_WINDOWS} limits of different windows such as 500/1m,5000/1h (calls 1 to ${MAX_CALLS}, windows 100ms to 31d)`,
   );
   return z.NEVER;
 });
 
-/** Whether only this machine is reached there. */
+/** Whether the host is the local machine. */
 export function isLoopback(host: string | undefined): boolean {
   if (host === undefined) return false;
   return ['localhost', '::1', '[::1]'].includes(host) || (isIP(host) === 4 && host.startsWith('127.'));
@@ -111,7 +111,7 @@ function parseDuration(text: string): number | undefined {
   return /^\d{1,12}(\.\d{1,6})?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : undefined;
 }
 
-/** As browsers write it: no path, no default port, in lower case. A host with a star would match nothing. */
+/** Whether it is an origin as browsers send it: no path, no default port, lower case. Wildcard hosts never match. */
 function isOrigin(text: string): boolean {
   return parseUrl(text, ['https:', 'http:'])?.origin === text && !text.includes('*');
 }
@@ -119,6 +119,6 @@ function isOrigin(text: string): boolean {
 function parseAddress(text: string): Address | undefined {
   const [, v6, name, digits] = /^\s*(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d{1,5})\s*$/i.exec(text) ?? [];
   const [host = '', port] = [v6 ?? name, Number(digits)];
-  const isNamed = v6 === undefined ? isHost(host) : isIPv6(host);
-  return isNamed && port >= 1 && port <= 65_535 ? { host, port } : undefined;
+  const isValid = v6 === undefined ? isHost(host) : isIPv6(host);
+  return isValid && port >= 1 && port <= 65_535 ? { host, port } : undefined;
 }

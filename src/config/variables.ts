@@ -1,209 +1,209 @@
 import { getHeapStatistics } from 'node:v8';
 import { z } from 'zod';
-import { baseUrl, baseUrlOrNone, endpoint, host, printable, protectedUrl, scopes } from './forms.ts';
+import { baseUrl, baseUrlOrNone, endpoint, host, printable, protectedUrl, scopes } from './schemas.ts';
 import { redisVariables } from './redis-variables.ts';
 import { duration, origins, orNothing, quotaLimits, size, wholeNumber } from './units.ts';
 
-/** One environment variable: its default as it would be written (absent: required or none), its meaning, its form. */
+/** An environment variable: its default as text (absent: required), its description, and its schema. */
 interface Variable<T> {
   readonly default?: string;
   readonly about: string;
-  readonly form: z.ZodType<T, string>;
+  readonly schema: z.ZodType<T, string>;
 }
 
 const anything = z.string();
-/** Every setting with its default, meaning and form (docs/CONTRACT.md, section 7). `npm run settings` reads it. */
+/** All settings (docs/CONTRACT.md, section 7), with default, description and schema. `npm run settings` reads them. */
 export const variables = {
-  HOST: { default: '0.0.0.0', about: 'Address to listen on.', form: host },
+  HOST: { default: '0.0.0.0', about: 'Address to listen on.', schema: host },
   PORT: {
     default: '3000',
     about: 'Port to listen on; 0 takes a free one.',
-    form: wholeNumber(0, 65_535),
+    schema: wholeNumber(0, 65_535),
   },
   MAX_CONNECTIONS: {
     default: '10000',
     about: 'Most connections open at a time; further ones are closed at once.',
-    form: wholeNumber(1, 1_000_000),
+    schema: wholeNumber(1, 1_000_000),
   },
   CORS_ORIGINS: {
     default: '',
     about:
       'Origins whose pages may read jobs in a browser, as https://host,https://host; * for all. Empty: none.',
-    form: origins,
+    schema: origins,
   },
   ITWIN_API_URL: {
     default: 'https://api.bentley.com',
     about:
       'The API to stand in front of. The dev and qa APIs pair with https://qa-ims.bentley.com in ITWIN_TOKEN_URL.',
-    form: baseUrl,
+    schema: baseUrl,
   },
   ITWIN_TOKEN_URL: {
     default: 'https://ims.bentley.com/connect/token',
     about: 'Where client credentials are exchanged for a token.',
-    form: endpoint,
+    schema: endpoint,
   },
   ITWIN_CLIENT_ID: {
     about: 'The service client. Required; ITWIN_CLIENT_ID_FILE reads it from a file instead.',
-    form: printable,
+    schema: printable,
   },
   ITWIN_CLIENT_SECRET: {
     about: 'Its secret. Required; ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
-    form: anything,
+    schema: anything,
   },
   ITWIN_CLIENT_AUTH: {
     default: 'basic',
     about: 'How the client authenticates at the token endpoint: basic (HTTP Basic) or body (form fields).',
-    form: z.enum(['basic', 'body'], { error: 'must be basic or body' }),
+    schema: z.enum(['basic', 'body'], { error: 'must be basic or body' }),
   },
-  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', form: scopes },
+  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', schema: scopes },
   UPSTREAM_LIMITS: {
     default: '500/1m,5000/1h',
     about: 'What the subscription allows, as calls/window; all hold at once.',
-    form: quotaLimits,
+    schema: quotaLimits,
   },
   LIMIT_MARGIN: {
     default: '40ms',
     about: 'By how much (or 0.5 % if that is more) each window is taken longer than it is.',
-    form: duration('0ms', '1m'),
+    schema: duration('0ms', '1m'),
   },
   LONGEST_CLOSING: {
     default: '1h',
     about: "Longest pause that upstream's Retry-After may ask for; a longer one is cut to it.",
-    form: duration('1s', '31d'),
+    schema: duration('1s', '31d'),
   },
   UPSTREAM_CONCURRENCY: {
     default: '10',
     about: 'Most upstream calls under way at a time.',
-    form: wholeNumber(1, 1000),
+    schema: wholeNumber(1, 1000),
   },
   UPSTREAM_TIMEOUT: {
     default: '15s',
     about: 'Longest upstream call, token requests included.',
-    form: duration('10ms', '10m'),
+    schema: duration('10ms', '10m'),
   },
   PATIENCE: {
     default: '10s',
     about: 'Longest wait of a read for its slots upstream.',
-    form: duration('100ms', '1h'),
+    schema: duration('100ms', '1h'),
   },
   QUEUE_LIMIT: {
     default: '1000',
     about: 'Most upstream reads waiting. When full, the caller with most waiting is answered 429.',
-    form: wholeNumber(1, 100_000),
+    schema: wholeNumber(1, 100_000),
   },
   ACTIVE_FRESH: {
     default: '5s',
     about: 'How long a copy of an unfinished job is fresh.',
-    form: duration('0ms', '1h'),
+    schema: duration('0ms', '1h'),
   },
   CALLER_STREAMS: {
     default: '1000',
     about: 'Most event streams that one caller may have open at this process.',
-    form: wholeNumber(1, 100_000),
+    schema: wholeNumber(1, 100_000),
   },
   CALLER_QUEUE: {
     default: '',
     about:
       'Most upstream reads of one caller waiting; its further ones are answered 429. Empty: as QUEUE_LIMIT.',
-    form: orNothing(wholeNumber(1, 100_000)),
+    schema: orNothing(wholeNumber(1, 100_000)),
   },
   REFRESH_WAIT: {
     default: '1s',
     about: 'How long a read waits for the refresh of a copy that could be served as stale.',
-    form: duration('0ms', '1m'),
+    schema: duration('0ms', '1m'),
   },
   ACTIVE_STALE: {
     default: '1h',
     about: 'Up to which age a copy of an unfinished job is served when there is no newer one.',
-    form: duration('0ms', '30d'),
+    schema: duration('0ms', '30d'),
   },
   TERMINAL_TTL: {
     default: '30d',
     about: 'How long a finished job is kept in the shared store.',
-    form: duration('1s', '365d'),
+    schema: duration('1s', '365d'),
   },
   NEGATIVE_TTL: {
     default: '10s',
     about: 'How long an unknown job is remembered as unknown.',
-    form: duration('0ms', '1h'),
+    schema: duration('0ms', '1h'),
   },
   MEMORY_CACHE_SIZE: {
     default: '64mb',
     about:
       "This process's own copies, in bytes of job documents; at most half of Node's heap (--max-old-space-size).",
-    form: size(2 ** 20, getHeapStatistics().heap_size_limit / 2),
+    schema: size(2 ** 20, getHeapStatistics().heap_size_limit / 2),
   },
   ...redisVariables,
   REPLICAS: {
     default: '1',
     about:
       'How many replicas share the quota at most: each takes its part of UPSTREAM_LIMITS while Redis is away.',
-    form: wholeNumber(1, 1000),
+    schema: wholeNumber(1, 1000),
   },
   AUTH: {
     default: 'keys',
     about:
       'How callers authenticate: keys (CALLERS_FILE), jwt (tokens of JWT_ISSUER), keys,jwt (either) or off.',
-    form: z.enum(['keys', 'jwt', 'keys,jwt', 'off'], { error: 'must be keys, jwt, keys,jwt or off' }),
+    schema: z.enum(['keys', 'jwt', 'keys,jwt', 'off'], { error: 'must be keys, jwt, keys,jwt or off' }),
   },
   AUTH_OFF_BEHIND_TRUSTED_NETWORK: {
     default: 'no',
     about: 'yes allows AUTH=off on an address that is not loopback.',
-    form: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
+    schema: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
   },
   CALLERS_FILE: {
     default: 'config/callers.json',
     about:
       'The callers, with the digests of their keys or the client of their tokens; read again when it changes.',
-    form: anything,
+    schema: anything,
   },
   JWT_ISSUER: {
     default: '',
     about: "Who issues callers' tokens, exactly as their claim iss says it. Required with AUTH=jwt.",
-    form: protectedUrl,
+    schema: protectedUrl,
   },
   JWT_AUDIENCE: {
     default: '',
     about: 'What their claim aud must name. Required with AUTH=jwt.',
-    form: anything,
+    schema: anything,
   },
   JWT_JWKS_URL: {
     default: '',
     about: "Where the issuer's keys are. Empty: its discovery document says it.",
-    form: protectedUrl,
+    schema: protectedUrl,
   },
   JWT_ITWINS_CLAIM: {
     default: 'itwins',
     about: 'The claim that lists the iTwins which a token may read; without it the callers file says them.',
-    form: anything,
+    schema: anything,
   },
   DRAIN_DELAY: {
     default: '5s',
     about: 'After SIGTERM: how long requests are still taken.',
-    form: duration('0ms', '10m'),
+    schema: duration('0ms', '10m'),
   },
   LOG_LEVEL: {
     default: 'info',
     about: 'fatal, error, warn, info, debug, trace or silent.',
-    form: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
       error: 'must be fatal, error, warn, info, debug, trace or silent',
     }),
   },
   REVISION: {
     default: 'unknown',
     about: 'The commit that the build was made from, for log and metrics. The image sets it.',
-    form: z
+    schema: z
       .string()
       .regex(/^[\w.+-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes, underscores or +'),
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     default: '',
     about: 'Base URL of the OTLP/HTTP collector that traces are handed to. Empty: no tracing.',
-    form: baseUrlOrNone,
+    schema: baseUrlOrNone,
   },
 } satisfies Record<string, Variable<unknown>>;
 
-/** Variables that may be given as `NAME_FILE`, the path of a mounted file, instead. */
+/** Variables that can be set as `NAME_FILE`, the path of a mounted file, instead. */
 export const fromFiles = [
   'ITWIN_CLIENT_ID',
   'ITWIN_CLIENT_SECRET',
@@ -212,5 +212,5 @@ export const fromFiles = [
 ] as const;
 
 export type Variables = typeof variables;
-/** What the variables say, by their names. */
-export type Values = { readonly [Name in keyof Variables]: z.output<Variables[Name]['form']> };
+/** The parsed values, by the names of their variables. */
+export type Values = { readonly [Name in keyof Variables]: z.output<Variables[Name]['schema']> };

@@ -2,27 +2,27 @@ import type { Redis } from 'ioredis';
 import { type Clock, sleep } from '../clock.ts';
 import { encodeMessage, type SharedReadMessage } from './replica-messages.ts';
 
-/** Ends of jobs that are kept until they can be published; beyond that the oldest is forgotten. */
-const MOST_KEPT = 1000;
-/** Pause before a message is published again, in milliseconds; doubled each time, up to the longest. */
+/** Most messages kept until they can be published; beyond that the oldest is dropped. */
+const MAX_KEPT = 1000;
+/** First and longest pause before a message is published again, in milliseconds. It doubles each time. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
-/** A Redis that has not taken a message for so long is not asked any more, in milliseconds. */
-const GIVEN_UP_AFTER_MS = 60_000;
-/** How long the reader of a job's end waits for the other replicas to be told of it, in milliseconds. */
+/** Time without a successful publication after which the messages are dropped, in milliseconds. */
+const DROP_AFTER_MS = 60_000;
+/** Longest time that the read of a finished job waits for its message to be published, in milliseconds. */
 const LONGEST_WAIT_MS = 500;
 
 export interface AnnouncerOptions {
   readonly redis: Pick<Redis, 'publish'>;
-  /** Where all replicas listen. */
+  /** Channel of all replicas. */
   readonly channel: string;
   readonly onFault: (error: unknown) => void;
   readonly clock: Clock;
 }
 
 /**
- * Publishes messages to the other replicas. The end of a job that cannot be published is published again: the others, which hear all else,
- * would go on showing an earlier state.
+ * Publishes messages to the other replicas. The message that a job has finished is published again until that succeeds:
+ * the others, which miss no other message, would continue to show an earlier state.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
@@ -33,21 +33,21 @@ export class Announcer {
     this.#options = options;
   }
 
-  /** Never rejects. Resolves when the message was published, or need not be, or cannot be for now. */
-  async announce(jobId: string, said: SharedReadMessage): Promise<void> {
-    const message = encodeMessage(jobId, said);
+  /** Never rejects. Resolves when the message was published, or does not have to be, or cannot be for now. */
+  async announce(jobId: string, message: SharedReadMessage): Promise<void> {
+    const text = encodeMessage(jobId, message);
     try {
-      await this.#publish(message);
+      await this.#publish(text);
     } catch (error) {
       this.#options.onFault(error);
-      if (said.kind === 'stored' && said.finished) await this.#keep(jobId, message);
+      if (message.kind === 'stored' && message.finished) await this.#keep(jobId, text);
     }
   }
 
-  async #keep(jobId: string, message: string): Promise<void> {
+  async #keep(jobId: string, text: string): Promise<void> {
     const [oldest] = this.#unpublished.keys();
-    if (this.#unpublished.size >= MOST_KEPT && oldest !== undefined) this.#unpublished.delete(oldest);
-    this.#unpublished.set(jobId, message);
+    if (this.#unpublished.size >= MAX_KEPT && oldest !== undefined) this.#unpublished.delete(oldest);
+    this.#unpublished.set(jobId, text);
     this.#retries ??= this.#retry().finally(() => {
       this.#retries = undefined;
     });
@@ -57,11 +57,11 @@ export class Announcer {
   async #retry(): Promise<void> {
     const { clock } = this.#options;
     let [pauseMs, publishedAt] = [FIRST_PAUSE_MS, clock.now()];
-    while (this.#unpublished.size > 0 && clock.now() - publishedAt < GIVEN_UP_AFTER_MS) {
+    while (this.#unpublished.size > 0 && clock.now() - publishedAt < DROP_AFTER_MS) {
       await sleep(clock, pauseMs);
       pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
-      for (const [jobId, message] of this.#unpublished) {
-        const isPublished = await this.#publish(message).then(
+      for (const [jobId, text] of this.#unpublished) {
+        const isPublished = await this.#publish(text).then(
           () => true,
           () => false,
         );
@@ -73,7 +73,7 @@ export class Announcer {
     this.#unpublished.clear();
   }
 
-  #publish(message: string): Promise<unknown> {
-    return this.#options.redis.publish(this.#options.channel, message);
+  #publish(text: string): Promise<unknown> {
+    return this.#options.redis.publish(this.#options.channel, text);
   }
 }

@@ -7,24 +7,30 @@ type Send = Redis['sendCommand'];
 type Command = Parameters<Send>[0];
 
 /**
- * One server whose commands are waited for as long as its round-trip time suggests. What is asked while the connection is made, its
- * first samples, has the longest time: a server that is far is known to be far before anything is asked of it.
+ * A client of one server whose command timeout follows the measured round-trip time. Commands sent while connecting
+ * have the longest timeout and are the first samples, so that the distance of a server is known before the first read
+ * uses it.
  */
 export class BoundedRedis extends Redis {
-  // ioredis sends nothing in its constructor.
+  // Initialized in time: ioredis sends no command in its constructor.
   readonly roundTrip = new RoundTrip();
 
   override sendCommand(...[command, ...rest]: Parameters<Send>): ReturnType<Send> {
-    bound(command, this.roundTrip, this.status === 'ready' ? this.roundTrip.timeoutMs : LONGEST_COMMAND_MS);
+    limitCommandTime(
+      command,
+      this.roundTrip,
+      this.status === 'ready' ? this.roundTrip.timeoutMs : LONGEST_COMMAND_MS,
+    );
     return super.sendCommand(command, ...rest);
   }
 }
 
 /**
- * Lets a command fail after a time, and takes its own time as a sample unless it fails. An answer that has come while the process was busy
- * is read before the command is given up; ioredis' own timer gives it up first.
+ * Rejects a command after a timeout; the duration of a successful one is a sample of the round-trip time. A reply that
+ * arrived while the process was busy is still read, unlike with ioredis' own `commandTimeout`.
+ * @param onTimeout called before the command is rejected
  */
-export function bound(
+export function limitCommandTime(
   command: Command,
   roundTrip: RoundTrip,
   timeoutMs: number,
@@ -32,11 +38,11 @@ export function bound(
   onTimeout: () => void = () => undefined,
 ): void {
   const since = clock.now();
-  const giveUp = (): void => {
+  const timeOut = (): void => {
     onTimeout();
     command.reject(new Error(COMMAND_TIMED_OUT));
   };
-  const cancel = clock.after(timeoutMs, () => setImmediate(giveUp));
+  const cancel = clock.after(timeoutMs, () => setImmediate(timeOut));
   command.promise.then(() => {
     cancel();
     roundTrip.observe(clock.now() - since);

@@ -1,31 +1,33 @@
 import { Cluster } from 'ioredis';
-import { DatabaseRefused } from './lasting-redis.ts';
+import { DatabaseRefused } from './reconnecting-redis.ts';
 import { redisReason } from './redis-reason.ts';
 import type { RedisClient } from './redis-topology.ts';
 
-/** Where it is told that the store has gone or come back. */
+/** Log for the state of the connection. */
 export interface ConnectionLog {
   warn(details: object, message: string): void;
   info(message: string): void;
 }
 
-/** ioredis tells of an error on every attempt to reconnect: here one line when it goes, one when it comes back. */
-export function tellOfConnection(redis: RedisClient, log: ConnectionLog): void {
-  let away = false;
+/** Logs once when the connection is lost and once when it is restored; ioredis emits an error on every attempt. */
+export function logConnectionChanges(redis: RedisClient, log: ConnectionLog): void {
+  let isLost = false;
   let databaseRefused = false;
-  const goes = (error?: unknown): void => {
-    // One that comes back only to refuse its database is told of a second time: this does not heal by itself.
-    const isNews = error instanceof DatabaseRefused && !databaseRefused;
-    if (!away || isNews) log.warn({ reason: redisReason(error) }, 'redis is away: reads go on without it');
-    databaseRefused ||= isNews;
-    away = true;
+  const onLost = (error?: unknown): void => {
+    // A refused database is logged even if the connection was lost already: it needs an operator.
+    const isNewRefusal = error instanceof DatabaseRefused && !databaseRefused;
+    if (!isLost || isNewRefusal) {
+      log.warn({ reason: redisReason(error) }, 'Redis connection lost, serving reads without it');
+    }
+    databaseRefused ||= isNewRefusal;
+    isLost = true;
   };
-  redis.on('error', goes);
+  redis.on('error', onLost);
   redis.on('ready', () => {
-    if (away) log.info('redis is back');
-    away = false;
+    if (isLost) log.info('Redis connection restored');
+    isLost = false;
     databaseRefused = false;
   });
-  // A cluster that has lost all its nodes, or says itself that it is down, reconnects without an error.
-  if (redis instanceof Cluster) redis.on('reconnecting', goes);
+  // A cluster that has lost all nodes, or reports itself down, reconnects without an error.
+  if (redis instanceof Cluster) redis.on('reconnecting', onLost);
 }

@@ -9,15 +9,15 @@ import { messageChannel } from './replicas.ts';
 import { copyKey, keyPrefix } from './shared-copies.ts';
 
 /**
- * `npm run forget -- JOB`, in the environment of the gateway: removes a job from the shared store and from the memory of every
- * replica. Nothing keeps callers from asking for it again: it is to be gone upstream before.
+ * `npm run forget -- JOB`, with the environment of the gateway: removes a job from the shared store and from the memory
+ * of every replica. A later read fetches it again unless it has been deleted upstream before.
  */
 const [id = '', ...more] = process.argv.slice(2);
 
 /** sysexits.h */
 const [EX_USAGE, EX_UNAVAILABLE, EX_CONFIG] = [64, 69, 78];
-/** How often it is looked whether a flight has ended, in milliseconds. */
-const LOOK_EVERY_MS = 100;
+/** Interval of checks whether a read of the job has ended, in milliseconds. */
+const POLL_INTERVAL_MS = 100;
 
 if (more.length > 0 || !isJobId(id)) {
   end(EX_USAGE, 'usage: npm run forget -- JOB\nJOB: the id of one job, a UUID.');
@@ -30,20 +30,20 @@ if (more.length > 0 || !isJobId(id)) {
 
 async function run(jobId: string): Promise<void> {
   const settings = loadSettings(environment());
-  const way = redisTopology(settings);
-  if (!way) {
+  const topology = redisTopology(settings);
+  if (!topology) {
     end(EX_CONFIG, 'No shared store is set: what a gateway keeps in memory alone is gone when it restarts.');
     return;
   }
   const silent = { warn: () => undefined, info: () => undefined };
-  const redis = connectRedis(way, silent);
+  const redis = connectRedis(topology, silent);
   try {
     await untilReady(redis);
     const prefix = keyPrefix(settings.ITWIN_API_URL, settings.ITWIN_CLIENT_ID);
-    const longestFlightMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
-    const heardBy = await forget(redis, prefix, jobId, longestFlightMs);
+    const longestReadMs = settings.PATIENCE + 4 * settings.UPSTREAM_TIMEOUT;
+    const receivers = await forget(redis, prefix, jobId, longestReadMs);
     process.stdout.write(
-      `Removed from the shared store, and ${heardBy} listening replicas were told (in a cluster: of one node).\n` +
+      `Removed from the shared store, and ${receivers} listening replicas were told (in a cluster: of one node).\n` +
         'A replica that is cut off from Redis keeps its own copy until it restarts.\n',
     );
   } finally {
@@ -52,22 +52,22 @@ async function run(jobId: string): Promise<void> {
 }
 
 /**
- * Twice: a read that is under way would put back what is removed, and a replica may just be holding what it has found. The end of
- * that read is waited for, and what it brought goes as well.
+ * Removes the job, waits until no replica reads it, and removes it again: a read in progress would store it anew.
+ * @returns number of replicas that received the second message
  */
 async function forget(
   redis: RedisClient,
   prefix: string,
   jobId: string,
-  longestFlightMs: number,
+  longestReadMs: number,
 ): Promise<number> {
   const remove = async () => {
     await redis.del(copyKey(prefix, jobId));
     return redis.publish(messageChannel(prefix), encodeMessage(jobId, { kind: 'forgotten' }));
   };
-  const until = performance.now() + longestFlightMs;
+  const until = performance.now() + longestReadMs;
   await remove();
-  do await delay(LOOK_EVERY_MS);
+  do await delay(POLL_INTERVAL_MS);
   while ((await redis.exists(leaseKey(prefix, jobId))) > 0 && performance.now() < until);
   return remove();
 }

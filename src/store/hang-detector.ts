@@ -3,23 +3,24 @@ import { type Clock, systemClock } from '../clock.ts';
 import { COMMAND_TIMED_OUT } from './redis-options.ts';
 import type { RedisClient } from './redis-topology.ts';
 
-/** One timeout may be our own event loop that was blocked; so many in a row are a Redis that hangs. */
+/** Consecutive timeouts that mean a hanging Redis. A single one may be due to a blocked event loop here. */
 const TIMEOUTS_IN_A_ROW = 3;
 /**
- * A command that is sent after a timeout has one of its own no sooner than a command's time later, or so much less by
- * the timers' grain. What times out before was sent before, and tells of the same moment. In milliseconds.
+ * Inaccuracy of timers, in milliseconds. Timeouts less than a command timeout apart (within this inaccuracy) are of
+ * commands that were in flight together, and count once.
  */
-const TIMER_GRAIN_MS = 10;
+const TIMER_INACCURACY_MS = 10;
 
 /**
- * Takes a Redis that answers nothing for one that is away, and a cluster that says it is down: from then on commands fail at once,
- * until it is back. Of a cluster that answers nothing, each node is given up by itself: the others serve on.
+ * Disconnects from a Redis that does not answer, and from a cluster that reports itself down, so that commands fail at
+ * once until the connection is restored. In a cluster that does not answer, each node has a socket timeout of its own
+ * instead (redis-cluster.ts), and the other nodes go on serving.
  */
 export class HangDetector {
   #timeouts = 0;
   #countedAt = -Infinity;
 
-  /** @param commandTimeoutMs how long a command that is sent now is waited for */
+  /** @param commandTimeoutMs current command timeout */
   constructor(
     private readonly redis: RedisClient,
     private readonly commandTimeoutMs: () => number,
@@ -30,7 +31,7 @@ export class HangDetector {
     this.#timeouts = 0;
   }
 
-  /** @returns whether Redis is away: otherwise one answer did not come in time */
+  /** @returns whether Redis is unavailable; otherwise a single reply was late */
   failed(error: unknown): boolean {
     const message = error instanceof Error ? error.message : '';
     const timedOut = message === COMMAND_TIMED_OUT;
@@ -38,20 +39,20 @@ export class HangDetector {
     if (counts) this.#count(this.clock.now());
     else this.#timeouts = 0;
     const hangs = this.#timeouts >= TIMEOUTS_IN_A_ROW;
-    if (hangs) this.#goAway(error);
+    if (hangs) this.#disconnect(error);
     return hangs || !timedOut;
   }
 
-  #goAway(error: unknown): void {
+  #disconnect(error: unknown): void {
     this.#timeouts = 0;
-    // What was sent before tells of the same fault after the connection has been given up.
+    // Commands of the closed connection may still fail afterwards.
     if (this.redis.status !== 'ready') return;
     this.redis.emit('error', error);
     this.redis.disconnect(true);
   }
 
   #count(now: number): void {
-    if (now - this.#countedAt < this.commandTimeoutMs() - TIMER_GRAIN_MS) return;
+    if (now - this.#countedAt < this.commandTimeoutMs() - TIMER_INACCURACY_MS) return;
     this.#countedAt = now;
     this.#timeouts++;
   }

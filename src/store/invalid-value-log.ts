@@ -1,13 +1,13 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { ConnectionLog } from './connection-log.ts';
 
-/** What can be found under our names in Redis that no version of the gateway has put there. */
+/** Kinds of values in Redis that can be invalid: written by no version of the gateway. Also metric labels. */
 export type InvalidValue = 'copy' | 'lease' | 'notice';
 
-/** A kind is logged again when it has not been logged for so long, in milliseconds. */
-const LOG_AGAIN_MS = 3_600_000;
+/** Shortest time between two log lines of one kind, in milliseconds. */
+const LOG_INTERVAL_MS = 3_600_000;
 
-/** Values that cannot be ours are replaced wherever they are met: one line tells of each kind. */
+/** Logs invalid values, which are replaced wherever they are found: one line per kind and hour. */
 export class InvalidValueLog {
   readonly #loggedAt = new Map<InvalidValue, number>();
 
@@ -16,10 +16,10 @@ export class InvalidValueLog {
     private readonly clock: Clock = systemClock,
   ) {}
 
-  found(what: InvalidValue): void {
+  report(what: InvalidValue): void {
     const now = this.clock.now();
-    if (now - (this.#loggedAt.get(what) ?? -Infinity) < LOG_AGAIN_MS) return;
+    if (now - (this.#loggedAt.get(what) ?? -Infinity) < LOG_INTERVAL_MS) return;
     this.#loggedAt.set(what, now);
-    this.log.warn({ what }, 'redis holds a value that is not from a gateway: it is replaced');
+    this.log.warn({ what }, 'invalid value in Redis, replacing it');
   }
 }

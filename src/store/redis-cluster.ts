@@ -1,44 +1,44 @@
 import { Cluster, type ClusterNode, type ClusterOptions, type Redis } from 'ioredis';
 import { systemClock } from '../clock.ts';
 import { RoundTrip } from '../round-trip.ts';
-import { bound } from './bounded-redis.ts';
+import { limitCommandTime } from './bounded-redis.ts';
 import { withCheckedSlots } from './cluster-slots.ts';
 import { connectionOptions, reconnectDelayMs } from './redis-options.ts';
 import type { RedisTopology } from './redis-topology.ts';
 
-/** A node that has not said a word for so long while it was asked is given up, in milliseconds. */
+/** A node that sends nothing for this long during a command is disconnected. In milliseconds. */
 const NODE_TIMEOUT_MS = 1000;
-/** How often it is looked who has which slots, in milliseconds, beside whenever a node says that one has moved. */
+/** Interval of refreshing the slot map, in milliseconds. A `MOVED` reply refreshes it as well. */
 const SLOTS_INTERVAL_MS = 5000;
 
 /**
- * A cluster whose commands are bounded as a whole, redirections included. ioredis' own `commandTimeout` would hold for what a node
- * is asked while it connects as well: a busy start would then take a cluster that is there for one that is away. There are no
- * samples from before the first command: a timeout is one as well, so that the time of later commands grows to the distance.
+ * A cluster client with a timeout for each command as a whole, including redirections. ioredis' own `commandTimeout`
+ * would also apply while nodes connect: on a busy start the cluster would seem unavailable. Connecting brings no samples
+ * of the round-trip time: a timeout is a sample as well, so that later timeouts grow to the distance of the cluster.
  */
 export class BoundedCluster extends Cluster {
   readonly roundTrip = new RoundTrip();
 
   override sendCommand(...[command, ...rest]: Parameters<Cluster['sendCommand']>): unknown {
-    if (this.status === 'ready') this.#bound(command);
+    if (this.status === 'ready') this.#limitTime(command);
     return super.sendCommand(command, ...rest);
   }
 
-  #bound(command: Parameters<Cluster['sendCommand']>[0]): void {
+  #limitTime(command: Parameters<Cluster['sendCommand']>[0]): void {
     const { roundTrip } = this;
     const { timeoutMs } = roundTrip;
-    bound(command, roundTrip, timeoutMs, systemClock, () => {
+    limitCommandTime(command, roundTrip, timeoutMs, systemClock, () => {
       roundTrip.observe(timeoutMs);
     });
   }
 }
 
-/** What ioredis' own client of a cluster asks its nodes by; no part of its interface. */
+/** Internal method of ioredis that fetches the slot map from a node. */
 interface SlotsReader {
   getInfoFromNode(redis: Redis | undefined, onRead: (error?: Error) => void): void;
 }
 
-/** A cluster whose nodes may answer anything when they are asked who has which slots. */
+/** Validates the slot maps that nodes reply with. */
 function checkSlots(cluster: Cluster): void {
   const reader = cluster as unknown as SlotsReader;
   const read = reader.getInfoFromNode.bind(cluster);
@@ -48,8 +48,8 @@ function checkSlots(cluster: Cluster): void {
 }
 
 /**
- * Connects to a cluster. What cannot be answered fails at once instead of being tried again (the delays are 0): while a master is
- * away, the keys in its slots are misses. A node that is lost is left to `MOVED`, and to the next look at the slots.
+ * Connects to a cluster. Commands that fail are not retried (the delays are 0): while a master is unavailable, the keys
+ * in its slots are misses. Lost nodes are replaced through `MOVED` replies and the refresh of the slot map.
  */
 export function connectCluster({
   nodes,
@@ -63,7 +63,7 @@ export function connectCluster({
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshInterval: SLOTS_INTERVAL_MS,
-    // Node looks the name up when it connects; an address in its place would not be what the certificate is for.
+    // Node resolves the name on connecting; TLS needs the name, because the certificate is for it.
     dnsLookup: (hostname, found) => {
       found(null, hostname);
     },
@@ -75,8 +75,8 @@ export function connectCluster({
 }
 
 /**
- * ioredis connects to a node when it is first asked, and notices that a cluster is away when its last connection has ended.
- * With a connection to every node, replicas included, the first reads find their copies, and an idle gateway notices too.
+ * Connects to every node, replicas included, and not only on first use as ioredis does: the first reads then find their
+ * copies, and an idle gateway notices when the cluster becomes unavailable.
  */
 function stayConnected(cluster: Cluster): void {
   const connect = (node: { status: string; connect(): Promise<void> }): void => {

@@ -4,8 +4,8 @@ import type { HangDetector } from './hang-detector.ts';
 import type { RedisClient } from './redis-topology.ts';
 
 /**
- * KEYS: where. ARGV: the value, its life in ms, how a value begins that stays, whether it stays only if it lives longer. A value of
- * another type is replaced.
+ * Stores a value unless the current one has a protected prefix. KEYS: the key. ARGV: value, lifetime in ms, protected
+ * prefix, and `later` if the prefix protects only a value that expires later. A value of another type is replaced.
  */
 const SET_UNLESS = `
 local held = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[3] - 1)
@@ -13,25 +13,25 @@ if held == ARGV[3] and (ARGV[4] == '' or redis.call('PTTL', KEYS[1]) > tonumber(
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`;
 
-/** What PTTL says of a key that never expires. */
+/** Reply of PTTL for a key without expiry. */
 const NO_EXPIRY = -1;
 
-/** What Keyv is asked to keep. */
+/** A value as passed through Keyv. */
 export interface Stored {
   readonly bytes: Buffer;
-  /** A value that begins so is not replaced. */
+  /** Prefix of values that must not be replaced. */
   readonly yieldsTo?: string;
-  /** It is replaced all the same unless it has longer to live, and so was made later. */
+  /** The prefix protects only values that expire later, which are newer. */
   readonly yieldsToLaterAlone?: boolean;
-  /** Told when it was not replaced. */
+  /** Called when the current value was kept. */
   readonly onYield?: () => void;
-  /** Milliseconds that the value has still to live, by Redis' own clock; set on the way out. Infinity: it has no expiry. */
+  /** Remaining lifetime by Redis' clock, in milliseconds; set when read. Infinity: no expiry. */
   readonly remainingMs?: number;
 }
 
 /**
- * Keeps bytes in Redis for Keyv, over the connection that the gateway has. Redis alone judges their expiry: no clock of
- * a replica matters, and how much of its life is left comes back with the value. A fault is a miss, and counted.
+ * Keyv adapter that stores bytes over the gateway's connection. Redis alone handles expiry, so that clocks of replicas
+ * do not matter; the remaining lifetime comes with the value. An error counts as a fault and reads as a miss.
  */
 export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
   readonly opts = {};
@@ -50,8 +50,8 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
       const [bytes, ttl] = await Promise.all([this.redis.getBuffer(key), this.redis.pttl(key)]);
       this.hangs.answered();
       if (bytes === null) return undefined;
-      // Where there is no Redis but something else, it may be anything.
-      if (!Buffer.isBuffer(bytes) || !Number.isFinite(ttl)) throw new Error('this is no value');
+      // A server that is not Redis may reply with anything.
+      if (!Buffer.isBuffer(bytes) || !Number.isFinite(ttl)) throw new Error('invalid reply');
       if (ttl <= 0 && ttl !== NO_EXPIRY) return undefined;
       const remainingMs = ttl === NO_EXPIRY ? Infinity : ttl;
       return { value: { bytes, remainingMs } satisfies Stored as Value };
@@ -64,7 +64,7 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
   async set(key: string, data: unknown, ttl?: number): Promise<boolean> {
     const { bytes, yieldsTo, yieldsToLaterAlone = false, onYield } = (data as { value: Stored }).value;
     try {
-      if (ttl === undefined) throw new Error('nothing is kept for ever');
+      if (ttl === undefined) throw new Error('a TTL is required');
       const ttlMs = Math.max(1, Math.round(ttl));
       if (yieldsTo === undefined) await this.redis.set(key, bytes, 'PX', ttlMs);
       else {
@@ -93,8 +93,8 @@ export class RedisKeyv extends EventEmitter implements KeyvStoreAdapter {
     this.onFault(operation);
   }
 
-  /** The store is shared: nothing here empties it. */
+  /** Not supported: the store is shared. */
   clear(): Promise<void> {
-    return Promise.reject(new Error('the shared store is never emptied as a whole'));
+    return Promise.reject(new Error('clearing the shared store is not supported'));
   }
 }

@@ -5,32 +5,32 @@ import { type Clock, systemClock } from '../clock.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import type { Claim, Lease, Leases, LeaseEvents, SharedReadOutcome } from '../upstream/leases.ts';
 import type { Announcer } from './announcer.ts';
-import { CLAIM, PROLONG, RELEASE } from './lease-scripts.ts';
+import { CLAIM, EXTEND, RELEASE } from './lease-scripts.ts';
 import type { SharedReadMessage } from './replica-messages.ts';
 import type { InvalidValue } from './invalid-value-log.ts';
 
-/** How long a lease lives without being prolonged, in milliseconds: what the death of its holder costs the others. */
+/** Lifetime of a lease, in milliseconds: how long the others wait when its holder dies. */
 const LEASE_MS = 2000;
-const PROLONG_EVERY_MS = 500;
+const EXTEND_INTERVAL_MS = 500;
 
-/** No call is expected later, in milliseconds: what a lease says beyond that is of no use to anybody. */
-const LATEST_EXPECTED_MS = 86_400_000;
+/** Upper bound for the expected time of a call, in milliseconds. */
+const MAX_EXPECTED_MS = 86_400_000;
 
-/** More notices are not kept for a read that has not come to wait for them. */
-const MOST_HEARD = 100;
+/** Most messages buffered for a read that is not waiting for them yet. */
+const MAX_BUFFERED = 100;
 
-/** What `CLAIM` answers. */
-const spoilt = z.literal([0, 1]);
-const claimed = z.union([
-  z.tuple([spoilt]),
-  z.tuple([spoilt, z.string(), z.string(), z.number(), z.number()]),
+/** Reply of `CLAIM`. */
+const invalidFlag = z.literal([0, 1]);
+const claimReply = z.union([
+  z.tuple([invalidFlag]),
+  z.tuple([invalidFlag, z.string(), z.string(), z.number(), z.number()]),
 ]);
 
-/** What a lease says of its holder's read. */
+/** Phases of the holder's read. */
 const SENT = 'sent';
 const WAITING = 'waiting';
 
-/** Where the lease of a job is, while some replica reads it. */
+/** Key of a job's lease, which exists while a replica reads the job. */
 export function leaseKey(keyPrefix: string, jobId: string): string {
   return `${keyPrefix}lease:${jobId}`;
 }
@@ -42,19 +42,19 @@ export interface RedisLeasesOptions {
   readonly keyPrefix: string;
   readonly announcer: Pick<Announcer, 'announce'>;
   readonly onFault: (operation: 'lease', error: unknown) => void;
-  readonly onSpoilt: (what: InvalidValue) => void;
-  /** Since when no notice can have been missed, on `clock`; Infinity while some may be. */
+  readonly onInvalidValue: (what: InvalidValue) => void;
+  /** Since when no message can have been missed, on `clock`; Infinity while some may be. */
   readonly announcedSince: () => number;
-  /** Told when Redis has answered. */
+  /** Redis has answered. */
   readonly onAnswered: () => void;
   readonly clock?: Clock;
 }
 
-/** Leases in Redis, with notices over its channel. A fault of the store is a lease that nobody has. */
+/** Leases in Redis, with messages over pub/sub. An error of the store is a claim with the result `unknown`. */
 export class RedisLeases implements Leases {
   readonly #options: RedisLeasesOptions;
   readonly #clock: Clock;
-  readonly #listeners = new Map<string, Set<(said: SharedReadMessage | 'interrupt') => void>>();
+  readonly #listeners = new Map<string, Set<(message: SharedReadMessage | 'interrupt') => void>>();
 
   constructor(options: RedisLeasesOptions) {
     this.#options = options;
@@ -62,21 +62,21 @@ export class RedisLeases implements Leases {
   }
 
   async claim(jobId: string, expectedMs: number, replaced = ''): Promise<Claim> {
-    const mine = randomBytes(9).toString('base64url');
-    const soonMs = Math.min(Math.max(0, Math.ceil(expectedMs)), LATEST_EXPECTED_MS);
-    const life = [LEASE_MS, soonMs, LATEST_EXPECTED_MS];
+    const holderId = randomBytes(9).toString('base64url');
+    const boundedMs = Math.min(Math.max(0, Math.ceil(expectedMs)), MAX_EXPECTED_MS);
+    const life = [LEASE_MS, boundedMs, MAX_EXPECTED_MS];
     try {
-      const found = await this.#options.redis.eval(CLAIM, 1, this.#key(jobId), mine, ...life, replaced);
+      const reply = await this.#options.redis.eval(CLAIM, 1, this.#key(jobId), holderId, ...life, replaced);
       this.#options.onAnswered();
-      const [isSpoilt, holder, phase, endsInMs = 1, expected = 0] = claimed.parse(found);
-      if (isSpoilt === 1 || (replaced !== '' && holder === undefined)) this.#options.onSpoilt('lease');
-      if (holder === undefined) return { kind: 'lease', lease: this.#lease(jobId, mine) };
+      const [isInvalid, holder, phase, endsInMs = 1, expected = 0] = claimReply.parse(reply);
+      if (isInvalid === 1 || (replaced !== '' && holder === undefined)) this.#options.onInvalidValue('lease');
+      if (holder === undefined) return { kind: 'lease', lease: this.#lease(jobId, holderId) };
       return {
         kind: 'taken',
         holder,
         sent: phase === SENT,
         endsInMs: Math.min(LEASE_MS, Math.max(1, endsInMs)),
-        expectedMs: Math.min(LATEST_EXPECTED_MS, Math.max(0, expected)),
+        expectedMs: Math.min(MAX_EXPECTED_MS, Math.max(0, expected)),
       };
     } catch (error) {
       this.#options.onFault('lease', error);
@@ -84,26 +84,26 @@ export class RedisLeases implements Leases {
     }
   }
 
-  /** Word has come from a replica. */
-  heard(jobId: string, said: SharedReadMessage): void {
-    for (const listener of this.#listeners.get(jobId) ?? []) listener(said);
+  /** Delivers a message of another replica to the listeners of its job. */
+  receive(jobId: string, message: SharedReadMessage): void {
+    for (const listener of this.#listeners.get(jobId) ?? []) listener(message);
   }
 
-  /** Notices may be missed from now on: nobody waits for one any longer. */
+  /** Messages may be missed from now on: ends all waits for one. */
   interrupt(): void {
     for (const listeners of this.#listeners.values()) for (const listener of listeners) listener('interrupt');
   }
 
   listen(jobId: string): LeaseEvents {
-    const heard: (SharedReadMessage | 'interrupt')[] = [];
-    const listensSince = this.#clock.now();
+    const buffered: (SharedReadMessage | 'interrupt')[] = [];
+    const listeningSince = this.#clock.now();
     const { announcedSince } = this.#options;
     let finished = false;
-    let wake = (): void => undefined;
-    const listener = (said: SharedReadMessage | 'interrupt'): void => {
-      if (heard.length < MOST_HEARD) heard.push(said);
-      finished ||= said !== 'interrupt' && said.kind === 'stored' && said.finished;
-      wake();
+    let drain = (): void => undefined;
+    const listener = (message: SharedReadMessage | 'interrupt'): void => {
+      if (buffered.length < MAX_BUFFERED) buffered.push(message);
+      finished ||= message !== 'interrupt' && message.kind === 'stored' && message.finished;
+      drain();
     };
     const listeners = this.#listeners.get(jobId) ?? new Set();
     this.#listeners.set(jobId, listeners.add(listener));
@@ -112,33 +112,33 @@ export class RedisLeases implements Leases {
         return finished;
       },
       get isComplete() {
-        return announcedSince() <= listensSince;
+        return announcedSince() <= listeningSince;
       },
       outcome: ({ withinMs, signal, onSent, onQueued }) =>
         new Promise((resolve, reject) => {
-          const ended = (outcome: SharedReadOutcome | undefined): void => {
+          const end = (outcome: SharedReadOutcome | undefined): void => {
             cancel();
-            signal.removeEventListener('abort', gone);
+            signal.removeEventListener('abort', onAbort);
             resolve(outcome);
           };
           const cancel = this.#clock.after(withinMs, () => {
-            ended(undefined);
+            end(undefined);
           });
-          const gone = (): void => {
+          const onAbort = (): void => {
             cancel();
             reject(new CallerGone());
           };
-          signal.addEventListener('abort', gone, { once: true });
-          wake = () => {
-            for (const said of heard.splice(0)) {
-              if (said === 'interrupt') ended(undefined);
-              else if (said.kind === 'sent') onSent();
-              else if (said.kind === 'waiting') onQueued();
-              else ended(said);
+          signal.addEventListener('abort', onAbort, { once: true });
+          drain = () => {
+            for (const message of buffered.splice(0)) {
+              if (message === 'interrupt') end(undefined);
+              else if (message.kind === 'sent') onSent();
+              else if (message.kind === 'waiting') onQueued();
+              else end(message);
             }
           };
-          if (signal.aborted) gone();
-          else wake();
+          if (signal.aborted) onAbort();
+          else drain();
         }),
       end: () => {
         listeners.delete(listener);
@@ -147,37 +147,39 @@ export class RedisLeases implements Leases {
     };
   }
 
-  #lease(jobId: string, mine: string): Lease {
-    const prolong = (phase = ''): void => {
-      this.#try(() => this.#options.redis.eval(PROLONG, 1, this.#key(jobId), mine, LEASE_MS, phase));
+  #lease(jobId: string, holderId: string): Lease {
+    const extend = (phase = ''): void => {
+      this.#runInBackground(() =>
+        this.#options.redis.eval(EXTEND, 1, this.#key(jobId), holderId, LEASE_MS, phase),
+      );
     };
-    const again = (): void => {
-      prolong();
-      cancel = this.#clock.after(PROLONG_EVERY_MS, again);
+    const keepAlive = (): void => {
+      extend();
+      cancel = this.#clock.after(EXTEND_INTERVAL_MS, keepAlive);
     };
-    let cancel = this.#clock.after(PROLONG_EVERY_MS, again);
+    let cancel = this.#clock.after(EXTEND_INTERVAL_MS, keepAlive);
     return {
       sent: () => {
-        prolong(SENT);
+        extend(SENT);
         void this.announce(jobId, { kind: 'sent' });
       },
       queued: () => {
-        prolong(WAITING);
+        extend(WAITING);
         void this.announce(jobId, { kind: 'waiting' });
       },
       release: async (outcome) => {
         cancel();
-        this.#try(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), mine));
+        this.#runInBackground(() => this.#options.redis.eval(RELEASE, 1, this.#key(jobId), holderId));
         await this.announce(jobId, outcome);
       },
     };
   }
 
-  async announce(jobId: string, said: SharedReadMessage): Promise<void> {
-    await this.#options.announcer.announce(jobId, said);
+  async announce(jobId: string, message: SharedReadMessage): Promise<void> {
+    await this.#options.announcer.announce(jobId, message);
   }
 
-  #try(run: () => Promise<unknown>): void {
+  #runInBackground(run: () => Promise<unknown>): void {
     run().catch((error: unknown) => {
       this.#options.onFault('lease', error);
     });

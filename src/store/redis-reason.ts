@@ -1,10 +1,10 @@
 import { codeOf } from '../errors/cause.ts';
-import { DatabaseRefused } from './lasting-redis.ts';
+import { DatabaseRefused } from './reconnecting-redis.ts';
 import { COMMAND_TIMED_OUT } from './redis-options.ts';
 import { replyCode } from './reply-code.ts';
 
-/** What ioredis says in words only, by how the message begins. */
-const WORDS = [
+/** Errors of ioredis without a code, by the beginning of their message. */
+const REASONS = [
   [COMMAND_TIMED_OUT, 'timeout'],
   ['Socket timeout', 'timeout'],
   ['Connection is closed', 'connection closed'],
@@ -20,8 +20,8 @@ const WORDS = [
 ] as const;
 
 /**
- * Why Redis is away, in a word or two: the system's code, or the one that a server's reply begins with. The rest of a message is left
- * out: it names hosts, and a server may repeat in it what it was sent, passwords included.
+ * Short reason why Redis is unavailable: a system error code, the code of an error reply, or one of `REASONS`. Full
+ * messages are not logged, because they may contain host names, and passwords that a server repeats.
  */
 export function redisReason(error: unknown): string {
   if (!(error instanceof Error)) return 'no node serves';
@@ -29,6 +29,6 @@ export function redisReason(error: unknown): string {
   const { lastNodeError } = error as { lastNodeError?: unknown };
   if (lastNodeError instanceof Error) return redisReason(lastNodeError);
   const replied = replyCode(error) ?? /Last error: (?:connect )?([A-Z]{3,}) /.exec(error.message)?.[1];
-  const words = WORDS.find(([begins]) => error.message.startsWith(begins))?.[1];
-  return codeOf(error) ?? replied ?? words ?? (error.name === 'Error' ? 'unknown' : error.name);
+  const reason = REASONS.find(([begins]) => error.message.startsWith(begins))?.[1];
+  return codeOf(error) ?? replied ?? reason ?? (error.name === 'Error' ? 'unknown' : error.name);
 }

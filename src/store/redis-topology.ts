@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 
-/** The client, whichever way it has connected. */
+/** A client of any topology. */
 export type RedisClient = Redis | Cluster;
 
 interface Address {
@@ -8,14 +8,14 @@ interface Address {
   readonly port: number;
 }
 
-/** Who the gateway is at Redis; empty texts are the default user and no password. */
+/** Credentials; empty strings mean the default user and no password. */
 export interface RedisLogin {
   readonly username: string;
   readonly password: string;
   readonly tls: boolean;
 }
 
-/** Where Redis is. */
+/** How Redis is deployed, and where. */
 export type RedisTopology = { readonly login: RedisLogin } & (
   | ({ readonly kind: 'server'; readonly database: number } & Address)
   | {
@@ -27,7 +27,7 @@ export type RedisTopology = { readonly login: RedisLogin } & (
   | { readonly kind: 'cluster'; readonly nodes: readonly Address[] }
 );
 
-/** What the settings say of Redis, by their names. */
+/** The Redis settings, by their names. */
 interface RedisSettings {
   readonly REDIS_URL: (Address & RedisLogin & { readonly database: number }) | undefined;
   readonly REDIS_SENTINELS: readonly Address[];
@@ -39,7 +39,7 @@ interface RedisSettings {
   readonly REDIS_TLS: 'yes' | 'no';
 }
 
-/** The one way that is given, or nothing; the settings have been checked to give no more. */
+/** The configured topology, if any; the settings have been checked to contain only one. */
 export function redisTopology(settings: RedisSettings): RedisTopology | undefined {
   const { REDIS_URL: server, REDIS_SENTINELS: sentinels, REDIS_CLUSTER: nodes } = settings;
   const login = {
@@ -53,7 +53,7 @@ export function redisTopology(settings: RedisSettings): RedisTopology | undefine
   };
   if (server) {
     const { host, port, database, tls } = server;
-    // The checks see to it that one of the two alone says a login.
+    // The settings have been checked: only one of the two contains credentials.
     const { username, password } = server.username + server.password === '' ? login : server;
     return { kind: 'server', host, port, database, login: { username, password, tls } };
   }

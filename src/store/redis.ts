@@ -1,67 +1,67 @@
 import { once } from 'node:events';
 import { Cluster, type RedisOptions } from 'ioredis';
 import type { BoundedRedis } from './bounded-redis.ts';
-import { type ConnectionLog, tellOfConnection } from './connection-log.ts';
-import { LastingRedis } from './lasting-redis.ts';
+import { type ConnectionLog, logConnectionChanges } from './connection-log.ts';
+import { ReconnectingRedis } from './reconnecting-redis.ts';
 import { type BoundedCluster, connectCluster } from './redis-cluster.ts';
 import { connectionOptions, LONGEST_COMMAND_MS, reconnectDelayMs } from './redis-options.ts';
 import './redis-replies.ts';
 import { replyCode } from './reply-code.ts';
 import type { RedisClient, RedisLogin, RedisTopology } from './redis-topology.ts';
 
-/** How long a start waits for the connection before it does without. */
+/** Longest wait for the connection at startup. */
 const LONGEST_START_MS = 500;
-/** The longest wait for a sentinel, connecting included, before the next is asked. */
+/** Timeout for one sentinel, connecting included, before the next is tried. */
 const SENTINEL_TIMEOUT_MS = 1000;
 
 /**
- * The gateway's client of Redis. It connects in the background and for ever again; while Redis is away every command fails at
- * once, so that nothing waits for it and nothing piles up.
+ * Creates the gateway's client of Redis. It connects and reconnects in the background; while it is not connected, every
+ * command fails at once, so that no read waits and nothing is queued.
  */
-export function connectRedis(way: RedisTopology, log: ConnectionLog): BoundedRedis | BoundedCluster {
-  const redis = connect(way);
-  tellOfConnection(redis, log);
+export function connectRedis(topology: RedisTopology, log: ConnectionLog): BoundedRedis | BoundedCluster {
+  const redis = connect(topology);
+  logConnectionChanges(redis, log);
   return redis;
 }
 
-function connect(way: RedisTopology): BoundedRedis | BoundedCluster {
-  switch (way.kind) {
+function connect(topology: RedisTopology): BoundedRedis | BoundedCluster {
+  switch (topology.kind) {
     case 'server': {
-      const { host, port, database: db } = way;
-      return new LastingRedis({ ...oneServer(way.login), host, port, db });
+      const { host, port, database: db } = topology;
+      return new ReconnectingRedis({ ...serverOptions(topology.login), host, port, db });
     }
     case 'sentinel':
-      return new LastingRedis({ ...oneServer(way.login), ...throughSentinel(way) });
+      return new ReconnectingRedis({ ...serverOptions(topology.login), ...sentinelOptions(topology) });
     case 'cluster':
-      return connectCluster(way);
+      return connectCluster(topology);
   }
 }
 
-function oneServer(login: RedisLogin) {
+function serverOptions(login: RedisLogin) {
   return {
     ...connectionOptions(login),
-    // Of connections that are made like this one; its own commands are bounded one by one.
+    // Applies to duplicates of this connection; BoundedRedis limits its own commands.
     commandTimeout: LONGEST_COMMAND_MS,
     enableOfflineQueue: false,
     retryStrategy: reconnectDelayMs,
-    // A master that has become a replica keeps its connections: where it is now is found out by connecting anew.
+    // A demoted master keeps its connections; reconnecting finds the new master.
     reconnectOnError: (error: Error) => replyCode(error) === 'READONLY',
   } satisfies RedisOptions;
 }
 
-/** ioredis asks the sentinels on every connect, each in turn, and takes only a server that says itself that it is the master. */
-function throughSentinel(way: RedisTopology & { readonly kind: 'sentinel' }) {
+/** On every connect ioredis asks each sentinel in turn, and accepts only a server that reports itself as the master. */
+function sentinelOptions(topology: RedisTopology & { readonly kind: 'sentinel' }) {
   return {
-    sentinels: [...way.sentinels],
-    name: way.masterName,
-    sentinelPassword: way.sentinelPassword,
+    sentinels: [...topology.sentinels],
+    name: topology.masterName,
+    sentinelPassword: topology.sentinelPassword,
     sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     sentinelRetryStrategy: reconnectDelayMs,
-    ...(way.login.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+    ...(topology.login.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
   } satisfies RedisOptions;
 }
 
-/** Resolves when the connection is there (to every master of a cluster), has failed, or has been waited for long enough. */
+/** Resolves when connected (to every master of a cluster), or after a timeout. */
 export async function untilReady(redis: RedisClient): Promise<void> {
   const signal = AbortSignal.timeout(LONGEST_START_MS);
   const ready = async (client: RedisClient): Promise<void> => {

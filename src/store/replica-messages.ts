@@ -1,19 +1,19 @@
 import { z } from 'zod';
-import { parseJson } from '../parse-json.ts';
 import { GatewayError } from '../errors/gateway-error.ts';
+import { parseJson } from '../parse-json.ts';
 import { isJobId } from '../upstream/job-reads.ts';
 import type { SharedReadOutcome } from '../upstream/leases.ts';
 
-/** What one replica tells the others of a job's flight. */
+/** Progress of a job's shared read, published to the other replicas. */
 export type SharedReadMessage = { readonly kind: 'sent' } | { readonly kind: 'waiting' } | SharedReadOutcome;
-/** What replicas are told of a job: `forgotten` by the command of that name, for nothing of it to be kept anywhere. */
+/** A message about a job. `forgotten` comes from the forget command: all replicas drop the job. */
 export type ReplicaMessage = SharedReadMessage | { readonly kind: 'forgotten' };
 
-/** A longer message is none of ours, in characters: upstream's errors are all that may be of some length. */
-const LONGEST_NOTICE = 64 * 1024;
+/** Longest valid message, in characters; only errors of upstream are long. */
+const MAX_LENGTH = 64 * 1024;
 
 const body = z.object({ code: z.string(), message: z.string(), target: z.string().exactOptional() });
-const notice = z.discriminatedUnion('kind', [
+const messageSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('sent') }),
   z.object({ kind: z.literal('waiting') }),
   z.object({ kind: z.literal('free') }),
@@ -32,32 +32,32 @@ const notice = z.discriminatedUnion('kind', [
   }),
 ]);
 
-/** A notice as it goes over the wire: `<job id> <JSON>`. */
-export function encodeMessage(jobId: string, said: ReplicaMessage): string {
-  if (said.kind !== 'failed') return `${jobId} ${JSON.stringify(said)}`;
-  const { status, body, options } = said.error;
+/** Encodes a message as `<job id> <JSON>`. */
+export function encodeMessage(jobId: string, message: ReplicaMessage): string {
+  if (message.kind !== 'failed') return `${jobId} ${JSON.stringify(message)}`;
+  const { status, body, options } = message.error;
   const { retryAfterMs } = options;
   return `${jobId} ${JSON.stringify({ kind: 'failed', status, body, retryAfterMs })}`;
 }
 
 /**
- * Nothing when it is none of ours.
- * @param longestRetryAfterMs a longer Retry-After is cut to it
+ * Decodes a message. @returns undefined when it is invalid
+ * @param longestRetryAfterMs upper bound for a Retry-After
  */
 export function decodeMessage(
-  message: string,
+  text: string,
   longestRetryAfterMs: number,
-): { readonly jobId: string; readonly said: ReplicaMessage } | undefined {
-  if (message.length > LONGEST_NOTICE) return undefined;
-  const space = message.indexOf(' ');
-  const parsed = notice.safeParse(parseJson(message.slice(space + 1)));
+): { readonly jobId: string; readonly message: ReplicaMessage } | undefined {
+  if (text.length > MAX_LENGTH) return undefined;
+  const space = text.indexOf(' ');
+  const parsed = messageSchema.safeParse(parseJson(text.slice(space + 1)));
   if (!parsed.success) return undefined;
   const { data } = parsed;
-  const jobId = message.slice(0, space);
+  const jobId = text.slice(0, space);
   if (!isJobId(jobId)) return undefined;
-  if (data.kind !== 'failed') return { jobId, said: data };
+  if (data.kind !== 'failed') return { jobId, message: data };
   const { status, body, retryAfterMs } = data;
-  const cutMs = Math.min(Math.max(0, retryAfterMs ?? 0), longestRetryAfterMs);
-  const options = retryAfterMs === undefined ? {} : { retryAfterMs: cutMs };
-  return { jobId, said: { kind: 'failed', error: GatewayError.told(status, body, options) } };
+  const boundedMs = Math.min(Math.max(0, retryAfterMs ?? 0), longestRetryAfterMs);
+  const options = retryAfterMs === undefined ? {} : { retryAfterMs: boundedMs };
+  return { jobId, message: { kind: 'failed', error: GatewayError.told(status, body, options) } };
 }

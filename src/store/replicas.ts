@@ -11,19 +11,19 @@ import type { InvalidValue } from './invalid-value-log.ts';
 import { subscribe } from './subscriber.ts';
 import { HEARTBEAT, Subscription } from './subscription.ts';
 
-/** What replicas have of each other. */
+/** Coordination with the other replicas. */
 export interface Replicas {
   readonly leases: Leases;
   readonly onRead: ReadAnnouncements;
-  /** Takes who is to be told of each job for which upstream has failed to answer a replica. */
-  readonly onFailed: (tell: (jobId: string, error: GatewayError) => void) => void;
-  /** Takes who is to be told of each job of which nothing is to be kept. */
-  readonly onForgotten: (tell: (jobId: string) => void) => void;
-  /** Whether the others' notices arrive. */
+  /** Adds a listener for jobs whose call failed at another replica. */
+  readonly onFailed: (listener: (jobId: string, error: GatewayError) => void) => void;
+  /** Adds a listener for jobs to remove from memory. */
+  readonly onForgotten: (listener: (jobId: string) => void) => void;
+  /** Whether messages of the other replicas arrive. */
   readonly subscription: Pick<Subscription, 'isUp'>;
   /**
-   * Since when no announcement can have been missed, on `clock`; Infinity while some may be. While there is no
-   * Redis at all it is -Infinity: what is held is the best that can be known.
+   * Since when no announcement can have been missed, on `clock`; Infinity while some may be. Without a connection to
+   * Redis it is -Infinity, because then no newer copy than the one in memory can be found.
    */
   readonly announcedSince: () => number;
   end(): void;
@@ -33,28 +33,29 @@ export interface ReplicasOptions {
   readonly redis: RedisClient;
   readonly keyPrefix: string;
   readonly log: ConnectionLog;
-  /** No Retry-After that another replica tells is longer, in milliseconds. */
+  /** Upper bound for the Retry-After in a message, in milliseconds. */
   readonly longestRetryAfterMs: number;
   readonly onFault: (operation: 'lease', error: unknown) => void;
-  /** Notices may be missed from now on, or another attempt to subscribe has failed. */
+  /** Messages may be missed from now on, or another attempt to subscribe has failed. */
   readonly onSubscriptionLost: () => void;
-  readonly onSpoilt: (what: InvalidValue) => void;
-  /** Told when Redis has answered. */
+  readonly onInvalidValue: (what: InvalidValue) => void;
+  /** Redis has answered. */
   readonly onAnswered: () => void;
   readonly clock?: Clock;
 }
 
-/** Where all replicas listen. */
+/** Channel of all replicas. */
 export function messageChannel(keyPrefix: string): string {
   return `${keyPrefix}flights`;
 }
 
+/** Subscribes to the messages of the other replicas and creates the leases. */
 export function joinReplicas(options: ReplicasOptions): Replicas {
-  const { redis, keyPrefix, log, longestRetryAfterMs, onSpoilt, clock = systemClock } = options;
+  const { redis, keyPrefix, log, longestRetryAfterMs, onInvalidValue, clock = systemClock } = options;
   const channel = messageChannel(keyPrefix);
-  const told: Parameters<ReadAnnouncements>[0][] = [];
-  const failing: ((jobId: string, error: GatewayError) => void)[] = [];
-  const forgetting: ((jobId: string) => void)[] = [];
+  const readListeners: Parameters<ReadAnnouncements>[0][] = [];
+  const failureListeners: ((jobId: string, error: GatewayError) => void)[] = [];
+  const forgetListeners: ((jobId: string) => void)[] = [];
 
   const subscription = new Subscription({
     clock,
@@ -78,41 +79,43 @@ export function joinReplicas(options: ReplicasOptions): Replicas {
     },
   });
   const leases = new RedisLeases({ ...options, announcer, announcedSince: () => subscription.since });
-  const take = (jobId: string, said: ReplicaMessage): void => {
-    const isGone = said.kind === 'forgotten' || (said.kind === 'failed' && said.error.status === 403);
-    if (isGone) for (const forget of forgetting) forget(jobId);
-    if (said.kind === 'forgotten') return;
-    if (said.kind === 'stored') for (const tell of told) tell(jobId, said.finished, said.etag);
-    if (said.kind === 'failed') for (const tell of failing) tell(jobId, said.error);
-    leases.heard(jobId, said);
+  const receive = (jobId: string, message: ReplicaMessage): void => {
+    const isGone =
+      message.kind === 'forgotten' || (message.kind === 'failed' && message.error.status === 403);
+    if (isGone) for (const listener of forgetListeners) listener(jobId);
+    if (message.kind === 'forgotten') return;
+    if (message.kind === 'stored')
+      for (const listener of readListeners) listener(jobId, message.finished, message.etag);
+    if (message.kind === 'failed') for (const listener of failureListeners) listener(jobId, message.error);
+    leases.receive(jobId, message);
   };
   const subscriber = subscribe(redis, {
     channel,
     clock,
     onConfirmed: () => {
-      subscription.confirmed();
+      subscription.subscribed();
     },
     onLost: (cause) => {
-      subscription.lost(cause);
+      subscription.connectionLost(cause);
     },
-    onMessage: (message) => {
-      subscription.heard();
-      if (message === HEARTBEAT) return;
-      const notice = decodeMessage(message, longestRetryAfterMs);
-      if (notice) take(notice.jobId, notice.said);
-      else onSpoilt('notice');
+    onMessage: (text) => {
+      subscription.messageReceived();
+      if (text === HEARTBEAT) return;
+      const decoded = decodeMessage(text, longestRetryAfterMs);
+      if (decoded) receive(decoded.jobId, decoded.message);
+      else onInvalidValue('notice');
     },
   });
   return {
     leases,
-    onRead: (tell) => {
-      told.push(tell);
+    onRead: (listener) => {
+      readListeners.push(listener);
     },
-    onFailed: (tell) => {
-      failing.push(tell);
+    onFailed: (listener) => {
+      failureListeners.push(listener);
     },
-    onForgotten: (forget) => {
-      forgetting.push(forget);
+    onForgotten: (listener) => {
+      forgetListeners.push(listener);
     },
     subscription,
     announcedSince: () => (redis.status === 'ready' ? subscription.since : -Infinity),

@@ -7,16 +7,16 @@ import { decodeCopy, encodeCopy, FINISHED_BEGINS } from './copy-codec.ts';
 import type { Stored } from './redis-keyv.ts';
 import type { InvalidValue } from './invalid-value-log.ts';
 
-/** Changes with the form of what is stored: an older or newer gateway's values are then not even looked at. */
+/** Version of the stored format, part of every key: other versions of the gateway do not share values. */
 const VERSION = 'v1';
 
-/** Two deployments may share a Redis: their keys differ by a digest of what they stand in front of, and as whom. */
+/** Prefix of all keys. Deployments that share a Redis differ by a digest of the API and the client. */
 export function keyPrefix(apiUrl: string, clientId: string): string {
   const digest = createHash('sha256').update(`${apiUrl}\n${clientId}`).digest('base64url').slice(0, 16);
   return `itwin-jobs:${digest}:${VERSION}:`;
 }
 
-/** Where the copy of a job is. */
+/** Key of a job's copy. */
 export function copyKey(prefix: string, jobId: string): string {
   return `${prefix}job:${jobId}`;
 }
@@ -25,10 +25,10 @@ export interface CachedCopiesOptions {
   readonly keyPrefix: string;
   readonly lifetimes: Lifetimes;
   readonly onFault: (operation: 'get' | 'set' | 'delete') => void;
-  readonly onSpoilt: (what: InvalidValue) => void;
+  readonly onInvalidValue: (what: InvalidValue) => void;
 }
 
-/** The shared copies in cache-manager's cache. */
+/** Shared copies in a cache-manager cache. */
 export class CachedCopies implements SharedCopies {
   constructor(
     private readonly cache: Pick<Cache, 'get' | 'set' | 'del'>,
@@ -43,8 +43,8 @@ export class CachedCopies implements SharedCopies {
     if (stored?.remainingMs === undefined) return undefined;
     const copy = decodeCopy(jobId, stored.bytes, stored.remainingMs);
     if (!copy) {
-      this.options.onSpoilt('copy');
-      // A value that begins like a finished job would keep later documents out for its whole life.
+      this.options.onInvalidValue('copy');
+      // Deleted, because its prefix may protect it like a finished job.
       await this.drop(jobId);
     }
     return copy && remainingMs(copy, this.options.lifetimes) > 0 ? copy : undefined;
@@ -54,19 +54,19 @@ export class CachedCopies implements SharedCopies {
     const { lifetimes } = this.options;
     const leftMs = remainingMs(copy, lifetimes);
     if (leftMs < 1) return copy;
-    // Its whole life goes with it: what Redis says is left of that tells its age.
+    // Stores the total lifetime: with the remaining one from Redis it gives the age.
     const bytes = encodeCopy(copy, lifetimeMs(copy, lifetimes));
-    // An answer that comes late must not put a finished job back to an earlier state, or to an earlier document of its end.
-    const written = { yielded: false };
+    // A late answer must not replace a finished job by an earlier state or an earlier document.
+    const result = { yielded: false };
     const onYield = (): void => {
-      written.yielded = true;
+      result.yielded = true;
     };
     const yielding = { yieldsTo: FINISHED_BEGINS, yieldsToLaterAlone: isFinishedJob(copy), onYield };
     const stored: Stored = evenOverFinished ? { bytes } : { bytes, ...yielding };
     await this.cache.set(this.#key(jobId), stored, leftMs).catch(() => {
       this.options.onFault('set');
     });
-    return written.yielded ? ((await this.get(jobId)) ?? copy) : copy;
+    return result.yielded ? ((await this.get(jobId)) ?? copy) : copy;
   }
 
   async drop(jobId: string): Promise<void> {

@@ -3,32 +3,32 @@ import { type Clock, systemClock } from '../clock.ts';
 import { reconnectDelayMs } from './redis-options.ts';
 import type { RedisClient } from './redis-topology.ts';
 
-/** How long SUBSCRIBE and what goes before it may take, in milliseconds: no read waits for it. */
+/** Timeout for connecting and SUBSCRIBE, in milliseconds. No read waits for it. */
 const SUBSCRIBE_TIMEOUT_MS = 2000;
-/** After an attempt that Redis itself has refused (no permission, too many clients), in milliseconds. */
+/** Delay after a refused attempt (no permission, too many clients), in milliseconds. */
 const REFUSED_DELAY_MS = 1000;
 
 export interface SubscriberOptions {
   readonly channel: string;
   readonly onMessage: (message: string) => void;
-  /** SUBSCRIBE has been confirmed: from now on messages arrive. */
+  /** SUBSCRIBE was confirmed: messages arrive from now on. */
   readonly onConfirmed: () => void;
-  /** Messages may be missed from now on, or an attempt has failed. With nothing when the connection was just closed. */
+  /** Messages may be missed from now on, or an attempt has failed. Undefined for a connection that just closed. */
   readonly onLost: (cause: unknown) => void;
   readonly clock?: Clock;
 }
 
-/** One channel's messages, each at most once: one that is published while there is no subscription is not received. */
+/** Receives the messages of one channel at most once; those published without a subscription are lost. */
 export interface Subscriber {
-  /** Gives the connection up and makes another. @param cause handed on to `onLost` */
+  /** Replaces the connection. @param cause passed to `onLost` */
   reconnect(cause?: unknown): void;
   end(): void;
 }
 
 /**
- * Subscribes over a connection of its own, by the settings of the client's: a connection that subscribes may do nothing else. In a cluster it is
- * one to any node, since all nodes pass on what is published. The connection is made anew, and to another node, whenever it closes and whenever
- * SUBSCRIBE is refused. While the client itself is away nothing is tried.
+ * Subscribes over a separate connection with the options of the client, because a subscribing connection can do nothing
+ * else. In a cluster it goes to a random node: all nodes forward messages. It is replaced, in a cluster by one to
+ * another node, when it closes or SUBSCRIBE fails. While the client is disconnected nothing is tried.
  */
 export function subscribe(redis: RedisClient, options: SubscriberOptions): Subscriber {
   const { channel, onMessage, onConfirmed, onLost, clock = systemClock } = options;
@@ -61,7 +61,7 @@ export function subscribe(redis: RedisClient, options: SubscriberOptions): Subsc
     connection.on('close', () => {
       lost(connection, cause);
     });
-    // Node closes a socket at the end of its turn: a read that came in after the server's FIN would still be served what was held before.
+    // 'end' precedes 'close': a read that arrives right after the server's FIN must already count as after the loss.
     connection.on('connect', () => {
       connection.stream.once('end', () => {
         lost(connection, cause);
@@ -85,17 +85,17 @@ export function subscribe(redis: RedisClient, options: SubscriberOptions): Subsc
   const reconnect = (cause?: unknown): void => {
     if (current) lost(current, cause);
   };
-  // Where the client has found no master any more, there is none for this connection either.
-  const clientClosed = (): void => {
+  // Without a master for the client there is none for this connection either.
+  const onClientClosed = (): void => {
     reconnect();
   };
-  redis.on('ready', connect).on('close', clientClosed);
+  redis.on('ready', connect).on('close', onClientClosed);
   connect();
   return {
     reconnect,
     end() {
       cancelRetry();
-      redis.off('ready', connect).off('close', clientClosed);
+      redis.off('ready', connect).off('close', onClientClosed);
       const connection = current;
       current = undefined;
       connection?.disconnect();
@@ -103,7 +103,9 @@ export function subscribe(redis: RedisClient, options: SubscriberOptions): Subsc
   };
 }
 
-/** Not connected yet. Nothing while the client is away: it tells when it is ready. Channels are those of the server, not of a database. */
+/**
+ * A new connection, not connected yet; undefined while the client is not ready. Channels do not depend on databases.
+ */
 function newConnection(redis: RedisClient): Redis | undefined {
   if (redis.status !== 'ready') return undefined;
   const once = {

@@ -2,39 +2,40 @@ import type { Clock } from '../clock.ts';
 import type { ConnectionLog } from './connection-log.ts';
 import { redisReason } from './redis-reason.ts';
 
-/** How often it is checked whether messages arrive, in milliseconds. */
+/** Interval of checks whether messages arrive, in milliseconds. */
 const TICK_MS = 500;
-/** So many ticks without any message, heartbeats included, and the subscription is lost. */
-const QUIET_TICKS = 3;
+/** Ticks without any message, heartbeats included, after which the subscription is lost. */
+const MAX_QUIET_TICKS = 3;
 
-/** What is published for the sake of arriving alone. Versions that do not know it ignore it. */
+/** A message without content, to test delivery. Older versions of the gateway ignore it. */
 export const HEARTBEAT = 'heartbeat';
 
 export interface SubscriptionOptions {
   readonly clock: Clock;
   readonly log: ConnectionLog;
-  /** Whether Redis itself answers: its absence is logged elsewhere. */
+  /** Whether the client is connected; connection-log.ts logs when it is not. */
   readonly isStoreReady: () => boolean;
   /** Publishes `HEARTBEAT` on the channel. */
   readonly sendHeartbeat: () => Promise<unknown>;
-  /** Makes the connection anew, which is open but lets nothing through; `lost` is told. */
+  /** Replaces a connection that is open but delivers nothing, and calls `connectionLost`. */
   readonly reconnect: (cause: unknown) => void;
-  /** Called when messages may be missed from now on, and for each further attempt to subscribe that fails. @param wasUp the first is meant */
+  /** The subscription was lost (`wasUp`), or a further attempt to subscribe has failed. */
   readonly onLost: (wasUp: boolean) => void;
 }
 
 /**
- * Whether this process receives what is published on a channel. A confirmed SUBSCRIBE begins it; a closed connection or a refusal ends it at
- * once, silence within two seconds. Whoever has heard nothing for a tick publishes a heartbeat, so that a channel is never silent.
+ * Tracks whether this process receives the messages of a channel. It does from a confirmed SUBSCRIBE until the
+ * connection closes, SUBSCRIBE is refused, or the channel is silent for two seconds. A process that has received
+ * nothing for a tick publishes a heartbeat, so that a working channel is never silent.
  */
 export class Subscription {
   readonly #options: SubscriptionOptions;
   #since = Infinity;
   #quietTicks = 0;
   #cause: unknown;
-  /** Before its first confirmation nothing was there to miss. */
+  /** Whether SUBSCRIBE was ever confirmed: before that there was nothing to miss. */
   #hasBegun = false;
-  /** Messages may have been missed since the last tick; whether that has been logged. */
+  /** Messages may have been missed since the last tick, and whether that was logged. */
   #hadGap = true;
   #isLogged = false;
   #wasStoreReady = false;
@@ -43,10 +44,10 @@ export class Subscription {
 
   constructor(options: SubscriptionOptions) {
     this.#options = options;
-    this.#cancelTick = this.#tickLater();
+    this.#cancelTick = this.#scheduleTick();
   }
 
-  /** Since when no message has been missed, in milliseconds of the clock; Infinity while some may be. */
+  /** Since when no message has been missed, on the clock; Infinity while some may be. */
   get since(): number {
     return this.#since;
   }
@@ -55,21 +56,20 @@ export class Subscription {
     return this.#since < Infinity;
   }
 
-  /** SUBSCRIBE has been confirmed, on a connection of which `lost` will tell. */
-  confirmed(): void {
+  /** SUBSCRIBE was confirmed. `connectionLost` must follow when this connection closes. */
+  subscribed(): void {
     this.#quietTicks = 0;
     if (!this.#hasBegun) this.#hadGap = false;
     this.#hasBegun = true;
     this.#since = this.#options.clock.now();
   }
 
-  /** Some message has arrived. */
-  heard(): void {
+  messageReceived(): void {
     this.#quietTicks = 0;
   }
 
-  /** The connection is closed, or has not come about. */
-  lost(cause: unknown): void {
+  /** The connection closed, or could not be made. */
+  connectionLost(cause: unknown): void {
     const wasUp = this.isUp;
     this.#cause = cause;
     this.#hadGap = true;
@@ -81,18 +81,18 @@ export class Subscription {
     this.#cancelTick();
   }
 
-  #tickLater(): () => void {
+  #scheduleTick(): () => void {
     return this.#options.clock.after(TICK_MS, () => {
       this.#checkArrivals();
       this.#logChanges();
-      this.#cancelTick = this.#tickLater();
+      this.#cancelTick = this.#scheduleTick();
     });
   }
 
-  /** Counted in ticks, not in time: a process that was blocked for long has had one, and reads its messages after it. */
+  /** Counts ticks, not time: a process that was blocked reads its messages before the next tick. */
   #checkArrivals(): void {
     if (!this.isUp) return;
-    if (this.#quietTicks >= QUIET_TICKS) {
+    if (this.#quietTicks >= MAX_QUIET_TICKS) {
       this.#options.reconnect(this.#cause ?? new Error('No message arrives'));
       return;
     }
@@ -107,21 +107,21 @@ export class Subscription {
     });
   }
 
-  /** Where Redis itself has gone, its own lines tell of it: one about messages is due when it was there all the while. */
+  /** Logs a loss only while the client is connected: otherwise connection-log.ts logs the lost connection. */
   #logChanges(): void {
     const isStoreReady = this.#options.isStoreReady();
-    const isOwnFault = isStoreReady && this.#wasStoreReady;
+    const stayedConnected = isStoreReady && this.#wasStoreReady;
     this.#wasStoreReady = isStoreReady;
     this.#ticksDown = this.isUp ? 0 : this.#ticksDown + 1;
-    // A connection that was just closed does not say why: the next attempt may.
-    const isExplained = this.isUp || this.#cause !== undefined || this.#ticksDown > 1;
-    if (this.#hadGap && isOwnFault && isExplained && !this.#isLogged) {
+    // A closed connection has no cause; the next attempt may give one.
+    const hasReason = this.isUp || this.#cause !== undefined || this.#ticksDown > 1;
+    if (this.#hadGap && stayedConnected && hasReason && !this.#isLogged) {
       const reason = redisReason(this.#cause ?? new Error('Connection closed'));
-      this.#options.log.warn({ reason }, 'redis pub/sub is away: unfinished jobs are looked up in Redis');
+      this.#options.log.warn({ reason }, 'Redis pub/sub lost, checking unfinished jobs in Redis');
       this.#isLogged = true;
     }
     if (!this.isUp) return;
-    if (this.#isLogged) this.#options.log.info('redis pub/sub is back');
+    if (this.#isLogged) this.#options.log.info('Redis pub/sub restored');
     this.#isLogged = false;
     this.#hadGap = false;
   }

@@ -46,8 +46,8 @@ import type {
 } from './tracing.ts';
 
 const NAME = 'itwin-jobs-gateway';
-/** Longest that what is left at the end may take to be handed over, in milliseconds. */
-const LONGEST_END_MS = 1000;
+/** Longest export of the remaining spans at shutdown, in milliseconds. */
+const SHUTDOWN_TIMEOUT_MS = 1000;
 const CALLER = 'gateway.caller';
 const OUTCOME = 'gateway.outcome';
 const JOB_ID = 'gateway.job.id';
@@ -57,8 +57,8 @@ const ERROR_CODE = 'gateway.error.code';
 const propagator = new W3CTraceContextPropagator();
 
 /**
- * Traces by OpenTelemetry. Spans are handed from hand to hand, not by async context: a call is made in the slot of another
- * read. Nothing is patched and nothing is registered globally.
+ * Creates traces with OpenTelemetry. Spans are passed explicitly and not by async context, because a call can run in
+ * the slot of another read. Nothing is patched or registered globally.
  * @param endpoint the base URL of an OTLP/HTTP collector
  * @param route the path of a job, with `{id}`
  */
@@ -69,7 +69,7 @@ export function openTelemetry(endpoint: string, route: string, log: Logger): Tra
 class OpenTelemetry implements Tracing {
   readonly #provider: TracerProvider;
   readonly #tracer: Tracer;
-  readonly #tokens = new TokenRequests();
+  readonly #tokens = new TokenRequestSpans();
 
   constructor(
     endpoint: string,
@@ -88,43 +88,43 @@ class OpenTelemetry implements Tracing {
     const attributes = { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_HTTP_ROUTE]: this.route };
     const options = { kind: SpanKind.SERVER, attributes };
     const span = this.#tracer.startSpan(`${method} ${this.route}`, options, parent);
-    return new ReadInTrace(this.#tracer, span, this.route, this.#tokens);
+    return new ReadSpan(this.#tracer, span, this.route, this.#tokens);
   }
 
   poll(jobId: string): PollTrace {
     const span = this.#tracer.startSpan('poll job', { attributes: { [JOB_ID]: jobId } }, ROOT_CONTEXT);
-    return new PollInTrace(this.#tracer, span, this.route, this.#tokens);
+    return new PollSpan(this.#tracer, span, this.route, this.#tokens);
   }
 
   tokenRequest(url: string): TracedCall {
     const options = {
       kind: SpanKind.CLIENT,
-      attributes: { [ATTR_HTTP_REQUEST_METHOD]: 'POST', ...target(url) },
+      attributes: { [ATTR_HTTP_REQUEST_METHOD]: 'POST', ...urlAttributes(url) },
     };
     const span = this.#tracer.startSpan('POST token', options, ROOT_CONTEXT);
-    const ended = this.#tokens.begun(span.spanContext());
+    const end = this.#tokens.begin(span.spanContext());
     return {
-      // Who issues tokens is nobody's part of a trace.
+      // The trace is not propagated to the token endpoint.
       headers: {},
-      end: (end) => {
-        endCall(span, end);
-        ended();
+      end: (result) => {
+        endCall(span, result);
+        end();
       },
     };
   }
 
   async end(): Promise<void> {
-    const late = new Promise((resolve) => setTimeout(resolve, LONGEST_END_MS).unref());
-    await Promise.race([this.#provider.shutdown().catch(() => undefined), late]);
+    const timeout = new Promise((resolve) => setTimeout(resolve, SHUTDOWN_TIMEOUT_MS).unref());
+    await Promise.race([this.#provider.shutdown().catch(() => undefined), timeout]);
   }
 }
 
-/** When tokens were asked for: a wait for a slot may have been a wait for one of them. */
-class TokenRequests {
+/** The latest token request, to which waits for a slot are linked if they overlap. */
+class TokenRequestSpans {
   #latest: SpanContext | undefined;
   #endedAt = -Infinity;
 
-  begun(span: SpanContext): () => void {
+  begin(span: SpanContext): () => void {
     this.#latest = span;
     this.#endedAt = Infinity;
     return () => {
@@ -132,13 +132,14 @@ class TokenRequests {
     };
   }
 
+  /** The latest request if it had not ended by then. */
   since(at: number): SpanContext | undefined {
     return this.#endedAt >= at ? this.#latest : undefined;
   }
 }
 
-/** What a span's own calls and waits are told by. */
-class InTrace implements Trace {
+/** A span whose waits and calls become child spans. */
+class SpanTrace implements Trace {
   readonly context: Context;
   readonly ids: TraceIds;
 
@@ -146,7 +147,7 @@ class InTrace implements Trace {
     private readonly tracer: Tracer,
     readonly span: Span,
     protected readonly route: string,
-    private readonly tokens: TokenRequests,
+    private readonly tokens: TokenRequestSpans,
   ) {
     this.context = trace.setSpan(ROOT_CONTEXT, span);
     const { traceId, spanId } = span.spanContext();
@@ -165,7 +166,7 @@ class InTrace implements Trace {
   }
 
   call(url: string): TracedCall {
-    const attributes = { [ATTR_HTTP_REQUEST_METHOD]: 'GET', ...target(url) };
+    const attributes = { [ATTR_HTTP_REQUEST_METHOD]: 'GET', ...urlAttributes(url) };
     const span = this.tracer.startSpan(
       `GET ${this.route}`,
       { kind: SpanKind.CLIENT, attributes },
@@ -186,7 +187,7 @@ class InTrace implements Trace {
   }
 }
 
-class PollInTrace extends InTrace implements PollTrace {
+class PollSpan extends SpanTrace implements PollTrace {
   end({ outcome, failure }: PollEnd = {}): void {
     if (outcome !== undefined) this.span.setAttribute(OUTCOME, outcome);
     if (failure !== undefined) fail(this.span, failure);
@@ -194,11 +195,11 @@ class PollInTrace extends InTrace implements PollTrace {
   }
 }
 
-class ReadInTrace extends InTrace implements ReadTrace {
+class ReadSpan extends SpanTrace implements ReadTrace {
   end({ status, outcome, caller, correlationId, jobId }: ReadEnd): void {
     const attributes: Attributes = { [OUTCOME]: outcome, [CALLER]: caller, [CORRELATION_ID]: correlationId };
     if (status !== undefined) attributes[ATTR_HTTP_RESPONSE_STATUS_CODE] = status;
-    // What is no job id is not told: it may be anything, a key in the wrong place as well.
+    // Other ids are left out: they may be anything, even a misplaced key.
     if (jobId !== undefined) {
       attributes[JOB_ID] = jobId;
       attributes[ATTR_URL_PATH] = this.route.replace('{id}', jobId);
@@ -217,8 +218,8 @@ function endCall(span: Span, { status, failure, code, correlationId }: CallEnd):
 }
 
 /**
- * `error.type` has few values, that they may be grouped by; the code has an attribute of its own and is the status' description
- * (OpenTelemetry semantic conventions, "Recording errors").
+ * Marks a span as failed (OpenTelemetry semantic conventions, "Recording errors"). `error.type` has few values, for
+ * grouping; the code is a separate attribute and the description of the status.
  */
 function fail(span: Span, failure: string, code?: string): void {
   span.setAttribute(ATTR_ERROR_TYPE, failure);
@@ -226,8 +227,8 @@ function fail(span: Span, failure: string, code?: string): void {
   span.setStatus({ code: SpanStatusCode.ERROR, ...(code !== undefined && { message: code }) });
 }
 
-/** Of a URL its place alone. */
-function target(url: string): Attributes {
+/** Attributes of a URL, without query and credentials. */
+function urlAttributes(url: string): Attributes {
   const { hostname, port, protocol, origin, pathname } = new URL(url);
   return {
     [ATTR_SERVER_ADDRESS]: hostname,

@@ -3,25 +3,25 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
 
-/** Most spans that wait to be handed over; what comes beyond is dropped. Some 4 MB. */
-const MOST_WAITING = 2048;
-const LARGEST_BATCH = 512;
-/** How long a batch gathers, in milliseconds. */
-const GATHERING_MS = 1000;
+/** Most spans that wait for export, some 4 MB; further ones are dropped. */
+const MAX_QUEUE_SIZE = 2048;
+const MAX_BATCH_SIZE = 512;
+/** Interval between exports, in milliseconds. */
+const EXPORT_INTERVAL_MS = 1000;
 
-/** Hands spans over in batches, one after another, to an OTLP/HTTP collector. @param endpoint its base URL */
+/** Exports spans in batches, one at a time, to an OTLP/HTTP collector. @param endpoint its base URL */
 export function spanExporter(endpoint: string, log: Logger): BatchSpanProcessor {
   return new BatchSpanProcessor({
-    exporter: new Announced(new OTLPTraceExporter({ url: `${endpoint}/v1/traces` }), log),
-    maxQueueSize: MOST_WAITING,
-    maxExportBatchSize: LARGEST_BATCH,
-    scheduledDelayMillis: GATHERING_MS,
+    exporter: new LoggingExporter(new OTLPTraceExporter({ url: `${endpoint}/v1/traces` }), log),
+    maxQueueSize: MAX_QUEUE_SIZE,
+    maxExportBatchSize: MAX_BATCH_SIZE,
+    scheduledDelayMillis: EXPORT_INTERVAL_MS,
   });
 }
 
-/** Says once that the collector is away, and once that it is back: OpenTelemetry would say it of each batch, or never. */
-class Announced implements SpanExporter {
-  #isAway = false;
+/** Logs once when export fails and once when it is restored; OpenTelemetry would log each batch, or nothing. */
+class LoggingExporter implements SpanExporter {
+  #isFailing = false;
 
   constructor(
     private readonly exporter: SpanExporter,
@@ -30,7 +30,7 @@ class Announced implements SpanExporter {
 
   export(spans: ReadableSpan[], onResult: (result: ExportResult) => void): void {
     this.exporter.export(spans, (result) => {
-      this.#heed(result);
+      this.#logTransition(result);
       onResult(result);
     });
   }
@@ -39,16 +39,16 @@ class Announced implements SpanExporter {
     return this.exporter.shutdown();
   }
 
-  #heed({ code, error }: ExportResult): void {
-    const isAway = code !== ExportResultCode.SUCCESS;
-    if (isAway === this.#isAway) return;
-    this.#isAway = isAway;
-    if (isAway) this.log.warn({ reason: reasonOf(error) }, 'traces cannot be handed over');
-    else this.log.info('traces are handed over again');
+  #logTransition({ code, error }: ExportResult): void {
+    const isFailing = code !== ExportResultCode.SUCCESS;
+    if (isFailing === this.#isFailing) return;
+    this.#isFailing = isFailing;
+    if (isFailing) this.log.warn({ reason: reasonOf(error) }, 'trace export failed');
+    else this.log.info('trace export restored');
   }
 }
 
-/** Of the error its code or its name alone: the rest may hold what the collector said. */
+/** The code or name of the error only: its message may contain the collector's response. */
 function reasonOf(error: (Error & { readonly code?: number | string }) | undefined): number | string {
   return error?.code ?? error?.name ?? 'unknown';
 }

@@ -1,4 +1,4 @@
-/** W3C Trace Context: how log lines name the trace that they belong to, and their place in it. */
+/** W3C Trace Context ids, which log lines contain. */
 export interface TraceIds {
   readonly traceId: string;
   readonly spanId: string;
@@ -6,73 +6,70 @@ export interface TraceIds {
 
 /** How a call ended. */
 export interface CallEnd {
-  /** The status of the answer, when there was one. */
+  /** Status of the response, if there was one. */
   readonly status?: number | undefined;
-  /** What went wrong, in a word; absent: nothing did. */
+  /** Kind of failure; absent on success. */
   readonly failure?: string | undefined;
-  /** The code of what caused it, such as `ECONNREFUSED`. */
+  /** Code of the cause, such as `ECONNREFUSED`. */
   readonly code?: string | undefined;
-  /** Upstream's own correlation id. */
+  /** Upstream's correlation id. */
   readonly correlationId?: string | undefined;
 }
 
-/** A call to others that goes on. */
+/** A call in progress to another service. */
 export interface TracedCall {
-  /** The header fields by which the one who is called goes on with the trace. */
+  /** Header fields that propagate the trace. */
   readonly headers: Readonly<Record<string, string>>;
   end(end: CallEnd): void;
 }
 
-/** A read that goes on, as the way upstream knows it: it waits for slots and makes calls. */
+/** The trace of a read in progress, as the upstream layers use it. */
 export interface Trace {
   readonly ids: TraceIds;
-  /** A wait for a slot begins. @returns what is told of its end; the first time counts */
+  /** A wait for a slot begins. @returns ends it; the first call counts */
   wait(): (found: boolean) => void;
-  /** A call upstream begins. */
+  /** An upstream call begins. */
   call(url: string): TracedCall;
-  /** What goes on for another answers this one as well. */
+  /** Another read's call answers this one as well. */
   joins(other: Trace): void;
 }
 
-/** How a look at a job ended; with neither: a copy was found, or nobody waits for one any more. */
+/** How a poll ended; with neither: a copy was found, or the poll was cancelled. */
 export interface PollEnd {
   readonly outcome?: 'not-found';
-  /** What went wrong, in a word. */
+  /** Kind of failure. */
   readonly failure?: string;
 }
 
-/** A look of the gateway's own at a job. */
+/** The trace of a poll of a job, by the gateway itself. */
 export interface PollTrace extends Trace {
   end(end?: PollEnd): void;
 }
 
-/** What is known of a caller's read when it has ended. Nothing of it may be a secret. */
+/** The end of a caller's read, without secrets. */
 export interface ReadEnd {
-  /** Absent when the caller went away before it was answered. */
+  /** Absent when the caller disconnected before the response. */
   readonly status: number | undefined;
   readonly outcome: string;
   readonly caller: string;
   readonly correlationId: string;
-  /** Absent for what is no job id. */
+  /** Absent when it is not a valid job id. */
   readonly jobId: string | undefined;
 }
 
-/** A caller's read. */
+/** The trace of a caller's read. */
 export interface ReadTrace extends Trace {
   end(end: ReadEnd): void;
 }
 
-/**
- * Tells elsewhere what goes on here, and how long it takes. OpenTelemetry does; where tracing is off there is none, and so
- * nothing that a read could cost.
- */
+/** Creates traces. Without a collector there is no instance, so that tracing costs a read nothing. */
 export interface Tracing {
-  /** A caller's read begins. @param headers of the request: a trace that it is part of goes on */
+  /** A caller's read begins. @param headers of the request; continues the trace that they contain */
   read(method: string, headers: Readonly<Record<string, string | string[] | undefined>>): ReadTrace;
-  /** The gateway itself looks at a job, for those who watch it. */
+  /** A poll of a job begins, for its event streams. */
   poll(jobId: string): PollTrace;
-  /** A token is asked for: for all who need one, so in a trace of its own. */
+  /** A token request begins. It serves all reads, so it has a trace of its own. */
   tokenRequest(url: string): TracedCall;
-  /** Hands over what is left, within a bounded time. Never rejects. */
+  /** Exports the remaining spans, within a bounded time. Never rejects. */
   end(): Promise<void>;
 }

@@ -1,19 +1,22 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
-/** How often it is looked whether the file has changed, in milliseconds; at the path, for a mounted Secret is a link that is swapped. */
-const LOOK_EVERY_MS = 1000;
+/**
+ * Interval of checks for a changed file, in milliseconds. By path, because Kubernetes replaces a link to a mounted
+ * Secret.
+ */
+const CHECK_INTERVAL_MS = 1000;
 
 /**
- * The secret of the service client as it is now. One that is mounted as a file is read for each request for a token, a few times an
- * hour: no request is made with one that has been replaced.
+ * The current secret of the service client. A mounted file is read for each token request, a few times an hour, so that
+ * no request uses a replaced secret.
  */
 export class ClientSecret {
   #value: string;
 
   /**
-   * @param value as it was at the start
-   * @param path of its file; nothing when it is not from one
+   * @param value the secret at startup
+   * @param path its file, if it comes from one
    */
   constructor(
     value: string,
@@ -22,26 +25,26 @@ export class ClientSecret {
     this.#value = value;
   }
 
-  /** Never rejects: while the file is away or empty, because it is just being replaced, the secret is the one before. */
+  /** Never rejects: while the file is missing or empty, because it is being replaced, returns the former secret. */
   async read(): Promise<string> {
     const text = this.path === undefined ? '' : await readFile(this.path, 'utf8').catch(() => '');
     this.#value = text.trim() || this.#value;
     return this.#value;
   }
 
-  /** Tells when the file says something else than what was last read. @returns what ends the watch */
+  /** Calls back when the secret in the file differs from the one last read. @returns stops watching */
   watch(onChange: () => void): () => void {
     const { path } = this;
     if (path === undefined) return () => undefined;
-    const look = (): void => {
+    const check = (): void => {
       const before = this.#value;
       void this.read().then((now) => {
         if (now !== before) onChange();
       });
     };
-    watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, look).unref();
+    watchFile(path, { interval: CHECK_INTERVAL_MS, persistent: false }, check).unref();
     return () => {
-      unwatchFile(path, look);
+      unwatchFile(path, check);
     };
   }
 }

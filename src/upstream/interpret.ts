@@ -4,11 +4,11 @@ import { parseJson } from '../parse-json.ts';
 import { type Copy, parseJob } from './copy.ts';
 import type { CallOutcome } from './exchange.ts';
 import { UNKNOWN_CLIENT } from './itwin-api.ts';
-import { ownWords } from './relay.ts';
+import { relayedBody } from './relay.ts';
 import { parseRetryAfter } from './retry-after.ts';
 import { type FailedCall, type FailureKind, UpstreamFailure } from './upstream-failure.ts';
 
-/** An answer of upstream, read to its end. */
+/** A complete response of upstream. */
 export interface Reply {
   readonly status: number;
   readonly contentType: string | undefined;
@@ -18,12 +18,12 @@ export interface Reply {
   readonly body: Buffer;
 }
 
-/** Turns an answer into a copy, or throws an {@link UpstreamFailure} (docs/CONTRACT.md, section 4). */
+/** Interprets a response for one job (docs/CONTRACT.md, section 4). @throws {UpstreamFailure} when it brings no copy */
 export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
   const { status } = reply;
   switch (status) {
     case 200:
-      return jobIn(jobId, reply, readAt);
+      return parseJobReply(jobId, reply, readAt);
     case 404:
       return { kind: 'missing', readAt };
     case 400:
@@ -32,10 +32,10 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
     case 422:
       throw new UpstreamFailure(
         call(reply, 'final'),
-        new RelayedError(status, ownWords(parseJson(reply.body.toString()), status)),
+        new RelayedError(status, relayedBody(parseJson(reply.body.toString()), status)),
       );
     case 401:
-      // A new token does not help a client that upstream does not know (UnknownClient).
+      // A new token does not help with UnknownClient.
       throw failed(reply, isUnknownClient(reply) ? 'final' : 'token-refused', 'UpstreamAuthenticationFailed');
     case 429:
       throw failed(reply, 'rate-limited', 'TooManyRequests');
@@ -44,12 +44,12 @@ export function interpret(jobId: string, reply: Reply, readAt: number): Copy {
     case 504:
       throw failed(reply, 'transient', 'UpstreamError');
     default:
-      // Another success is not a whole document: 206 is a part of one, 203 somebody else's version of one.
+      // Other successes are not the document: 206 is a part of it, 203 a version modified by a proxy.
       throw failed(reply, 'final', status < 300 ? 'InvalidUpstreamResponse' : 'UpstreamError');
   }
 }
 
-/** What the log tells of an answer. */
+/** The outcome of a call, for logs and metrics. */
 export function callOutcomeOf({
   status,
   correlationId,
@@ -57,7 +57,7 @@ export function callOutcomeOf({
   return correlationId === undefined ? { status } : { status, correlationId };
 }
 
-function jobIn(jobId: string, reply: Reply, readAt: number): Copy {
+function parseJobReply(jobId: string, reply: Reply, readAt: number): Copy {
   const copy = parseJob(jobId, reply.body, reply.contentType ?? 'application/json', readAt);
   if (!copy) throw failed(reply, 'final', 'InvalidUpstreamResponse');
   return copy;
@@ -68,12 +68,12 @@ function failed(reply: Reply, kind: FailureKind, code: ErrorCode): UpstreamFailu
 }
 
 function call(reply: Reply, kind: FailureKind): FailedCall {
-  const waits = reply.status === 429 || reply.status === 503;
-  const retryAfterMs = waits ? parseRetryAfter(reply.retryAfter, reply.date) : undefined;
+  const hasRetryAfter = reply.status === 429 || reply.status === 503;
+  const retryAfterMs = hasRetryAfter ? parseRetryAfter(reply.retryAfter, reply.date) : undefined;
   return { kind, outcome: callOutcomeOf(reply), retryAfterMs };
 }
 
-/** Wherever the code stands: a 401 may come unwrapped. */
+/** The error of a 401, with or without the envelope. */
 const coded = z.object({ code: z.string() });
 const authenticationError = coded.extend({ details: z.array(coded).nullish() });
 const authenticationAnswer = z.union([z.object({ error: authenticationError }), authenticationError]);

@@ -4,7 +4,7 @@ import { type Clock, sleep } from '../clock.ts';
 const PROMPT_CLAIMS = 3;
 const CLAIM_INTERVAL_MS = 250;
 /**
- * While notices may be missed, the first look at the lease comes after so long, in milliseconds; further ones later and
+ * While messages may be missed, the first look at the lease comes after so long, in milliseconds; further ones later and
  * later.
  */
 const FIRST_LOOK_MS = 100;
@@ -14,7 +14,7 @@ const LONGEST_LOOK_MS = 500;
 const AFTER_END_MS = 10;
 
 /**
- * Bounds what a read does while another replica holds its job's lease, whatever the lease and the notices about it say:
+ * Bounds what a read does while another replica holds its job's lease, whatever the lease and the messages about it say:
  * how often it claims, and for how long in all it believes that the holder's call is under way.
  */
 export class LeaseWait {
@@ -41,9 +41,9 @@ export class LeaseWait {
   }
 
   /**
-   * Longest wait for a notice until the lease is looked at again, in milliseconds.
+   * Longest wait for a message until the lease is looked at again, in milliseconds.
    * @param endsInMs how long the lease lasts unless it is renewed
-   * @param isComplete false: a notice may be missed
+   * @param isComplete false: a message may be missed
    */
   nextLookMs(endsInMs: number, isComplete: boolean): number {
     const endMs = Math.min(endsInMs + AFTER_END_MS, this.#credibleMs());

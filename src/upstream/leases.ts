@@ -42,11 +42,11 @@ export type Claim =
   /** The store does not answer. */
   | { readonly kind: 'unknown' };
 
-/** Notices about one job since listening began. */
+/** Messages about one job since listening began. */
 export interface LeaseEvents {
   /** Whether the job was announced as finished. */
   readonly finished: boolean;
-  /** Whether no notice can have been missed. A wait for an outcome ends early when that changes. */
+  /** Whether no message can have been missed. A wait for an outcome ends early when that changes. */
   readonly isComplete: boolean;
   /**
    * Resolves with the outcome of another replica's read, or with undefined when none came in time.
@@ -61,7 +61,7 @@ export interface LeaseEvents {
   end(): void;
 }
 
-/** One read of a job at a time across replicas: a lease for each job, and notices of its progress. */
+/** One read of a job at a time across replicas: a lease for each job, and messages about its progress. */
 export interface Leases {
   /**
    * Never rejects.

@@ -63,9 +63,9 @@ export class PermitQueue {
     this.#changed.notify();
   }
 
-  /** Gives all back: no read needs them. */
-  giveBack(): void {
-    for (const permit of this.#permits.splice(0)) permit.giveBack();
+  /** Releases all permits: no read needs them. */
+  releaseAll(): void {
+    for (const permit of this.#permits.splice(0)) permit.release();
   }
 
   get #missing(): number {
@@ -74,7 +74,7 @@ export class PermitQueue {
   }
 
   #first(): Permit | undefined {
-    while (this.#permits[0]?.isValid() === false) this.#permits.shift()?.giveBack();
+    while (this.#permits[0]?.isValid() === false) this.#permits.shift()?.release();
     return this.#permits[0];
   }
 

@@ -1,11 +1,9 @@
 /**
- * `Retry-After` (RFC 9110 section 10.2.3) → milliseconds from now, never earlier than what was meant; nothing when it is
- * absent, cannot be understood or asks for no wait at all.
- *
- * An HTTP-date is taken relative to the answer's own `Date`, so that no clock of ours matters. That field is cut to
- * whole seconds, which can only make the wait longer.
- * What is granted of it is bounded where it takes effect: `LONGEST_CLOSING`.
- * @param date the `Date` of the same answer
+ * Parses `Retry-After` (RFC 9110 section 10.2.3). An HTTP-date is relative to the response's own `Date`, so that the
+ * local clock does not matter; `Date` has whole seconds, which can only lengthen the wait. The caller bounds it to
+ * `LONGEST_CLOSING`.
+ * @param date the `Date` of the same response
+ * @returns the wait in milliseconds; undefined when it is absent, invalid or not positive
  */
 export function parseRetryAfter(value: string | undefined, date: string | undefined): number | undefined {
   if (value === undefined) return undefined;
@@ -14,17 +12,17 @@ export function parseRetryAfter(value: string | undefined, date: string | undefi
   return waitMs > 0 ? Math.min(waitMs, Number.MAX_SAFE_INTEGER) : undefined;
 }
 
-/** A date as HTTP writes it, in the preferred form or one of the two obsolete ones: not whatever Date.parse would take. */
+/** The HTTP-date formats, including both obsolete ones. Date.parse alone accepts too much. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /;
 
 function untilDate(text: string, date: string | undefined): number {
   if (!HTTP_DATE.test(text)) return NaN;
-  const answered = date === undefined ? NaN : parseDate(date);
-  return parseDate(text) - (Number.isNaN(answered) ? Date.now() : answered);
+  const respondedAt = date === undefined ? NaN : parseDate(date);
+  return parseDate(text) - (Number.isNaN(respondedAt) ? Date.now() : respondedAt);
 }
 
-/** One of the forms (asctime) names no zone: it is GMT all the same, and not where the gateway runs. */
+/** The asctime format has no time zone: it means GMT, not local time. */
 function parseDate(text: string): number {
-  const namesZone = /(?:[a-z]|[+-]\d{4})$/i.test(text);
-  return Date.parse(namesZone ? text : `${text} GMT`);
+  const hasZone = /(?:[a-z]|[+-]\d{4})$/i.test(text);
+  return Date.parse(hasZone ? text : `${text} GMT`);
 }

@@ -5,19 +5,19 @@ import { GatewayError } from '../errors/gateway-error.ts';
 import { parseJson } from '../parse-json.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
-/** A token and its life, in milliseconds. */
+/** A token and its lifetime in milliseconds. */
 export interface IssuedToken {
   readonly value: string;
   readonly lifetimeMs: number;
 }
 
-/** Why there is no token: the platform refuses the credentials, or cannot say. */
+/** A failed token request: the platform refused the credentials, or did not answer properly. */
 export class TokenFailure extends Error {
   override readonly name = 'TokenFailure';
   /**
-   * @param reason what happened, in words that hold no secret
-   * @param retryAfterMs what the endpoint asks for
-   * @param cause what it came of; it holds no secret either
+   * @param reason what happened, without secrets
+   * @param retryAfterMs Retry-After of the endpoint
+   * @param cause without secrets
    */
   constructor(
     readonly kind: 'refused' | 'unavailable',
@@ -28,13 +28,13 @@ export class TokenFailure extends Error {
     super(reason, cause && { cause });
   }
 
-  /** The code of what caused it, such as `ECONNREFUSED`. */
+  /** Code of the cause, such as `ECONNREFUSED`. */
   get code(): string | undefined {
     return codeOf(this.cause);
   }
 
-  /** What a caller is answered. */
-  toAnswer(retryAfterMs: number): GatewayError {
+  /** The error for callers. */
+  toGatewayError(retryAfterMs: number): GatewayError {
     return this.kind === 'refused'
       ? GatewayError.of('UpstreamAuthenticationFailed', { cause: this })
       : GatewayError.of('ServiceUnavailable', { retryAfterMs, cause: this });
@@ -51,8 +51,8 @@ export interface TokenEndpointOptions {
   readonly timeoutMs: number;
 }
 
-/** A token without a stated life lives as long as the platform's do: 3600 s. No longer life is believed than a day. */
-const success = z.object({
+/** Without `expires_in` the lifetime is the platform's usual 3600 s. It is bounded to a day. */
+const tokenResponse = z.object({
   access_token: z.string().regex(/^[\x21-\x7e]{1,16384}$/),
   token_type: z
     .string()
@@ -65,13 +65,13 @@ const success = z.object({
     .default(3600),
 });
 
-const LARGEST_ANSWER = 64 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024;
 
-/** Exchanges client credentials for a token (RFC 6749 section 4.4): one request, no retry. Throws a {@link TokenFailure}. */
+/** Exchanges client credentials for a token (RFC 6749 section 4.4): one request, no retry. @throws {TokenFailure} */
 export async function requestToken(http: HttpService, options: TokenEndpointOptions): Promise<IssuedToken> {
   const { status, headers, data } = await post(http, options);
   if (status === 200) {
-    const parsed = success.safeParse(parseJson(data));
+    const parsed = tokenResponse.safeParse(parseJson(data));
     if (!parsed.success) throw new TokenFailure('unavailable', 'the token endpoint answered with no token');
     return { value: parsed.data.access_token, lifetimeMs: parsed.data.expires_in * 1000 };
   }
@@ -101,17 +101,17 @@ async function post(http: HttpService, options: TokenEndpointOptions) {
       },
       signal: timeout,
       responseType: 'text',
-      maxContentLength: LARGEST_ANSWER,
+      maxContentLength: MAX_RESPONSE_BYTES,
     });
   } catch (error) {
-    // The client's own error holds the request, and so the secret: only its code goes on.
+    // The client's error contains the request, and thus the secret: only its code is kept.
     const cause = safeCause(timeout.aborted ? timeout.reason : error);
     const why = timeout.aborted ? 'timeout' : (cause.code ?? 'unknown');
     throw new TokenFailure('unavailable', `the token endpoint did not answer (${why})`, undefined, cause);
   }
 }
 
-/** As a form encodes it (RFC 6749 appendix B), a space as `+` included. */
+/** Form encoding (RFC 6749 appendix B), with `+` for a space. */
 function encode(value: string): string {
   return new URLSearchParams([['', value]]).toString().slice(1);
 }

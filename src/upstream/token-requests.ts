@@ -3,11 +3,11 @@ import { safeCause } from '../errors/cause.ts';
 import type { GatewayError } from '../errors/gateway-error.ts';
 import { type IssuedToken, TokenFailure } from './token-endpoint.ts';
 
-/** After a failed request nothing is asked for so long; doubled with each in a row, up to the longest. In milliseconds. */
+/** Pause after a failed request, doubled with each consecutive failure up to the longest. In milliseconds. */
 const FIRST_COOLDOWN_MS = 1000;
 const LONGEST_COOLDOWN_MS = 30_000;
 
-/** Told of each request for a token. */
+/** Notified after each token request. */
 export interface TokenRequestObserver {
   refreshed(failure?: TokenFailure): void;
 }
@@ -15,14 +15,14 @@ export interface TokenRequestObserver {
 export interface TokenRequestsOptions {
   readonly request: () => Promise<IssuedToken>;
   readonly observer: TokenRequestObserver;
-  /** The longest that the token endpoint may ask to wait, in milliseconds. */
+  /** Upper bound for the Retry-After of the token endpoint, in milliseconds. */
   readonly longestPauseMs: number;
   readonly clock: Clock;
-  /** Takes the token. @param askedAt when it was asked for */
-  readonly onToken: (token: IssuedToken, askedAt: number) => void;
+  /** @param requestedAt when the request was sent */
+  readonly onToken: (token: IssuedToken, requestedAt: number) => void;
 }
 
-/** Requests to the token endpoint: one at a time, however many wait for it. A failure is not kept, but cools down. */
+/** Requests to the token endpoint, shared by all who need a token and one at a time. A failure starts a cooldown. */
 export class TokenRequests {
   readonly #options: TokenRequestsOptions;
   #pending: Promise<void> | undefined;
@@ -34,7 +34,7 @@ export class TokenRequests {
     this.#options = options;
   }
 
-  /** The last request failed. */
+  /** Whether the last request failed. */
   get isFailing(): boolean {
     return this.#failure !== undefined;
   }
@@ -44,21 +44,21 @@ export class TokenRequests {
   }
 
   /**
-   * Resolves when a token was had.
-   * @throws {GatewayError} `UpstreamAuthenticationFailed` or `ServiceUnavailable`: at once while it cools down
+   * Resolves when a token was received.
+   * @throws {GatewayError} `UpstreamAuthenticationFailed` or `ServiceUnavailable`; at once during a cooldown
    */
   async fetch(): Promise<void> {
-    if (!this.#pending && this.#failure && this.isCoolingDown) throw this.#answer(this.#failure);
+    if (!this.#pending && this.#failure && this.isCoolingDown) throw this.#toGatewayError(this.#failure);
     await this.#request();
   }
 
-  /** Asks in the background, unless it cools down: a failure shows when the token is really needed. */
+  /** Requests in the background unless cooling down. A failure matters only when the token is needed. */
   refresh(): void {
     if (!this.isCoolingDown) this.#request().catch(() => undefined);
   }
 
-  /** What failed before says nothing of the next request, which is made at once, after the pending one. */
-  startAnew(onStart: () => void): void {
+  /** Requests with new credentials, after the pending request and without regard to former failures. */
+  restart(onStart: () => void): void {
     void (this.#pending ?? Promise.resolve())
       .catch(() => undefined)
       .then(() => {
@@ -70,26 +70,26 @@ export class TokenRequests {
   }
 
   #request(): Promise<void> {
-    this.#pending ??= this.#ask().finally(() => {
+    this.#pending ??= this.#send().finally(() => {
       this.#pending = undefined;
     });
     return this.#pending;
   }
 
-  async #ask(): Promise<void> {
+  async #send(): Promise<void> {
     const { request, clock, onToken, observer } = this.#options;
-    const askedAt = clock.now();
+    const requestedAt = clock.now();
     let token: IssuedToken;
     try {
       token = await request();
     } catch (error) {
       const failure = error instanceof TokenFailure ? error : unexpected(error);
       this.#coolDown(failure);
-      throw this.#answer(failure);
+      throw this.#toGatewayError(failure);
     }
     this.#failure = undefined;
     this.#failuresInARow = 0;
-    onToken(token, askedAt);
+    onToken(token, requestedAt);
     observer.refreshed();
   }
 
@@ -101,11 +101,11 @@ export class TokenRequests {
     observer.refreshed(failure);
   }
 
-  #answer(failure: TokenFailure): GatewayError {
-    return failure.toAnswer(this.#coolsDownUntil - this.#options.clock.now());
+  #toGatewayError(failure: TokenFailure): GatewayError {
+    return failure.toGatewayError(this.#coolsDownUntil - this.#options.clock.now());
   }
 }
 
 function unexpected(error: unknown): TokenFailure {
-  return new TokenFailure('unavailable', 'the token could not be asked for', undefined, safeCause(error));
+  return new TokenFailure('unavailable', 'the token request failed', undefined, safeCause(error));
 }

@@ -1,24 +1,24 @@
 import type { TokenCall } from './token.ts';
 
-/** Pause before a token that was refused is tried again, in milliseconds; doubled with each refusal, up to the longest. */
+/** Pause before a refused token is tried again, doubled with each refusal up to the longest. In milliseconds. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 30_000;
-/** When a token was in doubt for so long, and refused to so many jobs, reads are refused at once instead of waiting for a trial. */
+/** Duration of a doubt and number of refused jobs from which reads fail at once instead of waiting for a trial. */
 const LONGEST_DOUBT_MS = 5000;
-const JOBS_FOR_REFUSING = 5;
-/** Longest pause while it has been refused to fewer, in milliseconds: it may be their own trouble, and others wait. */
-const LONGEST_WAIT_MS = 800;
-/** Most jobs that are remembered of one doubt. */
-const MOST_JOBS = 1000;
+const JOBS_FOR_FAILING = 5;
+/** Longest pause with fewer refused jobs, in milliseconds: they may be refused themselves, while other reads wait. */
+const LONGEST_EARLY_PAUSE_MS = 800;
+/** Most refused jobs kept for one doubt. */
+const MAX_JOBS = 1000;
 
-/** The pause after the nth refusal in a row, counted from 1, in milliseconds. */
+/** Pause after the nth consecutive refusal, counted from 1, in milliseconds. */
 export function refusalPauseMs(nth: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (nth - 1));
 }
 
 /**
- * Tries a token that may be of no use: one call at a time, after growing pauses. While no other token serves (it is in doubt),
- * everybody waits for that. Times in milliseconds on the clock of the token source.
+ * Tries a token that may be invalid with one call at a time, after growing pauses. While there is no other token (it is
+ * in doubt), all reads wait for the trial. Times in milliseconds on the clock of the token source.
  */
 export class TokenTrial {
   #refusals = 0;
@@ -27,10 +27,10 @@ export class TokenTrial {
   #ended: PromiseWithResolvers<undefined> | undefined;
   #doubtedSince: number | undefined;
   #isLong = false;
-  /** Jobs that were refused since then. */
+  /** Jobs refused during the doubt, or while the token is tried. */
   readonly #jobs = new Set<string>();
 
-  /** When the next call may try. */
+  /** When the next trial may begin. */
   get nextAt(): number {
     return this.#nextAt;
   }
@@ -39,22 +39,22 @@ export class TokenTrial {
     return this.#ended !== undefined;
   }
 
-  /** Every token that is held has been refused to distinct jobs. */
+  /** Whether every available token has been refused to distinct jobs. */
   get isInDoubt(): boolean {
     return this.#doubtedSince !== undefined;
   }
 
-  /** It has lasted so long, and met so many jobs, that the credentials are at fault. */
+  /** Whether the doubt has lasted so long, for so many jobs, that the credentials must be invalid. */
   get isRefusing(): boolean {
-    return this.#isLong && this.#jobs.size >= JOBS_FOR_REFUSING;
+    return this.#isLong && this.#jobs.size >= JOBS_FOR_FAILING;
   }
 
-  /** It has lasted as long for a few jobs, which may be refused on their own. */
+  /** Whether it has lasted as long for a few jobs, which may be refused themselves. */
   get isStuck(): boolean {
     return this.#isLong && !this.isRefusing;
   }
 
-  /** The jobs that were refused in a doubt that has lasted so long. */
+  /** The refused jobs of a doubt that has lasted that long. */
   get longRefusedJobs(): Iterable<string> {
     return this.#isLong ? this.#jobs : [];
   }
@@ -63,7 +63,7 @@ export class TokenTrial {
     return !this.isUnderWay && now >= this.#nextAt;
   }
 
-  /** Resolves when no call tries. */
+  /** Resolves when no trial is under way. */
   async whenEnded(): Promise<void> {
     await this.#ended?.promise;
   }
@@ -78,26 +78,27 @@ export class TokenTrial {
   }
 
   /**
-   * A call was refused. Those that were sent before the pause began say nothing new; while reads are refused, neither does a
-   * job that was refused before make the pause longer.
+   * A call was refused. Calls sent before the pause began do not extend it. While reads fail at once, neither does a
+   * job that was refused before.
    */
   refused({ jobId, sentAt }: Pick<TokenCall, 'jobId' | 'sentAt'>, now: number): void {
     const isKnown = this.#jobs.has(jobId);
-    if (this.#jobs.size < MOST_JOBS) this.#jobs.add(jobId);
+    if (this.#jobs.size < MAX_JOBS) this.#jobs.add(jobId);
     if (sentAt < this.#pausedAt) return;
     this.#pausedAt = now;
     if (!this.isRefusing || !isKnown) this.#refusals++;
-    const longestMs = this.#jobs.size < JOBS_FOR_REFUSING && this.isInDoubt ? LONGEST_WAIT_MS : Infinity;
+    const longestMs =
+      this.#jobs.size < JOBS_FOR_FAILING && this.isInDoubt ? LONGEST_EARLY_PAUSE_MS : Infinity;
     this.#nextAt = now + Math.min(longestMs, refusalPauseMs(this.#refusals));
   }
 
-  /** @param triedSince since when the token has been tried, if it is one that upstream has never accepted */
+  /** @param triedSince since when a token has been tried that upstream has never accepted */
   doubt(now: number, triedSince = now): void {
     this.#doubtedSince ??= now;
     if (now - Math.max(this.#doubtedSince, triedSince) >= LONGEST_DOUBT_MS) this.#isLong = true;
   }
 
-  /** Another token is tried from now on. After a revoked one the pauses start anew, else they go on growing. */
+  /** Another token is tried from now on. Pauses start anew only during a doubt that is not long yet. */
   restart(): void {
     this.end();
     if (!this.isInDoubt || this.#isLong) return;
@@ -106,14 +107,14 @@ export class TokenTrial {
     this.#nextAt = -Infinity;
   }
 
-  /** Some token serves. */
+  /** A token was accepted. */
   endDoubt(): void {
     this.#doubtedSince = undefined;
     this.#isLong = false;
     this.#jobs.clear();
   }
 
-  /** The token serves that was tried. */
+  /** The tried token was accepted, or the credentials were replaced. */
   reset(): void {
     this.endDoubt();
     this.end();

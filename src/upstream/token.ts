@@ -1,31 +1,34 @@
-/** Refusals of so many distinct jobs, with no acceptance since, put a token in doubt. One job's may be its own trouble. */
+/**
+ * Distinct jobs that must be refused, without an acceptance since, to put a token in doubt. One job may be refused
+ * itself.
+ */
 const JOBS_FOR_DOUBT = 2;
 /**
- * For so long after its issue a token may still be unknown to parts of upstream (replication, `nbf` against a slow clock): much
- * shorter for one that was accepted when it was first tried. In milliseconds.
+ * How long after its issue a token may be unknown to parts of upstream (replication, `nbf` against a slow clock). The
+ * shorter time is for a token that was accepted at the first try. In milliseconds.
  */
 const YOUNG_MS = 5000;
 const YOUNG_ACCEPTED_AT_ONCE_MS = 500;
 
 /** A call that carried a token. Times on the clock of the token source, in milliseconds. */
 export interface TokenCall {
-  /** Of the token; the token itself is kept off everything that an error, and so a log, may hold. */
+  /** Id of the token. The token itself is in nothing that an error, and thus the log, can contain. */
   readonly tokenId: number;
   readonly jobId: string;
   readonly sentAt: number;
 }
 
-/** A call of a read that upstream refused with a 401: with which token, and when it was sent. */
+/** The token and send time of a call that upstream refused with a 401. */
 export type TokenRefusal = Pick<TokenCall, 'tokenId' | 'sentAt'>;
 
-/** A bearer token, and what calls have shown of it. */
+/** A bearer token, and the evidence for or against it from calls. */
 export class Token {
   static #count = 0;
   readonly id = ++Token.#count;
-  /** When the oldest and the newest call were sent that upstream accepted. */
+  /** Send times of the first and the last call that upstream accepted. */
   #firstAcceptedAt = Infinity;
   #lastAcceptedAt = -Infinity;
-  /** When each job was refused that has been since the last acceptance; no more are kept than put the token in doubt. */
+  /** Jobs refused since the last acceptance → send time of the call; no more than it takes for a doubt. */
   readonly #refusedJobs = new Map<string, number>();
   #wasRefusedOld = false;
   #wasRefusedFirst = false;
@@ -33,12 +36,12 @@ export class Token {
   constructor(
     readonly value: string,
     readonly issuedAt: number,
-    /** From when on another is asked for while this one serves. */
+    /** When to request the next token, while this one is in use. */
     public refreshAt: number,
     public expiresAt: number,
   ) {}
 
-  /** Upstream has accepted it at least once. */
+  /** Whether upstream has accepted it at least once. */
   get isProven(): boolean {
     return this.#lastAcceptedAt > -Infinity;
   }
@@ -51,32 +54,32 @@ export class Token {
     return this.isProven && !this.isDoubted;
   }
 
-  /** Another try of it would be wasted: it was refused when it was young no more. */
+  /** Whether another try is pointless: it is in doubt and was refused when it was no longer young. */
   get isUseless(): boolean {
     return this.isDoubted && this.#wasRefusedOld;
   }
 
   isYoung(at: number): boolean {
-    const isKnown = this.isProven && !this.#wasRefusedFirst;
-    return at - this.issuedAt < (isKnown ? YOUNG_ACCEPTED_AT_ONCE_MS : YOUNG_MS);
+    const wasAcceptedAtOnce = this.isProven && !this.#wasRefusedFirst;
+    return at - this.issuedAt < (wasAcceptedAtOnce ? YOUNG_ACCEPTED_AT_ONCE_MS : YOUNG_MS);
   }
 
-  /** Whether a call was accepted that was sent no earlier than this. */
+  /** Whether a call that was sent at this time or later was accepted. */
   servedSince(sentAt: number): boolean {
     return this.#lastAcceptedAt >= sentAt;
   }
 
-  /** Whether it served others both before and after a call that was refused, and was known everywhere by then. */
+  /** Whether it was accepted for others before and after a refused call, when it was no longer young. */
   servedAround({ sentAt }: TokenRefusal): boolean {
     return !this.isYoung(sentAt) && this.#firstAcceptedAt <= sentAt && this.servedSince(sentAt);
   }
 
-  /** Whether a call that was refused was sent when others were read with the token already. */
+  /** Whether it had been accepted for others before a refused call was sent. */
   servedBefore({ tokenId, sentAt }: TokenRefusal): boolean {
     return tokenId === this.id && this.#firstAcceptedAt <= sentAt;
   }
 
-  accept({ sentAt }: TokenCall): void {
+  recordAcceptance({ sentAt }: TokenCall): void {
     this.#firstAcceptedAt = Math.min(this.#firstAcceptedAt, sentAt);
     this.#lastAcceptedAt = Math.max(this.#lastAcceptedAt, sentAt);
     for (const [jobId, refusedAt] of this.#refusedJobs) {
@@ -84,7 +87,7 @@ export class Token {
     }
   }
 
-  refuse({ jobId, sentAt }: TokenCall): void {
+  recordRefusal({ jobId, sentAt }: TokenCall): void {
     if (this.servedSince(sentAt)) return;
     if (!this.isDoubted || this.#refusedJobs.has(jobId)) this.#refusedJobs.set(jobId, sentAt);
     if (!this.isProven) this.#wasRefusedFirst = true;
@@ -92,23 +95,24 @@ export class Token {
   }
 }
 
-/** Whether the read was refused with this token. */
-export function isAmong(refusals: readonly TokenRefusal[], { id }: Token): boolean {
+/** Whether one of the refusals is of this token. */
+export function wasRefusedWith(refusals: readonly TokenRefusal[], { id }: Token): boolean {
   return refusals.some(({ tokenId }) => tokenId === id);
 }
 
-/** The read was refused with more than one token. */
-export function hasTriedAnother([first, ...others]: readonly TokenRefusal[]): boolean {
+/** Whether the refusals are of more than one token. */
+export function severalTokens([first, ...others]: readonly TokenRefusal[]): boolean {
   return others.some(({ tokenId }) => tokenId !== first?.tokenId);
 }
 
 /**
- * Whether the refusals of one read speak of its job, and not of the token: a token served others before and after one of them; or
- * the read was refused with another token before, and now twice with one that already served others.
+ * Whether the refusals of one read are due to its job and not to the token: a token was accepted for others before and
+ * after one of them, or the read was refused with another token before and now twice with one that was accepted for
+ * others.
  */
-export function isJobsOwn(refusals: readonly TokenRefusal[], current?: Token, former?: Token): boolean {
-  const isServing = ({ tokenId }: TokenRefusal) => [current, former].find((token) => token?.id === tokenId);
-  if (refusals.some((one) => isServing(one)?.servedAround(one))) return true;
+export function isJobSpecific(refusals: readonly TokenRefusal[], current?: Token, former?: Token): boolean {
+  const tokenOf = ({ tokenId }: TokenRefusal) => [current, former].find((token) => token?.id === tokenId);
+  if (refusals.some((refusal) => tokenOf(refusal)?.servedAround(refusal))) return true;
   const hasTriedOther = refusals.some(({ tokenId }) => tokenId !== current?.id);
-  return hasTriedOther && refusals.filter((one) => current?.servedBefore(one)).length >= 2;
+  return hasTriedOther && refusals.filter((refusal) => current?.servedBefore(refusal)).length >= 2;
 }

@@ -4,42 +4,42 @@ import type { AxiosResponse } from 'axios';
 import { GatewayError } from '../errors/gateway-error.ts';
 import { CallerGone } from '../errors/caller-gone.ts';
 import { codeOf, safeCause } from '../errors/cause.ts';
-import { readBody, readWords, TooLarge } from './answer-body.ts';
+import { readBody, readErrorBody, BodyTooLarge } from './response-body.ts';
 import type { SharedRead, ReadResult, CallOutcome } from './exchange.ts';
 import { interpret, type Reply, callOutcomeOf } from './interpret.ts';
-import { JOBS_PATH, LARGEST_BODY, MEDIA_TYPE } from './itwin-api.ts';
+import { JOBS_PATH, MAX_BODY_BYTES, MEDIA_TYPE } from './itwin-api.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
-import { telling } from './written.ts';
+import { observedTransport } from './observed-transport.ts';
 
 export interface TransportOptions {
   readonly apiUrl: string;
-  /** Longest call, its body included, in milliseconds. */
+  /** Longest call, including the body, in milliseconds. */
   readonly timeoutMs: number;
-  /** Told how each call ended and how long it took, in milliseconds. */
+  /** Receives the status of each call and its duration in milliseconds. */
   readonly onCall?: (status: CallOutcome['status'], tookMs: number) => void;
-  /** Told of each call that brought no whole answer. */
+  /** Receives each call without a complete response. */
   readonly onBroken?: (call: BrokenCall) => void;
 }
 
-/** A call that got no answer, or not all of one. */
+/** A call without a complete response. */
 export interface BrokenCall {
   readonly read: Pick<SharedRead, 'jobId' | 'correlationId' | 'trace'>;
   readonly upstream: CallOutcome;
   readonly tookMs: number;
 }
 
-/** One HTTP call for one job: no redirects, no retries, bounded in time and bytes, the bytes kept as they came. */
+/** One HTTP call for one job: no redirects, no retries, bounded in time and bytes. The bytes of the body are kept. */
 export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBroken }: TransportOptions) {
   return async (read: SharedRead, token: string): Promise<ReadResult> => {
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = AbortSignal.any([read.cancellation.signal, timeout]);
     const since = performance.now();
-    const ended = (status: CallOutcome['status']): void => onCall?.(status, performance.now() - since);
-    const broken = (failure: UpstreamFailure): UpstreamFailure => {
+    const reportStatus = (status: CallOutcome['status']): void => onCall?.(status, performance.now() - since);
+    const reportBroken = (failure: UpstreamFailure): UpstreamFailure => {
       onBroken?.({ read, upstream: failure.call.outcome, tookMs: performance.now() - since });
       return failure;
     };
-    // Node tells the request, not the body, what its parser found wrong in a body: that is merely cut off then.
+    // Node reports a parser error in a body to the request; the body stream is only cut off.
     let parserError: Error | undefined;
     const onError = (error: Error): void => {
       parserError = error;
@@ -47,18 +47,18 @@ export function transport(http: HttpService, { apiUrl, timeoutMs, onCall, onBrok
     const url = `${apiUrl}${JOBS_PATH}/${read.jobId}`;
     const response = await send(http, url, read, token, { signal, onError }).catch((error: unknown) => {
       if (read.cancellation.signal.aborted) {
-        ended('cancelled');
+        reportStatus('cancelled');
         throw new CallerGone();
       }
-      const failure = timeout.aborted ? timedOut(timeout) : notReached(error);
-      ended(failure.call.outcome.status);
-      throw broken(failure);
+      const failure = timeout.aborted ? timedOut(timeout) : unreachable(error);
+      reportStatus(failure.call.outcome.status);
+      throw reportBroken(failure);
     });
     const head = headOf(response);
-    ended(head.status);
-    const body = await bodyOf(response.data, head, signal).catch((error: unknown) => {
+    reportStatus(head.status);
+    const body = await readResponseBody(response.data, head, signal).catch((error: unknown) => {
       if (read.cancellation.signal.aborted) throw new CallerGone();
-      throw broken(timeout.aborted ? timedOut(timeout) : cutShort(head, error, parserError));
+      throw reportBroken(timeout.aborted ? timedOut(timeout) : incomplete(head, error, parserError));
     });
     const reply: Reply = { ...head, body: withoutToken(body, head.status, token) };
     return {
@@ -85,7 +85,7 @@ function send(
       'x-correlation-id': correlationId,
     },
     responseType: 'stream',
-    transport: telling({ onRequestSent, onError }),
+    transport: observedTransport({ onRequestSent, onError }),
     signal,
   });
 }
@@ -104,16 +104,16 @@ function headOf({ status, headers }: AxiosResponse<Readable>): Omit<Reply, 'body
   };
 }
 
-/** A job whole, or the words of an error that come soon. */
-async function bodyOf(
+/** Reads the body: of a job completely, of an error as far as it arrives soon. */
+async function readResponseBody(
   stream: Readable,
   { status }: Pick<Reply, 'status'>,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  if (status < 300) return readBody(stream, signal, LARGEST_BODY);
-  const words = readWords(stream, signal);
-  // These close the gate, and do so now: their words change nothing, and a caller that leaves meanwhile must not either.
-  return status === 429 || status === 503 ? Buffer.alloc(0) : words;
+  if (status < 300) return readBody(stream, signal, MAX_BODY_BYTES);
+  const body = readErrorBody(stream, signal);
+  // These close the gate, at once: neither their body nor a caller that leaves meanwhile changes that.
+  return status === 429 || status === 503 ? Buffer.alloc(0) : body;
 }
 
 function timedOut({ reason }: AbortSignal): UpstreamFailure {
@@ -123,33 +123,33 @@ function timedOut({ reason }: AbortSignal): UpstreamFailure {
   );
 }
 
-/** The client's own error holds the request, and so the token: only its code goes on. */
-function notReached(error: unknown): UpstreamFailure {
+/** The client's error contains the request, and thus the token: only its code is kept. */
+function unreachable(error: unknown): UpstreamFailure {
   const message = 'The API could not be reached, or broke the connection.';
   const cause = safeCause(error);
   return new UpstreamFailure(
-    { kind: 'transient', outcome: { status: 'connection', ...codeIn(cause) } },
+    { kind: 'transient', outcome: { status: 'connection', ...outcomeCode(cause) } },
     GatewayError.of('UpstreamError', { message, cause }),
   );
 }
 
-function cutShort(head: Omit<Reply, 'body'>, error: unknown, parserError?: Error): UpstreamFailure {
-  const isTooLarge = error instanceof TooLarge;
+function incomplete(head: Omit<Reply, 'body'>, error: unknown, parserError?: Error): UpstreamFailure {
+  const isTooLarge = error instanceof BodyTooLarge;
   const why = isTooLarge ? 'is too large' : 'was cut off';
   const message = `The answer of the API ${why}.`;
   const cause = isTooLarge ? error : safeCause(parserError ?? error);
   return new UpstreamFailure(
-    { kind: 'final', outcome: { ...callOutcomeOf(head), ...codeIn(cause) } },
+    { kind: 'final', outcome: { ...callOutcomeOf(head), ...outcomeCode(cause) } },
     GatewayError.of('InvalidUpstreamResponse', { message, cause }),
   );
 }
 
-function codeIn(cause: Error): Pick<CallOutcome, 'code'> {
+function outcomeCode(cause: Error): Pick<CallOutcome, 'code'> {
   const code = codeOf(cause);
   return code === undefined ? {} : { code };
 }
 
-/** An error that quotes the token it was sent would carry it to the caller: it is taken out where it comes in. */
+/** Redacts the token in an error that quotes it, before the error can reach a caller. */
 function withoutToken(body: Buffer, status: number, token: string): Buffer {
   if (status < 300 || !body.includes(token)) return body;
   return Buffer.from(body.toString().replaceAll(token, '[redacted]'));

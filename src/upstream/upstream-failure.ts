@@ -3,38 +3,38 @@ import type { CallOutcome } from './exchange.ts';
 import type { TokenRefusal } from './token.ts';
 
 /**
- * What went wrong with one call, as far as a layer decides by it:
- * - `transient`: no answer began, or 502, 503 or 504. Worth one more try.
- * - `rate-limited`: 429. Worth waiting out.
- * - `token-refused`: 401, and the token may be the reason: worth another try, after `retryAfterMs`.
- * - `job-refused`: 401 with a token that other jobs are read with. Nothing that another try would mend.
- * - `final`: nothing that another try would mend.
+ * Kinds of failed calls that layers distinguish:
+ * - `transient`: no response, or 502, 503 or 504. Retried once.
+ * - `rate-limited`: 429. Retried when the gate opens.
+ * - `token-refused`: 401, possibly due to the token. Retried after `retryAfterMs`.
+ * - `job-refused`: 401 with a token that upstream accepts for other jobs. Not retried.
+ * - `final`: not retried.
  */
 export type FailureKind = 'transient' | 'rate-limited' | 'token-refused' | 'job-refused' | 'final';
 
-/** What is known of a failed call. */
+/** A failed call. */
 export interface FailedCall {
   readonly kind: FailureKind;
   readonly outcome: CallOutcome;
-  /** How long upstream's Retry-After asks to wait, or a token that was refused needs, in milliseconds. */
+  /** Wait before a retry, from upstream's Retry-After or for a refused token, in milliseconds. */
   readonly retryAfterMs?: number | undefined;
-  /** The token that upstream refused, and when the call was sent. */
+  /** The refused token, and when the call was sent. */
   readonly refusal?: TokenRefusal;
 }
 
-/** The same error, with what came of the last call before it: the log tells of that. */
+/** Adds the outcome of the last call before an error, for the log. */
 export function withCallOutcome(error: GatewayError, outcome: CallOutcome | undefined): GatewayError {
   return outcome ? new UpstreamFailure({ kind: 'final', outcome }, error) : error;
 }
 
-/** Statuses that are upstream's word on a job. */
-const ANSWERS = [400, 403, 404, 409, 422];
+/** Statuses that answer for a job. */
+const JOB_ANSWERS = [400, 403, 404, 409, 422];
 
-/** A call that did not bring a job. It is what the caller is answered when no layer knows better. */
+/** A failed call, and the error for callers unless a layer replaces it. */
 export class UpstreamFailure extends GatewayError {
   override readonly name = 'UpstreamFailure';
 
-  /** @param error what the caller is answered */
+  /** @param error the error for callers */
   constructor(
     readonly call: FailedCall,
     error: GatewayError,
@@ -42,20 +42,20 @@ export class UpstreamFailure extends GatewayError {
     super(error.status, error.body, error.options);
   }
 
-  /** Whether upstream fails to answer for this job. A 429 speaks of the quota, and a call that was cancelled of nothing. */
+  /** Whether upstream fails for this job. A 429 is about the quota, and a cancelled call about nothing. */
   get failsJob(): boolean {
     const { status } = this.call.outcome;
     return !this.isAnswer && status !== 429 && status !== 'cancelled';
   }
 
-  /** Whether upstream has answered: a call that was cut off or given up does not tell when it arrived. */
+  /** Whether upstream has answered: a call without an answer does not show when it arrived. */
   get hasAnswer(): boolean {
     return typeof this.call.outcome.status === 'number';
   }
 
-  /** Whether it is what upstream has to say of the job. */
+  /** Whether it is upstream's answer for the job. */
   get isAnswer(): boolean {
     const { status } = this.call.outcome;
-    return typeof status === 'number' && ANSWERS.includes(status);
+    return typeof status === 'number' && JOB_ANSWERS.includes(status);
   }
 }

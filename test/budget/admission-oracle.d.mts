@@ -1,6 +1,6 @@
 export class Window {
   constructor(limit: number, span: number, burst: number);
   wait(now: number): number;
-  take(now: number): void;
+  consume(now: number): void;
 }
 export function windows(...limits: [limit: number, span: number][]): Window[];

@@ -1,13 +1,14 @@
-// The admission arithmetic, exact and without I/O: the oracle that an implementation is tested against. Times in ms.
+// The window arithmetic, written independently and without I/O: the oracle for tests of the implementation. Times in
+// ms.
 //
-// A window allows L sends in any W. A bucket of B credits lets an idle gateway burst. Credit accrues at the rate at which what
-// is left of the window can be spent evenly until the oldest send leaves it, and never faster than L/W:
+// A window allows L sends in any W. A bucket of B credits lets an idle gateway burst. Credit accrues at the rate that
+// spends the rest of the window evenly until the oldest send leaves it, and never faster than L/W:
 //
 //     rate = min( L/W, (L - n + 1) / (oldest + W - now) )    n = sends in the last W
 //
 // (+ 1: the slot that frees when the oldest leaves; without it one slot of every window goes unused.)
-// So a burst is paid back at once by a slower, even pace, instead of by a stall when the window is full; under saturation the
-// pace settles at L/W. Nothing is ever sent with n = L, so no window can exceed L whatever the credit says.
+// After a burst the pace is slower and even at once, instead of stalling when the window is full; under saturation it
+// settles at L/W. Nothing is sent while n = L, so no window can exceed L whatever the credit.
 export class Window {
   constructor(limit, span, burst) {
     Object.assign(this, { limit, span, burst, credit: burst, accruedTo: 0, sends: [], head: 0 });
@@ -24,7 +25,7 @@ export class Window {
     return this.#count ? Math.min(even, (this.limit - this.#count + 1) / (this.#oldestLeaves - now)) : even;
   }
 
-  /** Accrues credit up to `now`, piece by piece between the moments at which a send leaves the window. */
+  /** Accrues credit up to `now`, piecewise between the times at which a send leaves the window. */
   #advance(now) {
     for (;;) {
       const until = Math.min(now, this.#oldestLeaves);
@@ -40,7 +41,7 @@ export class Window {
     }
   }
 
-  /** 0: send now. Otherwise ask again no earlier than this many ms from now; nothing is reserved. */
+  /** 0: a send is allowed now. Otherwise the earliest time to ask again, in ms from now. */
   wait(now) {
     this.#advance(now);
     const leaves = this.#oldestLeaves - now;
@@ -49,13 +50,13 @@ export class Window {
     return Math.min((1 - this.credit) / this.#rate(now), leaves) + 1e-6;
   }
 
-  take(now) {
+  consume(now) {
     this.credit -= 1;
     this.sends.push(now);
   }
 }
 
-/** The bursts: half of the shortest window's limit; a longer window lends one whole shortest window's worth. */
+/** Bursts: half of the shortest window's limit; for longer windows the whole limit of the shortest. */
 export function windows(...limits) {
   const [shortest] = limits.toSorted((a, b) => a[1] - b[1]);
   return limits.map(

@@ -22,7 +22,7 @@ afterAll(async () => {
 const SHORT = { name: '2s', limit: 200, windowMs: 2000 };
 const MINUTE = { name: '1m', limit: 5000, windowMs: 60_000 };
 
-/** Sends for some windows; what was used of the limit, and the most in any window. */
+/** Sends for some windows. @returns the used fraction of the limit, and the most calls in any window */
 async function measure(options: DistantOptions, forMs: number) {
   const { limit, windowMs } = options.limits[0]!;
   const deployment = new DistantBudgets(rig.redis, options);
@@ -35,30 +35,30 @@ async function measure(options: DistantOptions, forMs: number) {
   return { used, most: mostInWindow(arrivals, windowMs) };
 }
 
-describe('three replicas, by the distance of Redis,', () => {
+describe('three replicas with a Redis at a distance of', () => {
   it.each([
-    ['at once', { roundTripMs: 0 }, SHORT, 20_000, 0.97],
+    ['0 ms', { roundTripMs: 0 }, SHORT, 20_000, 0.97],
     ['30 ms', { roundTripMs: 30 }, SHORT, 20_000, 0.97],
     ['30 ms', { roundTripMs: 30 }, MINUTE, 100_000, 0.97],
-    ['100 ms, and 40 more or less,', { roundTripMs: 100, jitterMs: 40 }, SHORT, 20_000, 0.95],
-    ['100 ms, and 40 more or less,', { roundTripMs: 100, jitterMs: 40 }, MINUTE, 100_000, 0.95],
-  ])('%s use the limit and send never one too many', async (_, distance, limit, forMs, least) => {
+    ['100 ± 40 ms', { roundTripMs: 100, jitterMs: 40 }, SHORT, 20_000, 0.95],
+    ['100 ± 40 ms', { roundTripMs: 100, jitterMs: 40 }, MINUTE, 100_000, 0.95],
+  ])('%s use the limit and never exceed it', async (_, distance, limit, forMs, least) => {
     const { used, most } = await measure({ ...distance, limits: [limit] }, forMs);
     expect(most).toBeLessThanOrEqual(limit.limit);
     expect(used).toBeGreaterThanOrEqual(least);
   });
 
   it.each<[string, Partial<DistantOptions>]>([
-    ['timers that are up to 20 ms late', { lateMs: (send) => (send * 7) % 21 }],
+    ['30 ms and timers that are up to 20 ms late', { lateMs: (send) => (send * 7) % 21 }],
     [
-      'calls that are up to 200 ms late now and then',
+      '30 ms and some calls sent up to 200 ms late',
       { lateMs: (send) => (send % 47 < 5 ? (send * 37) % 201 : 0) },
     ],
     [
-      'an upstream that takes in calls up to 100 ms late now and then',
+      '30 ms and some calls that arrive up to 100 ms late',
       { arriveMs: (send) => 5 + (send % 47 < 5 ? (send * 37) % 101 : 0) },
     ],
-  ])('keep any window to its limit with %s', async (_, disturbance) => {
+  ])('%s never exceed the limit in any window', async (_, disturbance) => {
     const { most } = await measure({ roundTripMs: 30, limits: [SHORT], ...disturbance }, 20_000);
     expect(most).toBeLessThanOrEqual(SHORT.limit);
   });

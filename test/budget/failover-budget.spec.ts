@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Knowledge, Operation, Reply } from '../../src/budget/budget-store.ts';
+import type { KnownState, Operation, Reply } from '../../src/budget/budget-store.ts';
 import { FailoverBudget } from '../../src/budget/failover-budget.ts';
 import { Gate } from '../../src/budget/gate.ts';
 import { Ledger } from '../../src/budget/ledger.ts';
@@ -15,27 +15,31 @@ const LIMITS = [
 ];
 const REPLICAS = 3;
 
-/** A store that answers with what it has been told, or not at all. */
+/** A store that keeps closings and shares, or does not answer. */
 class FakeStore {
   readonly replica = 'one';
-  readonly asked: Operation[] = [];
-  isAway = false;
+  readonly operations: Operation[] = [];
+  isUnavailable = false;
   closedUntil = -Infinity;
   shares = [1, 1];
 
   constructor(private readonly clock: VirtualClock) {}
 
-  run(_: Knowledge, operation: Operation): Promise<Reply> {
-    this.asked.push(operation);
-    return this.isAway ? Promise.reject(new Error('ECONNREFUSED')) : Promise.resolve(this.#answer(operation));
+  run(_: KnownState, operation: Operation): Promise<Reply> {
+    this.operations.push(operation);
+    return this.isUnavailable
+      ? Promise.reject(new Error('ECONNREFUSED'))
+      : Promise.resolve(this.#answer(operation));
   }
 
   #answer(operation: Operation): Reply {
     const now = this.clock.now();
-    if (operation.op === 'close' || operation.op === 'refused')
+    if (operation.op === 'rateLimited')
+      this.closedUntil = Math.max(this.closedUntil, now + operation.closeMs);
+    if (operation.op === 'close') {
       this.closedUntil = Math.max(this.closedUntil, now + operation.forMs);
-    if (operation.op === 'close')
       this.shares = this.shares.map((share, index) => Math.min(share, operation.shares[index] ?? 1));
+    }
     const closedMs = Math.max(0, this.closedUntil - now);
     const windows = this.shares.map((share) => ({ credit: 1, accruedAgo: 0, share }));
     return {
@@ -48,7 +52,7 @@ class FakeStore {
       closedMs,
       sends: [],
       windows,
-      moments: operation.op === 'ask' && closedMs === 0 ? [0] : [],
+      moments: operation.op === 'acquire' && closedMs === 0 ? [0] : [],
       wait: closedMs,
       added: 0,
       others: [],
@@ -56,16 +60,16 @@ class FakeStore {
     };
   }
 
-  /** The operations of a kind since the last time. */
-  take(op: Operation['op']): Operation[] {
-    return this.asked.splice(0).filter((operation) => operation.op === op);
+  /** The operations of one kind since the last call; forgets the others. */
+  takeOperations(op: Operation['op']): Operation[] {
+    return this.operations.splice(0).filter((operation) => operation.op === op);
   }
 }
 
-async function failover({ isAway = true } = {}) {
+async function failover({ errorsMeanOutage = true } = {}) {
   const clock = new VirtualClock();
   const store = new FakeStore(clock);
-  const told: unknown[] = [];
+  const reports: unknown[] = [];
   const windows = spreadWindows(LIMITS, 40);
   const parts = {
     windows,
@@ -78,162 +82,162 @@ async function failover({ isAway = true } = {}) {
   const budget = new FailoverBudget({
     ...parts,
     shared,
-    ownPart: () => spreadWindows(LIMITS, 40, REPLICAS),
+    localWindows: () => spreadWindows(LIMITS, 40, REPLICAS),
     replicas: REPLICAS,
-    isAway: () => isAway,
+    onStoreError: () => errorsMeanOutage,
     onAnswered: () => undefined,
-    onMode: (mode) => told.push(mode),
+    onMode: (mode) => reports.push(mode),
     report: new LimitReport({
-      limitLowered: ({ window, share, limit }) => told.push(['lowered', window, share, limit]),
-      limitRaised: ({ window, share, limit }) => told.push(['raised', window, share, limit]),
+      limitLowered: ({ window, share, limit }) => reports.push(['lowered', window, share, limit]),
+      limitRaised: ({ window, share, limit }) => reports.push(['raised', window, share, limit]),
     }),
   });
   await budget.sync();
-  return { clock, store, budget, told, gate: parts.gate };
+  return { clock, store, budget, reports, gate: parts.gate };
 }
 
-describe('the failover of the budget', () => {
-  it('looks at the store four times a second, until it ends', async () => {
+describe('the failover budget', () => {
+  it('syncs with the store four times a second, until it ends', async () => {
     const { clock, store, budget } = await failover();
-    store.take('look');
+    store.takeOperations('sync');
     await clock.advance(1000);
-    expect(store.take('look')).toHaveLength(4);
+    expect(store.takeOperations('sync')).toHaveLength(4);
     budget.end();
     await clock.advance(1000);
-    expect([store.asked, clock.pending]).toEqual([[], 0]);
+    expect([store.operations, clock.pending]).toEqual([[], 0]);
   });
 
-  it('goes on with its part at once when the store is away, even for the read that finds out', async () => {
-    const { clock, store, budget, told } = await failover();
-    store.isAway = true;
-    // 200 a minute and no credit: one in 301.5 ms, and 2000 an hour: one in 1809 ms. It is granted 50 ms ahead.
+  it('uses its local part at once when the store fails, even for the request that notices', async () => {
+    const { clock, store, budget, reports } = await failover();
+    store.isUnavailable = true;
+    // Without credit: 200 a minute are one in 301.5 ms, 2000 an hour one in 1809 ms. Grants are 50 ms ahead.
     const { permits, waitMs } = await budget.tryAcquire(1, 1);
     expect([permits, waitMs]).toEqual([[], expect.closeTo(3_618_000 / 2000 - 50, 0)]);
-    expect([budget.state().mode, told]).toEqual(['fallback', ['fallback']]);
+    expect([budget.state().mode, reports]).toEqual(['fallback', ['fallback']]);
     await clock.advance(waitMs);
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBeCloseTo(50, 0);
     expect((await budget.tryAcquire(1, 1)).permits).toEqual([]);
   });
 
-  it('asks again in a moment when one answer alone did not come', async () => {
-    const { clock, store, budget, told } = await failover({ isAway: false });
-    store.isAway = true;
+  it('retries after a single lost reply', async () => {
+    const { clock, store, budget, reports } = await failover({ errorsMeanOutage: false });
+    store.isUnavailable = true;
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(1);
-    expect([budget.state().mode, told]).toEqual(['shared', []]);
+    expect([budget.state().mode, reports]).toEqual(['shared', []]);
   });
 
-  it('finds out by looking when nobody asks', async () => {
-    const { clock, store, told } = await failover();
-    store.isAway = true;
+  it('notices an unavailable store by its syncs', async () => {
+    const { clock, store, reports } = await failover();
+    store.isUnavailable = true;
     await clock.advance(250);
-    expect(told).toEqual(['fallback']);
+    expect(reports).toEqual(['fallback']);
   });
 
-  it('comes back when the store has answered for 400 ms without a gap', async () => {
-    const { clock, store, budget, told } = await failover();
-    store.isAway = true;
+  it('returns when the store has answered for 400 ms without a gap', async () => {
+    const { clock, store, budget, reports } = await failover();
+    store.isUnavailable = true;
     await clock.advance(250);
-    store.isAway = false;
+    store.isUnavailable = false;
     await clock.advance(300);
-    store.isAway = true;
+    store.isUnavailable = true;
     await clock.advance(100);
-    store.isAway = false;
+    store.isUnavailable = false;
     await clock.advance(450);
     expect(budget.state().mode).toBe('fallback');
     await clock.advance(150);
-    expect([budget.state().mode, told]).toEqual(['shared', ['fallback', 'shared']]);
+    expect([budget.state().mode, reports]).toEqual(['shared', ['fallback', 'shared']]);
   });
 
-  it('tells the store of each send that it makes before it comes back', async () => {
+  it('records its sends in the store before it returns', async () => {
     const { clock, store, budget } = await failover();
-    store.isAway = true;
+    store.isUnavailable = true;
     await clock.advance(5000);
-    store.isAway = false;
+    store.isUnavailable = false;
     await clock.advance(100);
-    store.take('note');
+    store.takeOperations('record');
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(0);
-    expect(store.take('note')).toEqual([{ op: 'note', send: '0' }]);
+    expect(store.takeOperations('record')).toEqual([{ op: 'record', send: '0' }]);
   });
 
-  it('closes at once while the store is away, and tells it when it is back', async () => {
+  it('closes at once while the store is unavailable, and repeats the closing in the store later', async () => {
     const { clock, store, budget } = await failover();
-    store.isAway = true;
+    store.isUnavailable = true;
     await clock.advance(250);
     budget.close(10_000);
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(10_000);
-    store.isAway = false;
-    store.take('close');
+    store.isUnavailable = false;
+    store.takeOperations('close');
     await clock.advance(100);
-    expect(store.take('close')).toEqual([{ op: 'close', forMs: 9900, shares: [1, 1] }]);
+    expect(store.takeOperations('close')).toEqual([{ op: 'close', forMs: 9900, shares: [1, 1] }]);
     expect(store.closedUntil).toBe(10_250);
-    // Once is enough.
+    // Only once.
     await clock.advance(2000);
-    expect(store.take('close')).toEqual([]);
+    expect(store.takeOperations('close')).toEqual([]);
   });
 
-  it('closes and cuts when it is refused while the store is away, and tells it of both', async () => {
-    const { clock, store, budget, told } = await failover();
-    store.isAway = true;
+  it('reacts to a 429 while the store is unavailable, and repeats closing and decrease in the store later', async () => {
+    const { clock, store, budget, reports } = await failover();
+    store.isUnavailable = true;
     await clock.advance(250);
     budget.onRateLimited(30_000);
     expect(budget.state()).toMatchObject({ mode: 'fallback', closedMs: 30_000 });
-    expect(told).toEqual(['fallback', ['lowered', '1m', 0.7, 140]]);
-    store.isAway = false;
-    store.take('close');
+    expect(reports).toEqual(['fallback', ['lowered', '1m', 0.7, 140]]);
+    store.isUnavailable = false;
+    store.takeOperations('close');
     await clock.advance(100);
-    expect(store.take('close')).toEqual([{ op: 'close', forMs: 29_900, shares: [0.7, 1] }]);
+    expect(store.takeOperations('close')).toEqual([{ op: 'close', forMs: 29_900, shares: [0.7, 1] }]);
     expect(store.shares).toEqual([0.7, 1]);
   });
 
-  it('tells the store of a cut whose closing is over by then', async () => {
+  it('repeats a decrease in the store although its closing is over', async () => {
     const { clock, store, budget } = await failover();
-    store.isAway = true;
+    store.isUnavailable = true;
     await clock.advance(250);
     budget.onRateLimited(1000);
     await clock.advance(3000);
-    store.isAway = false;
-    store.take('close');
+    store.isUnavailable = false;
+    store.takeOperations('close');
     await clock.advance(100);
-    expect(store.take('close')).toEqual([{ op: 'close', forMs: 0, shares: [0.7, 1] }]);
+    expect(store.takeOperations('close')).toEqual([{ op: 'close', forMs: 0, shares: [0.7, 1] }]);
   });
 
-  it('tells the store again of a closing whose word was lost', async () => {
-    const { clock, store, budget } = await failover({ isAway: false });
-    store.isAway = true;
+  it('repeats a closing whose update was lost', async () => {
+    const { clock, store, budget } = await failover({ errorsMeanOutage: false });
+    store.isUnavailable = true;
     budget.onRateLimited(30_000);
-    store.isAway = false;
-    store.take('refused');
+    store.isUnavailable = false;
+    store.takeOperations('rateLimited');
     await clock.advance(250);
-    expect(store.take('close')).toMatchObject([{ forMs: 29_750 }]);
+    expect(store.takeOperations('close')).toMatchObject([{ forMs: 29_750 }]);
   });
 
-  it('asks nobody while the gate is closed, whoever closed it', async () => {
+  it('sends the store no request while the gate is closed', async () => {
     const { clock, store, budget } = await failover();
     store.closedUntil = 20_000;
     await clock.advance(250);
-    store.take('ask');
+    store.takeOperations('acquire');
     expect(waitMsOf(await budget.tryAcquire(1, 1), clock.now())).toBe(19_750);
-    expect(store.take('ask')).toEqual([]);
+    expect(store.takeOperations('acquire')).toEqual([]);
   });
 
-  it('believes no closing of the store that is longer than the longest', async () => {
+  it('shortens a closing of the store to the longest allowed', async () => {
     const { clock, store, budget, gate } = await failover();
     store.closedUntil = 1.79e12;
     await clock.advance(250);
     expect(budget.state().closedMs).toBe(3_600_000);
     expect(budget.forecastMs(1000)).toBeLessThan(2 * 3_600_000);
-    store.isAway = true;
+    store.isUnavailable = true;
     await clock.advance(250);
     expect([budget.state().mode, gate.closedMs()]).toEqual(['fallback', 3_600_000 - 250]);
   });
 
-  it('reports what the store says of the limits, and their recovery while nobody asks', async () => {
-    const { clock, store, told } = await failover();
+  it('reports decreased limits of the store, and their recovery without requests', async () => {
+    const { clock, store, reports } = await failover();
     store.shares = [0.9, 1];
     await clock.advance(250);
     store.shares = [1, 1];
     await clock.advance(250);
-    expect(told).toEqual([
+    expect(reports).toEqual([
       ['lowered', '1m', 0.9, 540],
       ['raised', '1m', 1, 600],
     ]);

@@ -20,7 +20,7 @@ function budgetAt(limit: number, windowMs: number, replicas = 1, marginMs = 0) {
   return { clock, budget: localBudget({ limit, windowMs, replicas, marginMs }, clock) };
 }
 
-/** Sends as soon as it may until a time; the times of the sends. */
+/** Sends as early as allowed until a time. @returns the send times */
 async function sendUntil({ clock, budget }: ReturnType<typeof budgetAt>, end: number): Promise<number[]> {
   const sent: number[] = [];
   while (clock.now() < end) {
@@ -34,15 +34,15 @@ async function sendUntil({ clock, budget }: ReturnType<typeof budgetAt>, end: nu
   return sent;
 }
 
-describe('the budget of one process', () => {
-  it('takes its part of the limits when replicas share them', async () => {
+describe('the local budget', () => {
+  it('uses its part of the limits when replicas split them', async () => {
     const one = await sendUntil(budgetAt(100, 1000), 1000);
     const quarter = await sendUntil(budgetAt(100, 1000, 4), 1000);
     expect(quarter.length).toBeLessThanOrEqual(26);
     expect(one.length).toBeGreaterThan(90);
   });
 
-  it('forecasts when the nth send will go at the latest, and it does, or a little sooner', async () => {
+  it('forecasts the nth send at its actual time, or a little later', async () => {
     const rig = budgetAt(10, 1000);
     const forecast = Array.from(
       { length: 25 },
@@ -51,18 +51,18 @@ describe('the budget of one process', () => {
     const sent = await sendUntil(rig, 4000);
     forecast.forEach((at, index) => {
       expect(sent[index]).toBeLessThanOrEqual(at + 0.001);
-      // Each question brings the pace up to date with what is left of the window.
+      // Each request updates the pace to the rest of the window.
       expect(sent[index]).toBeGreaterThanOrEqual(0.94 * at);
     });
   });
 
-  it('counts nothing that it only forecasts', () => {
+  it('counts no send for a forecast', () => {
     const { budget } = budgetAt(10, 1000);
     budget.forecastMs(1000);
     expect(budget.state().windows[0]?.remaining).toBe(10);
   });
 
-  it('sends nothing while the gate is closed, and a later closing never shortens one', async () => {
+  it('grants nothing while the gate is closed, and never shortens a closing', async () => {
     const rig = budgetAt(10, 1000);
     rig.budget.close(5000);
     rig.budget.close(100);
@@ -74,7 +74,7 @@ describe('the budget of one process', () => {
     expect(rig.budget.forecastMs(1)).toBeLessThan(1100);
   });
 
-  it('cuts the limit once a closing, however many 429s come in', async () => {
+  it('decreases the limit once per closing, however many 429s arrive', async () => {
     const rig = budgetAt(100, 1000);
     rig.budget.onRateLimited(1000);
     rig.budget.onRateLimited(1000);
@@ -90,7 +90,7 @@ describe('the budget of one process', () => {
     ['70 s', 70_000, [1, 0.7]],
     ['an hour', 3_600_000, [1, 0.7]],
     ['57 years', 1.79e12, [1, 0.7]],
-  ])('cuts the window alone that a refusal speaks of, with Retry-After: %s', (_, retryAfterMs, shares) => {
+  ])('decreases only the exhausted limit, with Retry-After: %s', (_, retryAfterMs, shares) => {
     const clock = new VirtualClock();
     const limits = [
       { name: '1m', limit: 500, windowMs: 60_000 },
@@ -107,7 +107,7 @@ describe('the budget of one process', () => {
   });
 
   it.each([1000, 2000, 5000])(
-    'sends one call as soon as a Retry-After of %i ms ends, and evenly on',
+    'allows one call when a Retry-After of %i ms ends, then an even pace',
     async (pauseMs) => {
       const rig = budgetAt(600, 60_000);
       await rig.clock.advance(60_000);
@@ -122,7 +122,7 @@ describe('the budget of one process', () => {
     },
   );
 
-  it('sends one call at a reopening in all of several replicas that know nothing of each other', async () => {
+  it('allows one call of all uncoordinated replicas together when they reopen', async () => {
     const clock = new VirtualClock();
     const rigs = [1, 2, 3].map(() => {
       const windows = spreadWindows([{ name: 'w', limit: 60, windowMs: 60_000 }], 0, 3);
@@ -136,21 +136,21 @@ describe('the budget of one process', () => {
     for (const waitMs of waits) expect(waitMs).toBeCloseTo((2 / 3) * (60_300 / 20) - 50, 0);
   });
 
-  it('does not cut the limit for a closing that is no refusal', async () => {
+  it('does not decrease the limit for a 503', async () => {
     const rig = budgetAt(100, 1000);
     rig.budget.close(100);
     await rig.clock.advance(101);
     expect(rig.budget.state().windows[0]?.remaining).toBe(100);
   });
 
-  it('comes to an end on a clock that has run for a year', async () => {
+  it('makes progress on a clock that has run for a year', async () => {
     const rig = budgetAt(7, 1000);
     await rig.clock.advance(3.2e10);
     await sendUntil(rig, 3.2e10 + 10_000);
     expect(rig.budget.forecastMs(100)).toBeGreaterThan(10_000);
   });
 
-  it('keeps any window to its limit in real time, however late the timers are', async () => {
+  it('keeps the limit in any window of real time, however late timers fire', async () => {
     for (const marginMs of [0, 5, 40]) {
       const clock = new VirtualClock();
       const budget = localBudget({ limit: 60, windowMs: 1000, marginMs }, clock);
@@ -166,7 +166,7 @@ describe('the budget of one process', () => {
         if (permit.isValid()) {
           permit.sent();
           sent.push(clock.now());
-        } else permit.giveBack();
+        } else permit.release();
       }
       const most = Math.max(
         ...sent.map((at) => sent.filter((time) => time > at - 1000 && time <= at).length),
@@ -175,7 +175,7 @@ describe('the budget of one process', () => {
     }
   });
 
-  it('does not let the lateness of timers add up over the windows', async () => {
+  it('does not accumulate the lateness of timers over windows', async () => {
     const rig = budgetAt(10, 1000, 1, 40);
     const sent: number[] = [];
     while (rig.clock.now() < 100_000) {
@@ -188,7 +188,7 @@ describe('the budget of one process', () => {
       permit?.sent();
       if (permit) sent.push(rig.clock.now());
     }
-    // 10 in 1.04 s, each 7 ms late, and yet no more than those of one window are lost.
+    // 10 in 1.04 s, each 7 ms late: at most the sends of one window are lost.
     expect(sent.length).toBeGreaterThanOrEqual(Math.floor(100_000 / 104) - 10);
   });
 });

@@ -12,8 +12,8 @@ import { RedisServer } from '../support/redis.ts';
 jest.setTimeout(120_000);
 
 const DAY = 86_400_000;
-/** Longest that any step may keep Redis, in milliseconds. */
-const MOST_MS = 5;
+/** Longest time that any step may block Redis, in milliseconds. */
+const MAX_MS = 5;
 const MONTH: NamedLimit = { name: '31d', limit: 1_000_000, windowMs: 31 * DAY };
 const HOUR: NamedLimit = { name: '1h', limit: 25_000, windowMs: 3_600_000 };
 
@@ -53,8 +53,8 @@ function replica(
   });
 }
 
-/** Blocks of sends that a replica made evenly over a time that ends now. */
-async function write(set: number, blocks: number, overMs: number): Promise<void> {
+/** Writes blocks of one replica's sends, spread evenly over a time that ends now. */
+async function writeBlocks(set: number, blocks: number, overMs: number): Promise<void> {
   const now = Date.now();
   const entries = Array.from({ length: blocks }, (_, block) => [
     now - overMs + ((block + 1) * overMs) / blocks,
@@ -64,7 +64,7 @@ async function write(set: number, blocks: number, overMs: number): Promise<void>
     await rig.redis.zadd(`p:{budget}:sends:${BLOCK_SIZES[set]}`, ...entries.splice(0, 1000).flat());
 }
 
-/** The longest that a script has kept Redis, in milliseconds. A process that waits for its turn on a busy machine counts as well. */
+/** Longest time that a script blocked Redis, in milliseconds. Includes waiting for the CPU on a busy machine. */
 async function longestScriptMs(run: () => Promise<unknown>): Promise<number> {
   await rig.redis.slowlog('RESET');
   await run();
@@ -75,8 +75,11 @@ async function longestScriptMs(run: () => Promise<unknown>): Promise<number> {
   return Math.max(...scripts);
 }
 
-/** The least of some measurements, at least five: other work of the machine makes them longer. Further ones are made while none is good. */
-async function least(goodMs: number, measure: () => Promise<number>): Promise<number> {
+/**
+ * The minimum of at least five measurements: other load on the machine makes them longer. Measures up to 60 times until
+ * one is good.
+ */
+async function minimumOf(goodMs: number, measure: () => Promise<number>): Promise<number> {
   let found = Infinity;
   for (let time = 0; time < 5 || (time < 60 && found > goodMs); time++) {
     found = Math.min(found, await measure());
@@ -86,39 +89,39 @@ async function least(goodMs: number, measure: () => Promise<number>): Promise<nu
 
 describe('a window of a million calls a month with half a million sends', () => {
   it.each([
-    ['a newcomer looks', () => replica('newcomer', [MONTH]).sync(0)],
+    ['a new replica syncs', () => replica('new', [MONTH]).sync(0)],
     [
       '64 sends are granted',
       async () => {
-        const budget = replica('asker', [MONTH]);
+        const budget = replica('one', [MONTH]);
         await budget.sync(0);
         return longestScriptMs(() => budget.tryAcquire(64));
       },
     ],
     [
-      'a flushed store is told',
+      'a flushed store is rebuilt',
       async () => {
-        const budget = replica('teller', [MONTH]);
+        const budget = replica('one', [MONTH]);
         await budget.sync(0);
         await rig.redis.flushall();
         return longestScriptMs(() => budget.sync(0));
       },
     ],
     [
-      'it is asked after a fortnight',
+      'the first request comes after two weeks',
       async () => {
-        const budget = replica('asker', [MONTH]);
+        const budget = replica('one', [MONTH]);
         await budget.sync(0);
-        // Half of them leave at once.
+        // Half of the sends leave at once.
         const ago = Date.now() - 14 * DAY;
         await rig.redis.hset('p:{budget}:state', 'advancedTo', ago, 'accruedTo:31d', ago);
         return longestScriptMs(() => budget.tryAcquire(1));
       },
     ],
-  ])('keeps Redis 5 ms at most when %s', async (name, step) => {
-    const tookMs = await least(MOST_MS, async () => {
+  ])('blocks Redis for at most 5 ms when %s', async (name, step) => {
+    const tookMs = await minimumOf(MAX_MS, async () => {
       await rig.redis.flushall();
-      await write(4, 1954, 31 * DAY);
+      await writeBlocks(4, 1954, 31 * DAY);
       let inner: unknown;
       const outer = await longestScriptMs(async () => {
         inner = await step();
@@ -126,13 +129,13 @@ describe('a window of a million calls a month with half a million sends', () => 
       return typeof inner === 'number' ? inner : outer;
     });
     process.stdout.write(`${name}: ${tookMs.toFixed(2)} ms of Redis\n`);
-    expect(tookMs).toBeLessThanOrEqual(MOST_MS);
+    expect(tookMs).toBeLessThanOrEqual(MAX_MS);
   });
 });
 
-describe('hashes that something else has filled', () => {
-  it('keep Redis 5 ms at most, once', async () => {
-    const tookMs = await least(5, async () => {
+describe('hashes filled by another program', () => {
+  it('block Redis for at most 5 ms, once', async () => {
+    const tookMs = await minimumOf(5, async () => {
       await rig.redis.flushall();
       const budget = replica('one', [MONTH]);
       await budget.tryAcquire(1);
@@ -144,14 +147,14 @@ describe('hashes that something else has filled', () => {
     expect(tookMs).toBeLessThanOrEqual(5);
     expect(await rig.redis.hkeys('p:{budget}:replicas')).toEqual(['one']);
     expect(await rig.redis.hlen('p:{budget}:state')).toBeLessThan(30);
-    // Nothing was forgotten by it.
+    // No send was lost with them.
     expect(await rig.redis.zcard('p:{budget}:sends:256')).toBe(1);
   });
 });
 
 describe('a window of 25,000 calls an hour that is full', () => {
-  it('lets nothing go after a flush: the ledger is told whole', async () => {
-    await write(2, 1563, 3_500_000);
+  it('grants nothing after a flush, because the whole ledger is merged', async () => {
+    await writeBlocks(2, 1563, 3_500_000);
     const [one, other] = [replica('one', [HOUR]), replica('other', [HOUR])];
     await Promise.all([one.sync(0), other.sync(0)]);
     expect((await one.tryAcquire(10)).permits).toEqual([]);
@@ -163,13 +166,13 @@ describe('a window of 25,000 calls an hour that is full', () => {
     expect(await rig.redis.zcard('p:{budget}:sends:16')).toBeGreaterThanOrEqual(1562);
   });
 
-  it('is filled up to its limit less one block, and no further', async () => {
+  it('is filled up to its limit less one block per replica', async () => {
     const limits = [{ name: '10s', limit: 6000, windowMs: 10_000 }];
     const [one, other] = [replica('one', limits), replica('other', limits)];
     let sent = 0;
     for (let turn = 0; turn < 100; turn++)
       for (const budget of [one, other]) sent += (await budget.tryAcquire(64)).permits.length;
-    // Half of it is the burst; what goes after that is paced.
+    // The burst is half of the limit; the rest is paced.
     expect(sent).toBeGreaterThanOrEqual(3000 - 2 * 4);
     await one.sync(0);
     expect(one.windows()[0]?.count).toBeGreaterThanOrEqual(sent);
@@ -181,14 +184,14 @@ describe('replicas with different limits', () => {
   const SHORT = { name: '2s', limit: 20, windowMs: 2000 };
   const LONG = { name: '20s', limit: 40, windowMs: 20_000 };
 
-  it('keep sends for the longest window of any of them, and say that they differ', async () => {
-    const told: (readonly string[])[] = [];
-    const former = replica('former', [SHORT, LONG], (limits) => told.push(limits));
-    const later = replica('later', [SHORT], (limits) => told.push(limits));
+  it('keep sends for the longest window of any replica, and report that limits differ', async () => {
+    const reported: (readonly string[])[] = [];
+    const former = replica('former', [SHORT, LONG], (limits) => reported.push(limits));
+    const later = replica('later', [SHORT], (limits) => reported.push(limits));
     await former.sync(0);
     await later.sync(0);
     let sent = 0;
-    // The one with the shorter window asks last, and what has left its own window stays.
+    // The replica with the shorter window asks last, and must not remove what has left only its own window.
     for (const end = performance.now() + 5000; performance.now() < end;) {
       sent += (await former.tryAcquire(1)).permits.length;
       sent += (await later.tryAcquire(1)).permits.length;
@@ -199,18 +202,18 @@ describe('replicas with different limits', () => {
     await later.sync(0);
     await former.sync(0);
     await later.sync(0);
-    expect(told).toContainEqual(['20/2s']);
-    expect(told).toContainEqual(['20/2s,40/20s']);
+    expect(reported).toContainEqual(['20/2s']);
+    expect(reported).toContainEqual(['20/2s,40/20s']);
     expect(former.windows()[1]?.count).toBe(sent);
   });
 
-  it('are told by a newcomer with a limit of another size what the others remember', async () => {
+  it('convert the sends of others to the block size of their own limit', async () => {
     const former = replica('former', [SHORT]);
     await former.tryAcquire(10);
-    const newcomer = replica('newcomer', [{ name: '10s', limit: 5000, windowMs: 10_000 }]);
-    await newcomer.sync(0);
+    const newReplica = replica('new', [{ name: '10s', limit: 5000, windowMs: 10_000 }]);
+    await newReplica.sync(0);
     // Three blocks of four.
-    expect(newcomer.windows()[0]?.count).toBe(12);
+    expect(newReplica.windows()[0]?.count).toBe(12);
     expect(await rig.redis.zcard('p:{budget}:sends:4')).toBe(3);
   });
 });

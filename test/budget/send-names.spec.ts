@@ -5,7 +5,7 @@ import { SendNames } from '../../src/budget/send-names.ts';
 const counted = (): boolean => true;
 
 describe('names of sends', () => {
-  it('use a place again under another name, once it is free and its block counts', () => {
+  it('reuse a place under another name once it is free and its block counts', () => {
     const names = new SendNames();
     expect(names.reserve(3, counted)).toEqual(['0', '1', '2']);
     names.free(['1']);
@@ -15,7 +15,7 @@ describe('names of sends', () => {
     expect(names.reserve(1, counted)).toEqual(['1.2']);
   });
 
-  it('lie in the block of their place, also where another size is converted', () => {
+  it('belong to the block of their place, also after a conversion to another size', () => {
     expect([0, 1, 2].map((size) => blockOf('one', '21.7', size))).toEqual(['one:21.7', 'one:5', 'one:1']);
     expect(convertBlock('one:21.7', 0, 1)).toEqual(['one:5']);
     expect(convertBlock('one:5', 1, 0)).toEqual(['one:20', 'one:21', 'one:22', 'one:23']);
@@ -25,11 +25,11 @@ describe('names of sends', () => {
     const names = new SendNames();
     names.reserve(2, counted);
     names.free(['0']);
-    const [again, ...fresh] = names.reserve(4, counted);
+    const [reused, ...fresh] = names.reserve(4, counted);
     expect(fresh).toEqual(['2', '3', '4']);
-    names.release([again!, ...fresh].slice(2));
+    names.unreserve([reused!, ...fresh].slice(2));
     expect(names.reserve(2, counted)).toEqual(['3', '4']);
-    names.release([again!]);
+    names.unreserve([reused!]);
     expect(names.reserve(1, counted)).toEqual(['0.2']);
   });
 });

@@ -7,7 +7,7 @@ import { startUpstream, startGateway, temporaryFolder } from '../support/rig.ts'
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'dist/main.js');
-const CUT = 'a value in .env was cut at an unquoted #: put it in quotes';
+const WARNING = 'a value in .env was cut at an unquoted #: put it in quotes';
 
 describe('a value in a .env file', () => {
   it.each([
@@ -17,9 +17,9 @@ describe('a value in a .env file', () => {
     ['A=b"c#d"', 'b"c'],
     ['export A=b#c', 'b'],
     ['A=b#c\r\nB=1', 'b'],
-  ])('is cut at a # without quotes: %j', (text, value) => {
-    const { values, cut } = parseEnvFile(text);
-    expect([values['A'], cut]).toEqual([value, ['A']]);
+  ])('is truncated at an unquoted #: %j', (text, value) => {
+    const { values, truncated } = parseEnvFile(text);
+    expect([values['A'], truncated]).toEqual([value, ['A']]);
   });
 
   it.each([
@@ -30,21 +30,21 @@ describe('a value in a .env file', () => {
     ['A="b\nB=c#d"', 'b\nB=c#d'],
     ['A=b # a comment, of issue#5', 'b'],
     ['# C=d#e\nA=b', 'b'],
-  ])('is whole in quotes, or where a comment follows: %j', (text, value) => {
-    const { values, cut } = parseEnvFile(text);
-    expect([values['A'], cut]).toEqual([value, []]);
+  ])('is complete in quotes, or before a comment: %j', (text, value) => {
+    const { values, truncated } = parseEnvFile(text);
+    expect([values['A'], truncated]).toEqual([value, []]);
   });
 
-  it('may be written as .env.example says', () => {
+  it('is complete when it is quoted as .env.example shows', () => {
     const example = readFileSync(join(ROOT, '.env.example'), 'utf8');
     const [, line = ''] = /\((ITWIN_CLIENT_SECRET='[^']*#[^']*')/.exec(example) ?? [];
-    const { values, cut } = parseEnvFile(line);
-    expect([values['ITWIN_CLIENT_SECRET'], cut]).toEqual(['ab#cd', []]);
+    const { values, truncated } = parseEnvFile(line);
+    expect([values['ITWIN_CLIENT_SECRET'], truncated]).toEqual(['ab#cd', []]);
   });
 });
 
-describe('a start', () => {
-  it('warns once of each setting that was cut, by its name alone', async () => {
+describe('startup', () => {
+  it('warns once of each truncated setting, by its name only', async () => {
     const cwd = temporaryFolder();
     const lines = [
       'ITWIN_SCOPE=itwin-platform#hid-den',
@@ -52,11 +52,11 @@ describe('a start', () => {
       'LOG_LEVEL="info"#c',
       'OTHER=a#hid-den',
     ];
-    // What the environment says as well is not read from the file.
+    // A variable that is set in the environment is not read from the file.
     writeFileSync(join(cwd, '.env'), [...lines, 'HOST=0.0.0.0#a'].join('\n'));
     const program = { command: [process.execPath, MAIN], cwd, env: {} };
     const gateway = await startGateway({ upstream: await startUpstream(), program });
-    expect(gateway.log.filter(({ msg }) => msg === CUT)).toEqual(
+    expect(gateway.log.filter(({ msg }) => msg === WARNING)).toEqual(
       ['ITWIN_SCOPE', 'JWT_AUDIENCE'].map(
         (variable) => expect.objectContaining({ level: 40, variable }) as unknown,
       ),
@@ -64,7 +64,7 @@ describe('a start', () => {
     expect(gateway.output).not.toContain('hid-den');
   });
 
-  it('that fails for want of a value says that it was cut', () => {
+  it('that fails for a missing value says that it was truncated', () => {
     const cwd = temporaryFolder();
     writeFileSync(
       join(cwd, '.env'),
@@ -73,7 +73,7 @@ describe('a start', () => {
     const run = spawnSync(process.execPath, [MAIN], { cwd, env: {}, encoding: 'utf8' });
     expect(run.status).toBe(78);
     expect(run.stderr).toContain('ITWIN_CLIENT_SECRET: is required');
-    expect(run.stderr).toContain(`ITWIN_CLIENT_SECRET: ${CUT}`);
+    expect(run.stderr).toContain(`ITWIN_CLIENT_SECRET: ${WARNING}`);
     expect(run.stderr).not.toContain('hid-den');
   });
 });

@@ -21,8 +21,8 @@ const sentinels = { REDIS_SENTINELS: 'one:26379,two:26379', REDIS_SENTINEL_NAME:
 const cluster = { REDIS_CLUSTER: 'one:6379' };
 const login = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'pass-word' };
 
-describe('the ways to Redis', () => {
-  it('are none by default, and lists of addresses when given', () => {
+describe('the Redis settings', () => {
+  it('are empty by default, and parse lists of addresses', () => {
     expect(loadSettings(required)).toMatchObject({
       REDIS_URL: undefined,
       REDIS_SENTINELS: [],
@@ -35,14 +35,14 @@ describe('the ways to Redis', () => {
     ]);
   });
 
-  it.each([url, sentinels, cluster])('take a user and a password: %j', (way) => {
-    expect(faultsOf({ ...way, ...login })).toEqual([]);
+  it.each([url, sentinels, cluster])('accept a user and a password: %j', (topology) => {
+    expect(faultsOf({ ...topology, ...login })).toEqual([]);
   });
 
   it.each([
-    [{ ...url, ...cluster }, 'REDIS_CLUSTER: REDIS_URL is set as well; give one way to Redis'],
-    [{ ...url, ...sentinels }, 'REDIS_SENTINELS: REDIS_URL is set as well; give one way to Redis'],
-    [{ ...sentinels, ...cluster }, 'REDIS_CLUSTER: REDIS_SENTINELS is set as well; give one way to Redis'],
+    [{ ...url, ...cluster }, 'REDIS_CLUSTER: REDIS_URL is set as well; give one of them'],
+    [{ ...url, ...sentinels }, 'REDIS_SENTINELS: REDIS_URL is set as well; give one of them'],
+    [{ ...sentinels, ...cluster }, 'REDIS_CLUSTER: REDIS_SENTINELS is set as well; give one of them'],
     [{ REDIS_SENTINELS: 'one:26379' }, 'REDIS_SENTINEL_NAME: is required with REDIS_SENTINELS'],
     [{ REDIS_SENTINEL_NAME: 'jobs' }, 'REDIS_SENTINELS: is required with REDIS_SENTINEL_NAME'],
     [{ ...url, REDIS_SENTINEL_PASSWORD: 'x' }, 'REDIS_SENTINELS: is required with REDIS_SENTINEL_PASSWORD'],
@@ -59,7 +59,7 @@ describe('the ways to Redis', () => {
       { REDIS_URL: 'redis://gateway:%zz@redis' },
       'REDIS_URL: must be a URL such as redis://host:6379/0 (or rediss://): no path but the number of a database, no query, no fragment',
     ],
-  ])('are refused when they do not go together: %j', (env, fault) => {
+  ])('are refused when they conflict: %j', (env, fault) => {
     expect(faultsOf(env)).toEqual([fault]);
   });
 
@@ -70,7 +70,7 @@ describe('the ways to Redis', () => {
     ['rediss://[::1]:6380/007', { host: '::1', port: 6380, database: 7, tls: true }],
     ['redis://:pass%20word@redis', { username: '', password: 'pass word' }],
     ['redis://me:p%40%2Fss@redis', { username: 'me', password: 'p@/ss' }],
-  ])('take %s apart', (text, server) => {
+  ])('parse %s', (text, server) => {
     expect(loadSettings({ ...required, REDIS_URL: text }).REDIS_URL).toMatchObject(server);
   });
 
@@ -82,7 +82,7 @@ describe('the ways to Redis', () => {
     'user:pass-word@one:6379',
     '::1:6379',
     'one:6379;two:6379',
-  ])('refuse %j as addresses, without the value', (list) => {
+  ])('refuse %j as addresses, without quoting the value', (list) => {
     expect(faultsOf({ REDIS_CLUSTER: list })).toEqual([
       'REDIS_CLUSTER: must be addresses such as redis-1:6379,[::1]:6380',
     ]);

@@ -33,7 +33,7 @@ describe('the settings', () => {
     expect(Object.isFrozen(settings)).toBe(true);
   });
 
-  it('round durations to whole milliseconds, which is all that some timers take', () => {
+  it('round durations to whole milliseconds', () => {
     const { UPSTREAM_TIMEOUT, PATIENCE } = loadSettings({
       ...required,
       UPSTREAM_TIMEOUT: '10.5ms',
@@ -42,7 +42,7 @@ describe('the settings', () => {
     expect([UPSTREAM_TIMEOUT, PATIENCE]).toEqual([11, 1500]);
   });
 
-  it('take an empty variable for one that is not set', () => {
+  it('treat an empty variable as unset', () => {
     expect(loadSettings({ ...required, PORT: '', REDIS_URL: '' }).PORT).toBe(3000);
   });
 
@@ -79,7 +79,7 @@ describe('the settings', () => {
     },
   );
 
-  it('refuse more replicas than a limit has calls, which could not but exceed it', () => {
+  it('refuse more replicas than a limit has calls', () => {
     const env = { ...required, UPSTREAM_LIMITS: '100/1m,20/1s' };
     expect(faultsOf({ ...env, REPLICAS: '20' })).toEqual([]);
     expect(faultsOf({ ...env, REPLICAS: '21' })).toEqual([
@@ -89,7 +89,7 @@ describe('the settings', () => {
     expect(faultsOf({ ...env, UPSTREAM_LIMITS: 'none', REPLICAS: '21' })).toHaveLength(1);
   });
 
-  it('refuse AUTH=off where strangers can reach it, unless it is said that they cannot', () => {
+  it('refuse AUTH=off on a public address, unless AUTH_OFF_BEHIND_TRUSTED_NETWORK is set', () => {
     expect(faultsOf({ ...required, AUTH: 'off' })).toHaveLength(1);
     expect(faultsOf({ ...required, AUTH: 'off', HOST: '127.0.0.2' })).toEqual([]);
     expect(faultsOf({ ...required, AUTH: 'off', HOST: '::1' })).toEqual([]);
@@ -97,7 +97,7 @@ describe('the settings', () => {
     expect(faultsOf({ ...required, AUTH: 'off', AUTH_OFF_BEHIND_TRUSTED_NETWORK: 'yes' })).toEqual([]);
   });
 
-  it('need an issuer and an audience where tokens are taken, and an issuer that nobody on the way can speak for', () => {
+  it('require an audience and a secure issuer with AUTH=jwt', () => {
     const tokens = { JWT_ISSUER: 'https://issuer.example/a/', JWT_AUDIENCE: 'gateway' };
     for (const AUTH of ['jwt', 'keys,jwt']) {
       expect(faultsOf({ ...required, ...tokens, AUTH })).toEqual([]);
@@ -123,17 +123,17 @@ describe('the settings', () => {
     }
   });
 
-  it('let the callers file be missing where tokens alone are taken and nobody has named it', () => {
-    const asked: unknown[] = [];
-    const ask = (env: object) =>
+  it('allow a missing callers file with AUTH=jwt if it was not set', () => {
+    const checks: unknown[] = [];
+    const load = (env: object) =>
       loadSettings(
         { ...required, JWT_ISSUER: 'https://a', JWT_AUDIENCE: 'a', HOST: '127.0.0.1', ...env },
-        { CALLERS_FILE: (path, mayBeMissing) => [void asked.push([path, mayBeMissing])].slice(1) as never },
+        { CALLERS_FILE: (path, mayBeMissing) => [void checks.push([path, mayBeMissing])].slice(1) as never },
       );
-    for (const AUTH of ['keys', 'jwt', 'keys,jwt', 'off']) ask({ AUTH });
-    ask({ AUTH: 'jwt', CALLERS_FILE: 'mine.json' });
+    for (const AUTH of ['keys', 'jwt', 'keys,jwt', 'off']) load({ AUTH });
+    load({ AUTH: 'jwt', CALLERS_FILE: 'mine.json' });
     const usual = 'config/callers.json';
-    expect(asked).toEqual([
+    expect(checks).toEqual([
       [usual, false],
       [usual, true],
       [usual, false],
@@ -141,7 +141,7 @@ describe('the settings', () => {
     ]);
   });
 
-  it('take the base URL of a collector, without credentials, or none', () => {
+  it('accept the base URL of a collector, without credentials, or none', () => {
     const endpoint = (OTEL_EXPORTER_OTLP_ENDPOINT: string) =>
       loadSettings({ ...required, CALLERS_FILE: 'a', OTEL_EXPORTER_OTLP_ENDPOINT })
         .OTEL_EXPORTER_OTLP_ENDPOINT;
@@ -157,7 +157,7 @@ describe('the settings', () => {
     }
   });
 
-  it('bound the queue of a caller as they bound the queue, unless that is said', () => {
+  it('have no default for the queue of a caller', () => {
     expect(loadSettings(required).CALLER_QUEUE).toBeUndefined();
     expect(loadSettings({ ...required, CALLER_QUEUE: '7' }).CALLER_QUEUE).toBe(7);
     expect(faultsOf({ ...required, CALLER_QUEUE: 'x' })).toEqual([
@@ -165,7 +165,7 @@ describe('the settings', () => {
     ]);
   });
 
-  it('take origins as browsers write them, and no others', () => {
+  it('accept origins as browsers send them, and no others', () => {
     const originsOf = (text: string) => loadSettings({ ...required, CORS_ORIGINS: text }).CORS_ORIGINS;
     expect(originsOf('')).toEqual([]);
     expect(originsOf('*')).toEqual(['*']);
@@ -182,7 +182,7 @@ describe('the settings', () => {
       expect(faultsOf({ ...required, CORS_ORIGINS: wrong })).toHaveLength(1);
   });
 
-  it('refuse to open the jobs to all pages of the web where nobody is asked for a key', () => {
+  it('refuse CORS for all origins with AUTH=off', () => {
     const off = { ...required, AUTH: 'off', HOST: '127.0.0.1' };
     expect(faultsOf({ ...off, CORS_ORIGINS: '*' })).toEqual([
       'CORS_ORIGINS: must name the origins where AUTH is off',
@@ -190,7 +190,7 @@ describe('the settings', () => {
     expect(faultsOf({ ...off, CORS_ORIGINS: 'https://a.example' })).toEqual([]);
   });
 
-  it('read id and secret from mounted files, without the line end', () => {
+  it('read id and secret from mounted files, without the final newline', () => {
     const folder = mkdtempSync(join(tmpdir(), 'settings-'));
     const path = join(folder, 'secret');
     writeFileSync(path, 'from-a-file\n');
@@ -202,7 +202,7 @@ describe('the settings', () => {
     ]);
   });
 
-  it('at fault end the process with status 78, every fault on standard error, without listening', () => {
+  it('with faults end the process with status 78 and all faults on standard error, without listening', () => {
     const run = spawnSync(process.execPath, [join(ROOT, 'dist/main.js')], {
       cwd: tmpdir(),
       env: { PORT: 'x', ITWIN_CLIENT_SECRET: 'top-secret', CALLERS_FILE: '/nowhere/callers.json' },
@@ -216,10 +216,10 @@ describe('the settings', () => {
   });
 });
 
-describe('what is written of the settings', () => {
+describe('the documentation of the settings', () => {
   const names = Object.keys(variables);
 
-  it('names each in docs/SETTINGS.md with its default and its meaning', () => {
+  it('lists each in docs/SETTINGS.md with its default and description', () => {
     const page = readFileSync(join(ROOT, 'docs/SETTINGS.md'), 'utf8');
     for (const [name, variable] of Object.entries(variables)) {
       const shown =

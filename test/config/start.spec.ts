@@ -11,9 +11,9 @@ import { atEnd, startUpstream, temporaryFolder } from '../support/rig.ts';
 jest.setTimeout(60_000);
 
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
-/** On a busy machine; it is a small part of a second on one that is not. */
-const LONGEST_END_MS = 15_000;
-const ENOUGH = {
+/** Timeout of a failing start, for a busy machine; it usually takes a fraction of a second. */
+const START_TIMEOUT_MS = 15_000;
+const MINIMUM = {
   HOST: '127.0.0.1',
   PORT: '0',
   AUTH: 'off',
@@ -21,9 +21,9 @@ const ENOUGH = {
   ITWIN_CLIENT_SECRET: 'top-secret',
 };
 
-/** What it ends with, started in a folder. */
-async function ended(env: Readonly<Record<string, string>>, folder = temporaryFolder()) {
-  const child = spawn(process.execPath, [MAIN], { cwd: folder, env, timeout: LONGEST_END_MS });
+/** Starts the gateway in a folder and waits for its end. */
+async function runToEnd(env: Readonly<Record<string, string>>, folder = temporaryFolder()) {
+  const child = spawn(process.execPath, [MAIN], { cwd: folder, env, timeout: START_TIMEOUT_MS });
   const [stdout, stderr, [status]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
@@ -32,7 +32,7 @@ async function ended(env: Readonly<Record<string, string>>, folder = temporaryFo
   return { status, stdout, stderr };
 }
 
-describe('a setting that cannot work', () => {
+describe('an invalid setting', () => {
   it.each([
     ['HOST', 'nowhere.invalid'],
     ['HOST', '203.0.113.7'],
@@ -98,13 +98,13 @@ describe('a setting that cannot work', () => {
     ['https_proxy', 'http://me:%zz@proxy'],
   ])('ends the process with status 78 and its name: %s=%j', async (name, value) => {
     const auth = name === 'CALLERS_FILE' ? { AUTH: 'keys' } : {};
-    const isInstead = name.endsWith('_FILE') && name !== 'CALLERS_FILE';
-    const given = isInstead ? { [name.replace(/_FILE$/, '')]: '' } : {};
+    const isFileVariant = name.endsWith('_FILE') && name !== 'CALLERS_FILE';
+    const given = isFileVariant ? { [name.replace(/_FILE$/, '')]: '' } : {};
     const master = name === 'REDIS_SENTINELS' ? { REDIS_SENTINEL_NAME: 'jobs' } : {};
-    // What is away from this machine is looked up as an address to listen on.
+    // Only with this setting is an address of another machine tried.
     const host = name === 'HOST' ? { AUTH_OFF_BEHIND_TRUSTED_NETWORK: 'yes' } : {};
-    const env = { ...ENOUGH, ...auth, ...given, ...host, ...master, [name]: value };
-    const { status, stdout, stderr } = await ended(env);
+    const env = { ...MINIMUM, ...auth, ...given, ...host, ...master, [name]: value };
+    const { status, stdout, stderr } = await runToEnd(env);
     expect(status).toBe(78);
     expect(stdout).not.toContain('listening');
     expect(stderr.split('\n').filter((line) => line.startsWith('  '))).toEqual([
@@ -113,24 +113,24 @@ describe('a setting that cannot work', () => {
     expect(stderr).not.toMatch(/pass.?word|top-secret|\n +at /);
   });
 
-  it('says so of a .env file that cannot be read, or is in another encoding', async () => {
+  it('is reported for a .env file that cannot be read, or is not UTF-8', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, '.env'), Buffer.from('\uFEFFPORT=0\n', 'utf16le'));
-    expect(await ended(ENOUGH, folder)).toMatchObject({
+    expect(await runToEnd(MINIMUM, folder)).toMatchObject({
       status: 78,
-      stderr: 'the settings are at fault:\n  .env: must be UTF-8 text\n',
+      stderr: 'invalid settings:\n  .env: must be UTF-8 text\n',
     });
     const another = temporaryFolder();
     mkdirSync(join(another, '.env'));
-    expect(await ended(ENOUGH, another)).toMatchObject({
+    expect(await runToEnd(MINIMUM, another)).toMatchObject({
       status: 78,
-      stderr: 'the settings are at fault:\n  .env: cannot be read (EISDIR)\n',
+      stderr: 'invalid settings:\n  .env: cannot be read (EISDIR)\n',
     });
   });
 });
 
 describe('blanks around a value', () => {
-  it('are no part of it, nor is the byte order mark of a file', async () => {
+  it('are ignored, as is the byte order mark of a file', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const folder = temporaryFolder();
@@ -157,7 +157,7 @@ describe('blanks around a value', () => {
     expect((await readJob(gateway, id)).status).toBe(200);
   });
 
-  it('are none of a .env file and a callers file that begin with a byte order mark and end their lines as Windows does', async () => {
+  it('are ignored in a .env file and a callers file from Windows', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const folder = temporaryFolder();

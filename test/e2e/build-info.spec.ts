@@ -12,7 +12,7 @@ it.each([
   [{ REVISION: '38b9b8d0c7' }, '38b9b8d0c7'],
   [{ REVISION: '' }, 'unknown'],
   [{}, 'unknown'],
-])('the build is in the first line of the log and in a metric: %j', async (env, revision) => {
+])('the first log line and a metric contain the build: %j', async (env, revision) => {
   const gateway = await startGateway({ upstream: await startUpstream(), env });
   expect(gateway.log[0]).toMatchObject({ level: 30, msg: 'starting', version, revision });
   expect(await metric(gateway, 'gateway_build_info', { version, revision })).toBe(1);

@@ -25,14 +25,14 @@ async function ask(gateway: Gateway, method: string, jobId: string, headers: Rec
   return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
-/** Those of an answer's headers that tell of the copy. */
+/** The headers of an answer that describe the copy. */
 function copyHeaders({ headers }: Pick<Seen, 'headers'>) {
   const { etag, age } = headers;
   return { etag, age, 'cache-control': headers['cache-control'], 'cache-status': headers['cache-status'] };
 }
 
 describe('Cache-Status', () => {
-  it('tells a miss, a hit in memory and a read that shared a call', async () => {
+  it('distinguishes a miss, a memory hit and a read that shared a call', async () => {
     const { upstream, gateway } = rig;
     upstream.set({ latencyMs: 150 });
     const [finished, active] = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id];
@@ -58,7 +58,7 @@ describe('Cache-Status', () => {
 });
 
 describe('Age and Cache-Control', () => {
-  it('count whole seconds since the copy was read, and for how long it stays good from now', async () => {
+  it('give whole seconds since the copy was read, and its remaining freshness', async () => {
     const { upstream, gateway } = rig;
     const [finished, active] = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id];
     const first = await Promise.all([readJob(gateway, finished), readJob(gateway, active)]);
@@ -73,7 +73,7 @@ describe('Age and Cache-Control', () => {
     expect(later.headers['age']).toMatch(/^\d+$/);
     expect(age).toBeGreaterThanOrEqual(1);
     expect(later.headers['cache-control']).toBe(`private, max-age=${age + 3600}`);
-    // What is left shrinks as the age grows: the sum stays, but for what rounding takes.
+    // Remaining freshness and age add up to a constant, except for rounding.
     const stillFresh = await readJob(gateway, active);
     expect(Number(stillFresh.headers['age'])).toBeGreaterThanOrEqual(1);
     expect(stillFresh.headers['cache-control']).toMatch(/^private, max-age=(59|60)$/);
@@ -82,7 +82,7 @@ describe('Age and Cache-Control', () => {
 });
 
 describe('the entity tag', () => {
-  it('is strong, belongs to the bytes, and is the same on every gateway', async () => {
+  it('is strong, derived from the bytes, and the same on every gateway', async () => {
     const { upstream, gateway: one } = rig;
     const other = await startGateway({ upstream });
     const jobs = [upstream.addJob(), upstream.addJob(), upstream.addJob({ state: 'active' })];
@@ -94,7 +94,7 @@ describe('the entity tag', () => {
     expect(await tagsOf(other)).toEqual(tags);
   });
 
-  it('answers 304 to whoever has the bytes, by weak comparison, and 200 to everyone else', async () => {
+  it('gives 304 for the current bytes, by weak comparison, and 200 otherwise', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const tag = String((await readJob(gateway, id)).headers['etag']);
@@ -107,7 +107,7 @@ describe('the entity tag', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is not looked for in an If-None-Match that cannot be understood', async () => {
+  it('is not compared with an invalid If-None-Match', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const tag = String((await readJob(gateway, id)).headers['etag']);
@@ -128,7 +128,7 @@ describe('the entity tag', () => {
     }
   });
 
-  it('lets a 304 repeat ETag, Age, Cache-Control and Cache-Status, without a body', async () => {
+  it('comes with Age, Cache-Control and Cache-Status in a 304, without a body', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const miss = await readJob(gateway, id, { headers: { 'if-none-match': '*' } });
@@ -144,14 +144,14 @@ describe('the entity tag', () => {
     expect(copyHeaders(known)).toEqual({ ...copyHeaders(whole), age, 'cache-control': maxAge });
   });
 
-  it('says nothing about a job that is not there', async () => {
+  it('is absent for a missing job', async () => {
     const seen = await readJob(rig.gateway, randomUUID(), { headers: { 'if-none-match': '*' } });
     expect(seen.status).toBe(404);
   });
 });
 
 describe('HEAD', () => {
-  it('is GET without the body: status and headers are the same, for hits, misses, 304 and errors', async () => {
+  it('has the status and headers of GET without the body, for hits, misses, 304 and errors', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({
       body: `{"job":{"id":"$id","state":"success","iTwinId":"a","name":"${'ü'.repeat(5000)}"}}`,

@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '1s', NEGATIVE_TTL: '1s', REFRESH_WAIT: '60s' } }));
 
-/** The same key in a header that nobody has sent before: who sends it has to prove anew who it is. */
+/** The same key in a header that is not cached, so that it is authenticated again. */
 let spellings = 0;
 const unknownHeader = (): string => rig.gateway.bearer().replace(' ', ' '.repeat(2 + spellings++));
 
@@ -20,23 +20,20 @@ describe('a hit', () => {
     ['with a bound that it keeps', 200, { 'cache-control': 'max-age=1000, only-if-cached' }],
     ['by a reader that has it', 304, { 'if-none-match': 'W/"a", *' }],
     ['with a correlation id', 200, { 'x-correlation-id': 'one of mine' }],
-  ])(
-    'asked for %s is answered alike from the first request of a credential on',
-    async (_, status, headers) => {
-      const { upstream, gateway } = rig;
-      const { id } = upstream.addJob({ state: 'success' });
-      const { headers: first } = await readJob(gateway, id);
-      if (status === 304) Object.assign(headers, { 'if-none-match': first['etag'] });
-      const authorization = unknownHeader();
-      const fixed = { 'x-correlation-id': 'fixed', ...headers, authorization };
-      const seen = await Promise.all([1, 2].map(() => readJob(gateway, id, { headers: fixed })));
-      const again = await readJob(gateway, id, { headers: fixed });
-      expect(seen.map((one) => one.status)).toEqual([status, status]);
-      const said = ({ headers: { date: _, age: __, ...others }, body }: Seen) => [others, body];
-      expect(seen.map(said)).toEqual([said(again), said(again)]);
-      expect(isHit(again)).toBe(true);
-    },
-  );
+  ])('for %s gets the same answer from the first request of a credential on', async (_, status, headers) => {
+    const { upstream, gateway } = rig;
+    const { id } = upstream.addJob({ state: 'success' });
+    const { headers: first } = await readJob(gateway, id);
+    if (status === 304) Object.assign(headers, { 'if-none-match': first['etag'] });
+    const authorization = unknownHeader();
+    const fixed = { 'x-correlation-id': 'fixed', ...headers, authorization };
+    const seen = await Promise.all([1, 2].map(() => readJob(gateway, id, { headers: fixed })));
+    const again = await readJob(gateway, id, { headers: fixed });
+    expect(seen.map((one) => one.status)).toEqual([status, status]);
+    const said = ({ headers: { date: _, age: __, ...others }, body }: Seen) => [others, body];
+    expect(seen.map(said)).toEqual([said(again), said(again)]);
+    expect(isHit(again)).toBe(true);
+  });
 });
 
 describe('the body', () => {
@@ -55,7 +52,7 @@ describe('the body', () => {
     'a long text': job(`"log":"${'ü'.repeat(1_000_000)}"`),
   };
 
-  it('arrives byte for byte, read from upstream and from memory, compressed on its way or not', async () => {
+  it('arrives byte for byte, from upstream and from memory, compressed in transit or not', async () => {
     const { upstream, gateway } = rig;
     for (const [what, body] of Object.entries(BODIES)) {
       for (const fault of [undefined, { kind: 'gzip' as const }]) {
@@ -74,7 +71,7 @@ describe('the body', () => {
     expect(upstream.calls[0]!.headers['accept-encoding']).toContain('gzip');
   });
 
-  it('need not say what state the job is in, nor in which iTwin', async () => {
+  it('need not contain the state of the job or its iTwin', async () => {
     const { upstream, gateway } = rig;
     for (const body of ['"state":"success"', '"iTwinId":"a"', '"name":""']) {
       const { id } = upstream.addJob({ body: `{"job":{"id":"$id",${body}}}` });
@@ -101,7 +98,7 @@ describe('the body', () => {
 });
 
 describe('freshness', () => {
-  it('is for good when the state is success, failed or cancelled in any letter case, and for ACTIVE_FRESH otherwise', async () => {
+  it('never ends for success, failed and cancelled in any letter case, and lasts ACTIVE_FRESH otherwise', async () => {
     const { upstream, gateway } = rig;
     const finished = ['success', 'Success', 'SUCCESS', 'failed', 'FAILED', 'cancelled', 'Cancelled'];
     const others = [
@@ -126,12 +123,12 @@ describe('freshness', () => {
     expect(upstream.count).toBe(fixed.length);
     await until('the unfinished ones are stale', () => performance.now() > since + 1600);
     const second = await readAll();
-    // One whose refresh is known to take longer is a hit as well, but a stale one.
+    // A copy whose refresh is expected to take longer is a hit too, but a stale one.
     const isFresh = (seen: Seen): boolean => cacheStatus(seen)['detail'] === 'token:memory';
     expect(second.map(isFresh)).toEqual(fixed.map((_, index) => index < finished.length));
   });
 
-  it('ends for an unfinished job after ACTIVE_FRESH: until then reads cost nothing, then one call shows the change', async () => {
+  it('ends for an unfinished job after ACTIVE_FRESH: reads cost nothing until then, and one call after', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const since = performance.now();
@@ -148,7 +145,7 @@ describe('freshness', () => {
     expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
-  it('remembers an unknown job for NEGATIVE_TTL, and sees it once it is there', async () => {
+  it('lasts NEGATIVE_TTL for an unknown job, which is then found if it exists', async () => {
     const { upstream, gateway } = rig;
     const id = randomUUID();
     const since = performance.now();
@@ -162,7 +159,7 @@ describe('freshness', () => {
     expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
-  it('is none for errors: the next read goes upstream and finds the job', async () => {
+  it('does not exist for errors: the next read goes upstream', async () => {
     const { upstream, gateway } = rig;
     const failures = [
       { fault: { kind: 'status', status: 500 }, code: 'UpstreamError' },
@@ -186,7 +183,7 @@ describe('freshness', () => {
 });
 
 describe('MEMORY_CACHE_SIZE', () => {
-  it('bounds what is kept: the jobs read last are hits, those before are read again, one too large is never kept', async () => {
+  it('bounds the memory cache: the latest jobs are hits, earlier ones and too large ones are read again', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream, env: { MEMORY_CACHE_SIZE: '1mb' } });
     const sized = (bytes: number) =>

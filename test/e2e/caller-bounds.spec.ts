@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 const NO_CACHE = { 'cache-control': 'no-cache' };
 
 describe("a caller's freshness bound", () => {
-  it('no-cache reads a fresh copy again, a finished one too', async () => {
+  it('no-cache refreshes a fresh copy, also of a finished job', async () => {
     const { upstream, gateway } = await rig();
     for (const state of ['success', 'active']) {
       const { id } = upstream.addJob({ state });
@@ -23,7 +23,7 @@ describe("a caller's freshness bound", () => {
     }
   });
 
-  it('max-age reads again what is older, and serves what is not', async () => {
+  it('max-age refreshes an older copy, and serves a newer one', async () => {
     const { upstream, gateway } = await rig({ ACTIVE_FRESH: '1m' });
     const { id } = upstream.addJob({ state: 'active' });
     await readJob(gateway, id);
@@ -39,7 +39,7 @@ describe("a caller's freshness bound", () => {
     expect(upstream.count).toBe(2);
   });
 
-  it('gets the error, not the copy, when the read fails', async () => {
+  it('gets the error instead of the copy when the refresh fails', async () => {
     const { upstream, gateway, id } = await withStaleCopy();
     upstream.fault({ kind: 'status', status: 500 });
     for (const headers of [NO_CACHE, { 'cache-control': 'max-age=0' }]) {
@@ -48,7 +48,7 @@ describe("a caller's freshness bound", () => {
     }
   });
 
-  it('joins a call that has not been sent, and no other', async () => {
+  it('joins only a call that has not been sent yet', async () => {
     const { upstream, gateway } = await rig({ ...SOON_STALE, UPSTREAM_CONCURRENCY: '2' });
     const { id } = upstream.addJob({ state: 'active' });
     upstream.fault({ kind: 'hold' });
@@ -56,12 +56,12 @@ describe("a caller's freshness bound", () => {
     await upstream.arrived(1);
     const later = readJob(gateway, id, { headers: NO_CACHE });
     await upstream.arrived(2);
-    // Both slots are taken: what comes now waits, and is waited for by one who takes nothing older.
+    // Both slots are taken: this read waits, and a no-cache read joins it.
     const [other = ''] = jobIds(1);
     const first = readJob(gateway, other);
     await untilWaiting(gateway, 1);
     const joins = readJob(gateway, other, { headers: NO_CACHE });
-    // An answer to later requests: by then the read is under way.
+    // After answers to later requests the read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
     expect(await metric(gateway, 'gateway_queue_depth')).toBe(1);
     upstream.clearFaults();
@@ -70,7 +70,7 @@ describe("a caller's freshness bound", () => {
     expect([upstream.callsFor(id).length, upstream.callsFor(other).length]).toEqual([2, 1]);
   });
 
-  it('never shows an earlier state of a job that was seen finished', async () => {
+  it('never shows an earlier state of a finished job', async () => {
     const { upstream, gateway } = await rig();
     const { id } = upstream.addJob({ state: 'success' });
     const finished = (await readJob(gateway, id)).body;
@@ -82,14 +82,14 @@ describe("a caller's freshness bound", () => {
     expect((await readJob(gateway, id)).status).toBe(404);
   });
 
-  it('in a loop spends no more than its fair part: first reads and older copies of others go before it', async () => {
+  it('in a loop uses only its fair part: first reads and older copies of others have priority', async () => {
     const [looping, other] = [testCaller('looping'), testCaller('other')];
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { ...SOON_STALE, UPSTREAM_LIMITS: '40/1s', ACTIVE_FRESH: '1s' };
     const gateway = await startGateway({ upstream, callers: [looping, other], env });
     const watched = Array.from({ length: 5 }, () => upstream.addJob({ state: 'active' }).id);
     const spent = Array.from({ length: 130 }, () => upstream.addJob({ state: 'active' }).id);
-    // Known copies of many jobs: what it asks for is no first read, and never twice the same.
+    // With copies of many jobs its reads are refreshes, of another job each time.
     await Promise.all([...watched, ...spent].map((id) => readJob(gateway, id, { caller: looping })));
     let looks = true;
     const loops = Array.from({ length: 100 }, async (_, turn) => {
@@ -98,7 +98,7 @@ describe("a caller's freshness bound", () => {
       }
     });
     await untilWaiting(gateway, 80);
-    /** How many calls went before, of those that the other caller's reads brought about. */
+    /** Number of calls before the calls of the other caller. */
     const firsts: number[] = [];
     const refreshes: number[] = [];
     await until('several refreshes have been made', async () => {
@@ -114,7 +114,7 @@ describe("a caller's freshness bound", () => {
     });
     looks = false;
     await Promise.all(loops);
-    // Ten are under way; a first read has three turns of four, refreshes every other of the rest. Ninety and more wait.
+    // Ten are in progress. First reads get three turns of four, other refreshes half of the rest. Over ninety wait.
     expect(Math.max(...firsts)).toBeLessThanOrEqual(30);
     expect(Math.max(...refreshes)).toBeLessThanOrEqual(50);
   });
@@ -127,7 +127,7 @@ async function untilWaiting(gateway: Gateway, count: number): Promise<void> {
 describe('only-if-cached', () => {
   const only = { headers: { 'cache-control': 'only-if-cached' } };
 
-  it('serves a copy, a stale one too, and starts nothing', async () => {
+  it('serves a copy, also a stale one, and starts no call', async () => {
     const { upstream, gateway, id } = await withStaleCopy();
     const seen = await readJob(gateway, id, only);
     expectStale(seen, 'stale');
@@ -138,7 +138,7 @@ describe('only-if-cached', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is answered 504 when there is none, or none so new', async () => {
+  it('gets 504 when there is no copy, or none new enough', async () => {
     const { upstream, gateway } = await rig();
     const { id } = upstream.addJob();
     const missing = await readJob(gateway, id, only);
@@ -151,7 +151,7 @@ describe('only-if-cached', () => {
 });
 
 describe('Prefer: wait', () => {
-  it('bounds the wait for a slot, and never makes it longer', async () => {
+  it('shortens the wait for a slot, and never extends it', async () => {
     const { upstream, gateway } = await rig({
       UPSTREAM_CONCURRENCY: '1',
       PATIENCE: '2s',
@@ -181,7 +181,7 @@ describe('Prefer: wait', () => {
   });
 });
 
-describe('headers that cannot be understood', () => {
+describe('invalid headers', () => {
   const shared = shareRig();
 
   it.each([

@@ -23,7 +23,7 @@ const entry = ({ name, key, iTwins }: TestCaller, ...otherKeys: string[]) => ({
 });
 
 let version = 0;
-/** As Kubernetes does it: the file is a link into `..data`, itself a link that is swapped for one to another folder. */
+/** Like Kubernetes: the file is a link into `..data`, which is a link that is replaced by one to another folder. */
 function mount(content: string): void {
   const data = join(folder, `..v${++version}`);
   mkdirSync(data);
@@ -47,7 +47,7 @@ const isTakenUp = (caller: TestCaller): Promise<void> =>
   until(`${caller.name} is let in`, async () => (await statusFor(caller)) === 200);
 
 describe('the callers file', () => {
-  it('is taken up without a restart: who is new is let in, who is removed or narrowed is not, remembered or not', async () => {
+  it('is reloaded without a restart: new callers are admitted, removed or restricted ones are not, cached or not', async () => {
     const added = testCaller('added');
     const all = [...callers, added];
     expect(await Promise.all(all.map(statusFor))).toEqual([200, 200, 200, 200, 401]);
@@ -56,7 +56,7 @@ describe('the callers file', () => {
     expect(await Promise.all(all.map(statusFor))).toEqual([401, 404, 401, 200, 200]);
   });
 
-  it('keeps those known so far when it cannot be used, says so without a digest, and is taken up once mended', async () => {
+  it('is ignored while it is invalid, which is logged without digests, and used once it is valid', async () => {
     const { gateway } = rig;
     const [before, next] = [testCaller('before'), testCaller('next')];
     swap(entry(before));
@@ -82,7 +82,7 @@ describe('the callers file', () => {
     ['with a digest as a field', (good: string) => good.replace('"name"', `"${digest('a')}":1,"name"`)],
     ['with three keys for one', (good: string) => good.replace(/\[("[0-9a-f]{64}")\]/, '[$1,$1,$1]')],
     ['that names nobody', () => '{"callers":[]}'],
-  ])('is refused %s, in words that hold no digest', (_, broken) => {
+  ])('is refused %s, without quoting a digest', (_, broken) => {
     const file = join(folder, 'broken.json');
     writeFileSync(file, broken(JSON.stringify({ callers: [entry(testCaller('somebody'))] })));
     expect(() => readCallersFile(file)).toThrow(/^(?!.*[0-9a-f]{32}).+$/s);
@@ -103,7 +103,7 @@ describe('the callers file', () => {
     expect(() => readCallersFile(file)).toThrow(fault);
   });
 
-  it('may name a client whose tokens are a caller, with its keys or without', () => {
+  it('can map the tokens of a client to a caller, with or without keys', () => {
     const file = join(folder, 'clients.json');
     const clients = [
       { name: 'one', clientId: 'a', iTwins: ['*'] },
@@ -113,7 +113,7 @@ describe('the callers file', () => {
     expect(readCallersFile(file)).toEqual(clients.map((client) => ({ ...client, operator: false })));
   });
 
-  it('may be a plain file, written over, taken away and put back', async () => {
+  it('can be a plain file that is overwritten, deleted and restored', async () => {
     const [plain, later] = [testCaller('plain'), testCaller('later')];
     unlinkSync(path);
     writeFileSync(path, JSON.stringify({ callers: [entry(plain)] }));
@@ -141,7 +141,7 @@ describe('npm run caller', () => {
     return { caller: { name, key, iTwins }, made: JSON.parse(json) as object };
   }
 
-  it('prints a key and an entry that let the caller in, limited to the iTwins it was given', async () => {
+  it('prints a key and an entry that admit the caller, restricted to the given iTwins', async () => {
     const [{ caller, made }, narrow] = await Promise.all([make('dashboard'), make('narrow', randomUUID())]);
     expect(JSON.stringify(made)).not.toContain(caller.key);
     swap(made, narrow.made);

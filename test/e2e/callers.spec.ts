@@ -49,7 +49,7 @@ describe('AUTH=keys', () => {
     expect(upstream.count + upstream.tokenRequests.length).toBe(0);
   });
 
-  it('takes the scheme in any letter case', async () => {
+  it('accepts the scheme in any letter case', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     for (const authorization of [`bearer ${all.key}`, `BEARER  ${all.key}`]) {
@@ -57,7 +57,7 @@ describe('AUTH=keys', () => {
     }
   });
 
-  it('never sends upstream what the caller says of itself', async () => {
+  it("never forwards the caller's headers upstream", async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const headers = {
@@ -76,8 +76,8 @@ describe('AUTH=keys', () => {
   });
 });
 
-describe('a caller limited to iTwins', () => {
-  /** What an answer tells beside the time and the correlation id. */
+describe('a caller restricted to iTwins', () => {
+  /** An answer without date and correlation id. */
   const told = ({ status, headers, body }: Seen) => {
     const { date: _date, 'x-correlation-id': _id, ...rest } = headers;
     return { status, headers: rest, body: body.toString() };
@@ -93,7 +93,7 @@ describe('a caller limited to iTwins', () => {
     }
   });
 
-  it('cannot tell the jobs of others from those that do not exist, cached or not, whatever it asks', async () => {
+  it('cannot distinguish the jobs of others from unknown jobs, cached or not', async () => {
     const { upstream, gateway } = rig;
     const unknown = told(await readJob(gateway, randomUUID(), { caller: limited }));
     expect(unknown.status).toBe(404);
@@ -112,7 +112,7 @@ describe('a caller limited to iTwins', () => {
     expect(told(await readJob(gateway, 'no-uuid', { caller: limited }))).toEqual(unknown);
   });
 
-  it('is judged by itself when it shares a call with one that may see the job', async () => {
+  it('is authorized separately when it shares a call with a caller that may see the job', async () => {
     const { upstream, gateway } = rig;
     upstream.set({ latencyMs: 200 });
     const { id } = upstream.addJob({ iTwinId: randomUUID() });
@@ -124,7 +124,7 @@ describe('a caller limited to iTwins', () => {
 });
 
 describe('AUTH=off', () => {
-  it('lets everyone read everything, and ignores Authorization', async () => {
+  it('allows all reads, and ignores Authorization', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ iTwinId: randomUUID() });
     const gateway = await startGateway({ upstream, env: { AUTH: 'off' } });

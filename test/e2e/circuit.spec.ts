@@ -11,7 +11,7 @@ const OPENED = 'circuit opened';
 const CLOSED = 'circuit closed';
 const DOWN = { kind: 'status', status: 500 } as const;
 
-/** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */
+/** A patience far beyond any read on a busy machine: immediate answers arrive long before it ends. */
 const PATIENCE_MS = 60_000;
 
 interface Rig {
@@ -36,8 +36,8 @@ const upstreamHealth = async (gateway: Gateway): Promise<string | undefined> =>
   (await readiness(gateway)).parts['upstream'];
 
 /**
- * Upstream fails from now on, and the circuit has opened; no call is counted yet.
- * @returns when the last of the failed calls arrived
+ * Makes upstream fail until the circuit opens, then resets the recorded calls.
+ * @returns arrival of the last failed call
  */
 async function open({ upstream, gateway }: Rig, fault: FaultSpec = DOWN): Promise<number> {
   upstream.fault(fault);
@@ -55,7 +55,7 @@ async function untilTried({ upstream, gateway }: Rig): Promise<void> {
   });
 }
 
-/** Waits out the pause without a read, by what the refusals say of it. */
+/** Waits for the end of the pause without a read, by the Retry-After of refusals. */
 async function untilMayBeTried(gateway: Gateway): Promise<void> {
   const refused = await readNew(gateway);
   expectRefusal(refused);
@@ -68,9 +68,9 @@ function expectRefusal(seen: Seen): void {
   expect(String(seen.headers['retry-after'])).toMatch(/^[1-9]\d*$/);
 }
 
-describe('an upstream that fails steadily', () => {
+describe('an upstream that fails persistently', () => {
   it.each([DOWN, { kind: 'status', status: 503 }, { kind: 'reset' }] as const)(
-    'by %j is asked no more: reads are answered 503 with Retry-After at once, and what is held is served',
+    'by %j gets no more calls: reads get 503 with Retry-After at once, and copies are served',
     async (fault) => {
       const rig = await start();
       const { upstream, gateway } = rig;
@@ -79,11 +79,11 @@ describe('an upstream that fails steadily', () => {
       await open(rig, fault);
       expect(await upstreamHealth(gateway)).toBe('degraded');
       const seen = await Promise.all(readMany(gateway, 100));
-      // One read is a trial whenever a pause passes meanwhile.
+      // Whenever a pause ends, one read becomes a trial.
       const refused = seen.filter(({ status }) => status === 503);
       refused.forEach(expectRefusal);
       expect(refused.length).toBeGreaterThanOrEqual(95);
-      // At once: long before their patience ends.
+      // At once, long before their patience ends.
       expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
       expect(upstream.count).toBeLessThanOrEqual(10);
       expect((await readJob(gateway, id)).status).toBe(200);
@@ -91,21 +91,21 @@ describe('an upstream that fails steadily', () => {
     },
   );
 
-  it('turns away at once all that stand in line when the circuit opens, without a slot of the quota', async () => {
+  it('fails all queued reads at once when the circuit opens, without using quota', async () => {
     const { upstream, gateway } = await start({ UPSTREAM_TIMEOUT: '1s' });
     upstream.fault({ kind: 'hang' });
     const seen = await Promise.all(readMany(gateway, 100));
     const statuses = Object.groupBy(seen, ({ status }) => status);
     expect(Object.keys(statuses)).toEqual(['503', '504']);
     statuses[503]!.forEach(expectRefusal);
-    // Ten time out; a few may have taken a slot that was free before the tenth.
+    // Ten time out; a few more may have used a free slot before the tenth.
     expect(upstream.count).toBeLessThanOrEqual(20);
     expect(Math.max(...seen.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
     const taken = 100_000 - (await metric(gateway, 'gateway_budget_remaining'));
     expect(taken).toBeLessThanOrEqual(upstream.count);
   });
 
-  it('is tried again by one read alone; the others wait for its end and are then served', async () => {
+  it('is tried by one read; the others wait for its result and are then served', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -123,7 +123,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('is left alone for longer after a trial that failed, and is back after one that went well', async () => {
+  it('is avoided for longer after a failed trial, and used again after a successful one', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     const opened = await open(rig);
@@ -141,7 +141,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('is tried by the next read at once when the caller of the trial goes away', async () => {
+  it('is tried by the next read at once when the caller of the trial disconnects', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -161,7 +161,7 @@ describe('an upstream that fails steadily', () => {
     expect([lines(gateway, OPENED), lines(gateway, CLOSED)]).toEqual([1, 1]);
   });
 
-  it('holds nobody longer than the own patience while it is tried: who waited is answered 503', async () => {
+  it('delays no read beyond its patience during a trial: it then gets 503', async () => {
     const rig = await start();
     const { upstream, gateway } = rig;
     await open(rig);
@@ -178,14 +178,14 @@ describe('an upstream that fails steadily', () => {
     expect((await trial).status).toBe(200);
   });
 
-  it('is asked nothing before the Retry-After of its 503s is over, and nobody is told to come earlier', async () => {
+  it('gets no call before the Retry-After of its 503s ends, and callers get no earlier Retry-After', async () => {
     const { upstream, gateway } = await start();
     upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
     for (const { status } of await Promise.all(readMany(gateway, 10)))
       expect([429, 502, 503]).toContain(status);
     upstream.clear();
     for (const { status, headers } of await Promise.all(readMany(gateway, 20))) {
-      // The gate is closed, and perhaps the circuit open as well.
+      // The gate is closed, and the circuit may be open too.
       expect([429, 503]).toContain(status);
       expect(Number(headers['retry-after'])).toBeGreaterThan(500);
     }
@@ -198,24 +198,27 @@ describe('a job that always fails', () => {
     DOWN,
     { kind: 'reset' },
     { kind: 'status', status: 503, headers: { 'retry-after': '2' } },
-  ] as const)('by %j opens nothing, alone or among others, and costs a call now and then', async (fault) => {
-    const { upstream, gateway } = await start();
-    const [bad = ''] = jobIds(1);
-    upstream.fault(fault, { jobId: bad });
-    expect((await readNew(gateway)).status).toBe(200);
-    for (let round = 0; round < 100; round++) {
-      const seen = await readJob(gateway, bad, { headers: { prefer: 'wait=0' } });
-      expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
-    }
-    for (let round = 0; round < 20; round++) expect((await readNew(gateway)).status).toBe(200);
-    expect(upstream.callsFor(bad).length).toBeLessThan(10);
-    expect(await metric(gateway, 'gateway_paused_seconds')).toBe(0);
-    expect(lines(gateway, OPENED)).toBe(0);
-  });
+  ] as const)(
+    'by %j does not open the circuit, alone or among others, and is retried now and then',
+    async (fault) => {
+      const { upstream, gateway } = await start();
+      const [bad = ''] = jobIds(1);
+      upstream.fault(fault, { jobId: bad });
+      expect((await readNew(gateway)).status).toBe(200);
+      for (let round = 0; round < 100; round++) {
+        const seen = await readJob(gateway, bad, { headers: { prefer: 'wait=0' } });
+        expect([seen.status, errorOf(seen).code]).toEqual([502, 'UpstreamError']);
+      }
+      for (let round = 0; round < 20; round++) expect((await readNew(gateway)).status).toBe(200);
+      expect(upstream.callsFor(bad).length).toBeLessThan(10);
+      expect(await metric(gateway, 'gateway_paused_seconds')).toBe(0);
+      expect(lines(gateway, OPENED)).toBe(0);
+    },
+  );
 });
 
-describe('a token endpoint that fails steadily', () => {
-  it('is asked by one read at a time, ever less often; the others are answered 503 at once and what is held is served', async () => {
+describe('a token endpoint that fails persistently', () => {
+  it('gets one request at a time, ever less often; other reads get 503 at once, and copies are served', async () => {
     const { upstream, gateway } = await start();
     const { id } = upstream.addJob({ state: 'success' });
     expect((await readJob(gateway, id)).status).toBe(200);
@@ -235,8 +238,8 @@ describe('a token endpoint that fails steadily', () => {
     refused.forEach(expectRefusal);
     expect(Math.max(...refused.map(({ tookMs }) => tookMs))).toBeLessThan(PATIENCE_MS / 2);
     expect(upstream.tokenRequests.length).toBeLessThanOrEqual(4);
-    // The calls that met the revoked token before a second one did: what has no token says nothing of the API, whose circuit
-    // stays closed.
+    // The calls that met the revoked token before a second one did: what has no token says nothing of the API, whose
+    // circuit stays closed.
     expect(upstream.count).toBeLessThanOrEqual(1 + 10);
     expect(lines(gateway, OPENED)).toBe(0);
     expect((await readJob(gateway, id)).status).toBe(200);

@@ -23,7 +23,7 @@ describe('the console', () => {
     env: { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '20s' },
   }));
 
-  it('is a page of its own assets alone, which nobody needs a key for', async () => {
+  it('is a page with only its own assets, available without a key', async () => {
     const page = await request(rig.gateway.url).get('/console').expect(200);
     expect(page.headers).toMatchObject({
       'content-type': 'text/html; charset=utf-8',
@@ -47,7 +47,7 @@ describe('the console', () => {
     await request(rig.gateway.url).get('/console/uplot.js').expect(200);
   });
 
-  it('serves no other file, and only reads', async () => {
+  it('serves no other file, and only GET and HEAD', async () => {
     for (const path of [
       '/console/nothing.js',
       '/console/..%2fmain.js',
@@ -62,7 +62,7 @@ describe('the console', () => {
     expect(refused.headers['allow']).toBe('GET, HEAD');
   });
 
-  it('shows the state to operators alone', async () => {
+  it('shows the state only to operators', async () => {
     const path = '/console/events';
     const none = await request(rig.gateway.url).get(path).expect(401);
     expect(none.body).toMatchObject({ error: { code: 'HeaderNotFound' } });
@@ -75,7 +75,7 @@ describe('the console', () => {
     await request(rig.gateway.url).post(path).set(own).expect(405);
   });
 
-  it('tells the state at once and then every second, unbuffered', async () => {
+  it('sends the state at once and then every second, unbuffered', async () => {
     const { id } = rig.upstream.addJob();
     await readJob(rig.gateway, id);
     await readJob(rig.gateway, id);
@@ -110,7 +110,7 @@ describe('the console', () => {
     await until('there is another', () => stream.states.length > 1);
   });
 
-  it('has room for twenty streams', async () => {
+  it('allows twenty streams', async () => {
     const streams = await Promise.all(Array.from({ length: 20 }, () => openStates(rig.gateway)));
     expect(streams.map(({ status }) => status)).toEqual(streams.map(() => 200));
     const more = await openStates(rig.gateway);
@@ -121,8 +121,8 @@ describe('the console', () => {
   });
 });
 
-describe('a stream of the state', () => {
-  it('ends when its reader is an operator no more', async () => {
+describe('a state stream', () => {
+  it('ends when its reader is no longer an operator', async () => {
     const gateway = await startGateway({ upstream: await startUpstream(), callers });
     const stream = await openStates(gateway);
     writeFileSync(gateway.callersPath, callersFile([{ ...operator, operator: false }]));
@@ -130,7 +130,7 @@ describe('a stream of the state', () => {
     expect((await openStates(gateway)).status).toBe(403);
   });
 
-  it('shows the drain and does not hold it up, read or not', async () => {
+  it('shows the drain and does not delay it, read or not', async () => {
     const gateway = await startGateway({
       upstream: await startUpstream(),
       callers,
@@ -144,7 +144,7 @@ describe('a stream of the state', () => {
     expect(await gateway.exited).toBe(0);
   });
 
-  it('is for everyone where nobody is asked for a key, and the page asks for none', async () => {
+  it('is public with AUTH=off, and the page then asks for no key', async () => {
     const gateway = await startGateway({ upstream: await startUpstream(), env: { AUTH: 'off' } });
     const stream = await EventStream.open(`${gateway.url}/console/events`, '');
     expect(stream.status).toBe(200);

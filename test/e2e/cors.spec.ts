@@ -27,7 +27,7 @@ const corsFields = (headers: Record<string, string>): string[] =>
   Object.keys(headers).filter((name) => name.startsWith('access-control') || name === 'vary');
 
 describe('pages of other origins', () => {
-  it('read nothing unless a setting says so', async () => {
+  it('read nothing without CORS_ORIGINS', async () => {
     const { upstream, gateway } = await start('');
     for (const path of CALLERS_PATHS) {
       const asked = await preflight(gateway, path).set('authorization', gateway.bearer()).expect(405);
@@ -41,7 +41,7 @@ describe('pages of other origins', () => {
     expect(corsFields(read.headers as Record<string, string>)).toEqual([]);
   });
 
-  it('of the origins that are named read what callers are answered, errors included, and no others do', async () => {
+  it('of the listed origins can read answers and errors, and others cannot', async () => {
     const { upstream, gateway } = await start(`https://other.example:8443, ${OWN}`);
     for (const path of CALLERS_PATHS) {
       const { headers } = await preflight(gateway, path).expect(204);
@@ -91,12 +91,12 @@ describe('pages of other origins', () => {
       expect(corsFields(headers as Record<string, string>)).toEqual([]);
       expect(corsFields((await read(OWN, path)).headers as Record<string, string>)).toEqual([]);
     }
-    // OPTIONS that is no preflight is a method like any other.
+    // OPTIONS without a preflight is an unsupported method.
     await request(gateway.url).options(JOB).set('authorization', gateway.bearer()).expect(405);
     await request(gateway.url).options(JOB).expect(401);
   });
 
-  it('may send the trace that they are part of where there is tracing', async () => {
+  it('can send trace context when tracing is on', async () => {
     const [upstream, collector] = [await startUpstream(), await Collector.start()];
     const env = { CORS_ORIGINS: OWN, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url };
     const gateway = await startGateway({ upstream, env });
@@ -106,7 +106,7 @@ describe('pages of other origins', () => {
     );
   });
 
-  it('of all origins read them when that is said, without cookies', async () => {
+  it('of all origins can read with *, without cookies', async () => {
     const { gateway } = await start('*');
     const { headers } = await preflight(gateway, JOB, 'https://anyone.example').expect(204);
     expect(headers).toMatchObject({ 'access-control-allow-origin': '*' });

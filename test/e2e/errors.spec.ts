@@ -48,8 +48,8 @@ function expectUnauthorized(answer: AnyAnswer): void {
   expectNothingSecret(answer, gateway, upstream);
 }
 
-describe('a caller who is not known', () => {
-  it('is told that the header is missing, whatever it asks for, and costs no upstream call', async () => {
+describe('an unknown caller', () => {
+  it('gets HeaderNotFound for every path, without an upstream call', async () => {
     const { id } = upstream.addJob();
     for (const asked of [id, randomUUID(), 'no-uuid', '%zz']) {
       expectError(await request(gateway.url).get(path(asked)), 401, 'HeaderNotFound', NO_HEADER);
@@ -74,14 +74,14 @@ describe('a caller who is not known', () => {
     ['characters outside ASCII', () => `Bearer ${all.key}\u00e9`],
     ['a very long key', () => `Bearer ${'a'.repeat(12_000)}`],
     ['the client credentials of the gateway', () => `Bearer ${upstream.settings.clientSecret}`],
-  ])('is answered 401 Unauthorized for %s, without an upstream call', async (_, authorization) => {
+  ])('gets 401 Unauthorized for %s, without an upstream call', async (_, authorization) => {
     const { id } = upstream.addJob();
     expectUnauthorized(await request(gateway.url).get(path(id)).set('Authorization', authorization()));
     expect(upstream.count).toBe(0);
     expect(upstream.tokenRequests).toHaveLength(0);
   });
 
-  it('is known by its key after the scheme in any letter case', async () => {
+  it('is identified by its key after the scheme in any letter case', async () => {
     const { id } = upstream.addJob();
     for (const scheme of ['Bearer', 'bearer', 'BEARER']) {
       const answer = await request(gateway.url).get(path(id)).set('Authorization', `${scheme} ${all.key}`);
@@ -90,8 +90,8 @@ describe('a caller who is not known', () => {
   });
 });
 
-describe('an id that is no job', () => {
-  it('answers 404 JobNotFound for an unknown job with one upstream call, and remembers it', async () => {
+describe('an id without a job', () => {
+  it('gets 404 JobNotFound after one upstream call, and is cached', async () => {
     const id = randomUUID();
     const first = await read(id);
     expectError(first, 404, 'JobNotFound', NOT_AVAILABLE);
@@ -99,7 +99,7 @@ describe('an id that is no job', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('answers an id that is no UUID as an unknown job, byte for byte and header for header, with no upstream call', async () => {
+  it('that is not a UUID gets the same answer as an unknown job, to the byte, without an upstream call', async () => {
     const id = randomUUID();
     const unknown = told(await read(id));
     upstream.clear();
@@ -132,7 +132,7 @@ describe('an id that is no job', () => {
     expect(upstream.count).toBe(0);
   });
 
-  it('takes an id in any letter case, and one whose characters are escaped', async () => {
+  it('can be in any letter case, and percent-encoded', async () => {
     const { id } = upstream.addJob();
     const escaped = id
       .replaceAll('-', '%2D')
@@ -141,20 +141,20 @@ describe('an id that is no job', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('takes an id whose characters are escaped before a query that is escaped badly', async () => {
+  it('can be percent-encoded before a query with invalid escapes', async () => {
     const { id } = upstream.addJob();
     expect((await read(`${id.replaceAll('-', '%2D')}?x=100%`)).status).toBe(200);
   });
 });
 
-describe('a job that the caller may not see', () => {
+describe('a job that is not visible to the caller', () => {
   it.each([
     ['of another iTwin', { iTwinId: OTHER_ITWIN }],
     ['of another iTwin, unfinished', { iTwinId: OTHER_ITWIN, state: 'active' }],
     ['without an iTwin', { iTwinId: 'none' }],
     ['with null for an iTwin', { iTwinId: null }],
   ] as [string, JobOptions][])(
-    '(%s) is told apart from an unknown job by nothing, cached or not, and is there for a caller of all iTwins',
+    '(%s) gets the same answer as an unknown job, cached or not, and is visible to an unrestricted caller',
     async (_, options) => {
       const job = upstream.addJob(options);
       const unknownId = randomUUID();
@@ -173,7 +173,7 @@ describe('a job that the caller may not see', () => {
     },
   );
 
-  it('is told apart by nothing in the head either', async () => {
+  it('gets the same headers as well', async () => {
     const other = upstream.addJob({ iTwinId: OTHER_ITWIN });
     const head = async (id: string): Promise<unknown> => {
       const { status, headers, text } = await request(gateway.url)
@@ -186,7 +186,7 @@ describe('a job that the caller may not see', () => {
     expect(await head(other.id)).toEqual(unknown);
   });
 
-  it('is refused to one and given to another, who ask for it in one flight', async () => {
+  it('is refused to one caller and served to another who share one read', async () => {
     const job = upstream.addJob({ iTwinId: OTHER_ITWIN });
     upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.id });
     const [seen, hidden] = await Promise.all([read(job.id), read(job.id, restricted)]);
@@ -195,14 +195,14 @@ describe('a job that the caller may not see', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is one of another iTwin: its own iTwin the caller may see, in any letter case', async () => {
+  it('is one of another iTwin: jobs of its own iTwin are visible, in any letter case', async () => {
     const job = upstream.addJob({ iTwinId: OWN_ITWIN.toUpperCase() });
     expect((await read(job.id, restricted)).status).toBe(200);
   });
 });
 
-describe('a caller who goes away before the answer', () => {
-  it('is no fault of the gateway: nothing is logged as an error', async () => {
+describe('a caller who disconnects before the answer', () => {
+  it('causes no error in the log', async () => {
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hang' }, { jobId: id });
     const leaving = new AbortController();
@@ -213,7 +213,7 @@ describe('a caller who goes away before the answer', () => {
     expect(await gone).toBe('gone');
     const line = await gateway.logged(({ jobId }) => jobId === id);
     expect(line).toMatchObject({ level: 30, msg: 'read', status: 499, outcome: 'gone' });
-    // Whatever else there was to log of it has been logged before a later read.
+    // Any log line about it precedes the one of a later read.
     const later = randomUUID();
     await read(later);
     await gateway.logged(({ jobId }) => jobId === later);
@@ -221,7 +221,7 @@ describe('a caller who goes away before the answer', () => {
   });
 });
 
-describe('the head of an error', () => {
+describe('HEAD of an error', () => {
   it.each([
     ['401', 401, () => request(gateway.url).head(path(randomUUID()))],
     [
@@ -230,7 +230,7 @@ describe('the head of an error', () => {
       () => request(gateway.url).head(path(randomUUID())).set('Authorization', gateway.bearer()),
     ],
     ['404 of a route', 404, () => request(gateway.url).head('/nothing')],
-  ])('%s says what that of GET says, and has no body', async (_, status, ask) => {
+  ])('%s has the headers of GET, and no body', async (_, status, ask) => {
     const answer = await ask();
     expect(answer.status).toBe(status);
     expectErrorHeaders({ status, headers: answer.headers });
@@ -238,7 +238,7 @@ describe('the head of an error', () => {
   });
 });
 
-/** All that a caller could tell answers apart by. */
+/** Everything in an answer that a caller could compare. */
 function told({ status, headers, text }: AnyAnswer): AnyAnswer {
   const { date: _date, 'x-correlation-id': _correlationId, ...others } = headers;
   return { status, headers: others, text };

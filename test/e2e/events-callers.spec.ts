@@ -15,7 +15,7 @@ const [all, limited] = [testCaller('all'), testCaller('limited', [MINE])];
 const rig = shareRig({}, () => ({ callers: [all, limited], env: { ACTIVE_FRESH: '200ms' } }));
 const PATH = '/contextcapture/jobs/events';
 
-/** The answer to a request that gets no stream. */
+/** The answer to a request that is refused a stream. */
 async function refusal(query: string, headers: Record<string, string> = {}) {
   const watcher = await Watcher.ask(rig.gateway, query, { headers });
   await watcher.closed();
@@ -33,13 +33,13 @@ describe('ids', () => {
     ['a UUID and more', `ids=${randomUUID()}0`],
     ['in braces', `ids={${randomUUID()}}`],
     ['separated otherwise', `ids=${jobIds(2).join(';')}`],
-  ])('that are %s are answered 400, without a call', async (_, query) => {
+  ])('that are %s get 400, without a call', async (_, query) => {
     const { target } = expectError(await refusal(query), 400, 'InvalidRequest');
     expect(target).toBe('ids');
     expect(rig.upstream.count).toBe(0);
   });
 
-  it('may be a hundred, doubled, in any letter case, escaped, and in several parameters: each is told once', async () => {
+  it('can be a hundred, repeated, in any letter case, percent-encoded and in several parameters: each is reported once', async () => {
     const [first, second] = [rig.upstream.addJob().id, rig.upstream.addJob().id];
     for (const query of [
       `ids=${first},${second},${first.toUpperCase()}`,
@@ -58,7 +58,7 @@ describe('ids', () => {
 });
 
 describe('a request for events', () => {
-  it('is refused as any other without a credential that is known, before anything else is looked at', async () => {
+  it('is refused without a valid credential, before any other check', async () => {
     const { gateway } = rig;
     const bare = await request(gateway.url).get(PATH);
     expectError(bare, 401, 'HeaderNotFound');
@@ -68,7 +68,7 @@ describe('a request for events', () => {
     }
   });
 
-  it('is a GET: other methods are answered 405, and strangers 401', async () => {
+  it('must be a GET: other methods get 405, unknown callers 401', async () => {
     const { gateway } = rig;
     const url = `${gateway.url}${PATH}?ids=${randomUUID()}`;
     for (const method of ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND']) {
@@ -81,7 +81,7 @@ describe('a request for events', () => {
     expect(rig.upstream.count).toBe(0);
   });
 
-  it('shows a caller the jobs of its iTwins; others look as unknown ones do', async () => {
+  it('shows a caller the jobs of its iTwins; others look like unknown jobs', async () => {
     const { upstream, gateway } = rig;
     const [mine, foreign, none] = [
       upstream.addJob({ iTwinId: MINE.toUpperCase(), state: 'active' }).id,
@@ -90,7 +90,7 @@ describe('a request for events', () => {
     ];
     const unknown = randomUUID();
     const open = (caller: TestCaller) => Watcher.open(gateway, [foreign, none, unknown, mine], { caller });
-    // Cold, and again when all are held: the second of each is told what the first has brought.
+    // Once cold, and once with all jobs cached.
     const watchers = [await open(limited), await open(all), await open(limited)];
     await Promise.all(watchers.map((watcher) => watcher.event(4)));
     const toldOf = ({ events }: Watcher, id: string): string =>
@@ -105,8 +105,8 @@ describe('a request for events', () => {
   });
 });
 
-describe('a stream that is open', () => {
-  it('follows its caller: what is granted no more ends, and without its key the stream closes', async () => {
+describe('an open stream', () => {
+  it('follows the permissions of its caller: a job without permission ends, and a stream without a valid key closes', async () => {
     const upstream = await startUpstream();
     const [narrowed, removed, kept] = [testCaller('narrowed'), testCaller('removed'), testCaller('kept')];
     const gateway = await startGateway({
@@ -137,7 +137,7 @@ describe('a stream that is open', () => {
     expect(stays.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'job', 'end']);
   });
 
-  it('is one of as many as CALLER_STREAMS says: one more is refused, until one is closed; others have their own', async () => {
+  it('counts against CALLER_STREAMS of its caller: one more is refused until one closes', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'active' });
     const [greedy, modest] = [testCaller('greedy'), testCaller('modest')];

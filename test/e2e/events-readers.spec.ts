@@ -15,13 +15,13 @@ import { Watcher } from '../support/watcher.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '200ms' } }));
 
-/** More than the buffers of a connection hold. */
+/** More than the buffers of a connection. */
 const VERSIONS = 40;
 const FILLER = 'x'.repeat(2 ** 20);
 
 const versionIn = (data: string): number => (JSON.parse(data) as { job: { version: number } }).job.version;
 
-/** A job of a megabyte, one version of it after another, each of which is read, and seen by those who keep up. */
+/** Updates a job of one megabyte repeatedly; fast readers see every version. */
 async function write(
   upstream: FakeUpstream,
   gateway: Gateway,
@@ -42,8 +42,8 @@ function startJob(upstream: FakeUpstream): string {
   return id;
 }
 
-describe('a reader that is slow', () => {
-  it('gets the latest state and no backlog, while others get every change, and may come again', async () => {
+describe('a slow reader', () => {
+  it('gets the latest state without a backlog, while others get every change, and can reconnect', async () => {
     const { upstream, gateway } = rig;
     const id = startJob(upstream);
     const [quick, slow, leaving] = [
@@ -62,7 +62,7 @@ describe('a reader that is slow', () => {
     slow.resume();
     const isLatest = () => versionIn(slow.events.at(-1)!.data) === VERSIONS;
     await slow.until('the latest', isLatest);
-    // What the connection's own buffers had taken, and the latest.
+    // The versions in the connection's buffers, and the latest.
     expect(slow.events.length).toBeLessThan(VERSIONS / 2);
     upstream.addJob({ id, body: '{"job":{"id":"$id","state":"success","version":-1}}' });
     await Promise.all([quick, slow, again].map((watcher) => watcher.closed()));
@@ -86,7 +86,7 @@ describe('a reader that is slow', () => {
 });
 
 describe('SIGTERM', () => {
-  it('closes streams with a retry and no end, those that nobody reads included, and exits 0', async () => {
+  it('closes streams with a retry and no end event, including unread ones, and exits 0', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '500ms', ACTIVE_FRESH: '200ms' } });
     const [id, big] = [upstream.addJob({ state: 'active' }).id, startJob(upstream)];
@@ -97,7 +97,7 @@ describe('SIGTERM', () => {
     await write(upstream, gateway, big);
     gateway.signal('SIGTERM');
     await gateway.logged((line) => line.msg === 'draining');
-    // While requests are taken, so are these.
+    // Streams are accepted as long as other requests are.
     const late = await Watcher.open(gateway, id);
     await late.event(1);
     expect(await gateway.exited).toBe(0);
@@ -110,8 +110,8 @@ describe('SIGTERM', () => {
   });
 });
 
-describe('a reader that goes', () => {
-  it('leaves nothing behind, at whatever moment it does', async () => {
+describe('a reader that disconnects', () => {
+  it('leaves no resources, at whatever time', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     upstream.fault({ kind: 'slow', ms: 20 });
@@ -139,7 +139,7 @@ describe('a reader that goes', () => {
 });
 
 describe('clients', () => {
-  it('curl -N shows each event when it comes, and ends with the stream', async () => {
+  it('curl -N shows each event when it arrives, and ends with the stream', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;
@@ -164,7 +164,7 @@ describe('clients', () => {
     ]);
   });
 
-  it('the npm package eventsource, given a header, comes again when a gateway ends, and no more after the end', async () => {
+  it('the npm package eventsource reconnects when a gateway ends, and not after the end event', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'active' });
     const one = await startGateway({ upstream, env: { ACTIVE_FRESH: '200ms' } });
@@ -199,7 +199,7 @@ describe('clients', () => {
     ]);
   });
 
-  it('fetch reads it as it comes', async () => {
+  it('fetch reads the stream as it arrives', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const url = `${gateway.url}/contextcapture/jobs/events?ids=${id}`;

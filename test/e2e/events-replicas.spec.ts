@@ -4,8 +4,8 @@ import { untilRedisIs } from '../support/readiness.ts';
 import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { Watcher } from '../support/watcher.ts';
 
-describe('watchers at one replica', () => {
-  it('are told at once what another has read, without a poll of their own', async () => {
+describe('streams of one replica', () => {
+  it('report at once what another replica has read, without a poll', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const env = { REDIS_URL: redis.url, ACTIVE_FRESH: '1m' };
     const one = await startGateway({ upstream, env });

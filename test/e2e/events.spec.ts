@@ -6,14 +6,14 @@ import { type ServerEvent, Watcher, stateIn } from '../support/watcher.ts';
 
 const rig = shareRig({}, () => ({ env: { ACTIVE_FRESH: '200ms', NEGATIVE_TTL: '200ms' } }));
 
-/** A watcher of jobs in these states. */
+/** Opens a stream of jobs in these states. */
 async function watch(...states: string[]) {
   const ids = states.map((state) => rig.upstream.addJob({ state }).id);
   const watcher = await Watcher.open(rig.gateway, ids);
   return { watcher, ids, id: ids[0]! };
 }
 
-/** Every job has been polled so many times from now on. */
+/** Waits for a number of polls of every job. */
 async function polled(times: number): Promise<void> {
   await rig.upstream.arrived(rig.upstream.count + times);
 }
@@ -27,7 +27,7 @@ const errorIn = ({ data }: ServerEvent) =>
 const kinds = ({ events }: Watcher): string[] => events.map(({ event }) => event);
 
 describe('a stream of events', () => {
-  it('is unbuffered, and tells first what is known of each job, at once, and of the others as soon as it is known', async () => {
+  it('is unbuffered, and reports cached jobs at once and the others as soon as they are read', async () => {
     const { upstream, gateway } = rig;
     const [known, slow] = [upstream.addJob({ state: 'active' }).id, upstream.addJob({ state: 'active' }).id];
     await readJob(gateway, known);
@@ -46,7 +46,7 @@ describe('a stream of events', () => {
     watcher.leave();
   });
 
-  it('tells each change once and nothing else, then the end, and closes', async () => {
+  it('reports each change once, then the end, and closes', async () => {
     const { watcher, id } = await watch('unsubmitted');
     const states = ['unsubmitted', 'active', 'Paused-for-a-Reason', 'active', 'success'];
     for (const [index, state] of states.entries()) {
@@ -60,7 +60,7 @@ describe('a stream of events', () => {
     expect(watcher.retryMs).toBeUndefined();
   });
 
-  it('ends once every job is over, whichever is first', async () => {
+  it('ends once every job has finished, in any order', async () => {
     const { watcher, ids } = await watch('active', 'success', 'active');
     await watcher.event(3);
     rig.upstream.setState(ids[2]!, 'Cancelled');
@@ -102,13 +102,13 @@ describe('a stream of events', () => {
     await watcher.closed();
     expect(event).toBe('job');
     expect(JSON.parse(data)).toEqual(JSON.parse(body));
-    // Alternately outside and inside of strings.
+    // Alternating between outside and inside of strings.
     const parts = body.split(/("(?:[^"\\]|\\.)*")/s);
     const expected = parts.map((part, index) => (index % 2 === 0 ? part.replace(/\s/g, '') : part)).join('');
     expect(data).toBe(expected);
   });
 
-  it('has the bytes of the fake upstream, and leaves out a byte order mark', async () => {
+  it("has upstream's bytes without a byte order mark", async () => {
     const { watcher, id } = await watch('success');
     const compact = (text: string): string => text.replace(/\n */g, '').replaceAll('": ', '":');
     expect((await watcher.event(1)).data).toBe(compact(String(rig.upstream.bodyOf(id))));
@@ -118,7 +118,7 @@ describe('a stream of events', () => {
     );
   });
 
-  it('tells of a job that is gone, or was never there, which ends its part', async () => {
+  it('reports a job that is deleted or unknown, which ends its part', async () => {
     const { upstream } = rig;
     const [unknown = ''] = jobIds(1);
     const { id } = upstream.addJob({ state: 'active' });
@@ -135,7 +135,7 @@ describe('a stream of events', () => {
     expect([idIn(watcher.events[2]!), errorIn(watcher.events[2]!).code]).toEqual([id, 'JobNotFound']);
   });
 
-  it('tells once that a job cannot be had, goes on, and tells of it as soon as it can be had', async () => {
+  it('reports once that a job cannot be read, and its state as soon as it can', async () => {
     const { upstream } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     upstream.fault({ kind: 'status', status: 500 }, { jobId: id });
@@ -149,7 +149,7 @@ describe('a stream of events', () => {
     watcher.leave();
   });
 
-  it('says nothing when a job that was seen cannot be had for a while, but does when the gateway may not see it', async () => {
+  it('reports no temporary failure of a job that was seen, but a 403', async () => {
     const { upstream } = rig;
     const { watcher, id } = await watch('active');
     await watcher.event(1);
@@ -165,7 +165,7 @@ describe('a stream of events', () => {
     watcher.leave();
   });
 
-  it('tells what others read in between, while its own poll hangs', async () => {
+  it('reports what other reads bring while its own poll hangs', async () => {
     const { upstream, gateway } = rig;
     const { watcher, id } = await watch('active');
     await watcher.event(1);
@@ -178,7 +178,7 @@ describe('a stream of events', () => {
     expect(watcher.events.map(stateIn)).toEqual(['active', 'success', '']);
   });
 
-  it('does not begin again after its end, and starts over after anything else', async () => {
+  it('is not reopened after the end event, and starts over after any other id', async () => {
     const { watcher, id } = await watch('success');
     await watcher.closed();
     const again = (lastEventId: string) =>
@@ -193,14 +193,14 @@ describe('a stream of events', () => {
     }
   });
 
-  it('is one poll of a job for all who watch it, and none when nobody does', async () => {
+  it('shares one poll of a job among all streams, and stops polling without streams', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const watchers = await Promise.all(Array.from({ length: 20 }, () => Watcher.open(gateway, id)));
     await Promise.all(watchers.map((watcher) => watcher.event(1)));
     const [since, count] = [performance.now(), upstream.count];
     await polled(5);
-    // 200 ms each, and what a call takes.
+    // 200 ms each, plus the duration of a call.
     expect(performance.now() - since).toBeGreaterThan(800);
     expect(upstream.count - count).toBeLessThanOrEqual(6);
     for (const watcher of watchers) watcher.leave();

@@ -17,7 +17,7 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n';
 
 type Env = Readonly<Record<string, string>>;
 
-/** A gateway with tracing; its read of a job that fails, with what the log and the spans say of it. */
+/** A gateway with tracing; a failed read with its log lines and spans. */
 async function failedRead(env: Env) {
   const [collector, upstream] = [await Collector.start(), await startUpstream()];
   const gateway = await startGateway({
@@ -36,7 +36,7 @@ async function failedRead(env: Env) {
   return { collector, upstream, gateway, id, seen, line };
 }
 
-/** Neither a code nor a word of a library is in what a caller sees. */
+/** Expects an answer without codes or messages of libraries. */
 function expectNoCode(seen: Seen, code: RegExp): void {
   const whole = JSON.stringify(seen.headers) + seen.body.toString();
   expect(whole).not.toMatch(code);
@@ -61,7 +61,7 @@ const answering = async (onRequest: (socket: Socket) => void): Promise<readonly 
 
 const unreachable: Fault[] = [
   ['refuses connections', /^ECONNREFUSED$/, async () => [`http://127.0.0.1:${await freePort()}`]],
-  // A resolver that cannot be asked says EAI_AGAIN.
+  // An unreachable resolver gives EAI_AGAIN.
   ['has no address', /^(ENOTFOUND|EAI_AGAIN)$/, async () => ['http://no-such-host.invalid']],
   [
     'has a certificate that has expired',
@@ -101,7 +101,7 @@ const cutOff: Fault[] = [
 
 describe('a call to an API that', () => {
   it.each(unreachable)(
-    '%s is told of by its code in the log and its span, not to the caller',
+    '%s is reported with its code in log and span, not to the caller',
     async (_, code, start) => {
       const [url, env = {}] = await start();
       const { collector, gateway, id, seen, line } = await failedRead({ ITWIN_API_URL: url, ...env });
@@ -109,8 +109,8 @@ describe('a call to an API that', () => {
       expectNoCode(seen, code);
       const outcome = { status: 'connection', code: expect.stringMatching(code) as unknown };
       expect(line).toMatchObject({ status: 502, outcome: 'error', upstream: outcome });
-      // Of both tries.
-      await until('both are told of', () => brokenCalls(gateway, id).length === 2);
+      // From both attempts.
+      await until('both are logged', () => brokenCalls(gateway, id).length === 2);
       for (const broken of brokenCalls(gateway, id))
         expect(broken).toMatchObject({ level: 40, upstream: outcome });
       expect(await callSpan(collector)).toMatchObject({
@@ -120,7 +120,7 @@ describe('a call to an API that', () => {
     },
   );
 
-  it('does not answer in time is told of as a timeout', async () => {
+  it('does not answer in time is logged as a timeout', async () => {
     const [url] = await answering(() => undefined);
     const { gateway, id, line } = await failedRead({ ITWIN_API_URL: url, UPSTREAM_TIMEOUT: '2s' });
     expect(line).toMatchObject({ status: 504, upstream: { status: 'timeout' } });
@@ -130,7 +130,7 @@ describe('a call to an API that', () => {
 
 describe('an answer that', () => {
   it.each(cutOff)(
-    '%s is told of by its code in the log and its span, not to the caller',
+    '%s is reported with its code in log and span, not to the caller',
     async (_, code, start) => {
       const [url] = await start();
       const { collector, gateway, id, seen, line } = await failedRead({ ITWIN_API_URL: url });
@@ -149,7 +149,7 @@ describe('an answer that', () => {
 });
 
 describe('a refresh that fails', () => {
-  it('is told of by its code though its reader is served a copy', async () => {
+  it('is logged with its code although its caller is served a copy', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ script: [{ state: 'active' }] });
     const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '0ms' } });
@@ -163,7 +163,7 @@ describe('a refresh that fails', () => {
 
 describe('a token endpoint that', () => {
   it.each(unreachable)(
-    '%s is told of by its code in the log and its span, not to callers',
+    '%s is reported with its code in log and span, not to callers',
     async (_, code, start) => {
       const [url, env = {}] = await start();
       const ITWIN_TOKEN_URL = `${url}/connect/token`;
@@ -183,7 +183,7 @@ describe('a token endpoint that', () => {
 });
 
 describe('the keys of an issuer', () => {
-  it('that cannot be had are told of by the code', async () => {
+  it('that cannot be fetched are logged with the code', async () => {
     const issuer = `http://127.0.0.1:${await freePort()}`;
     const env = { AUTH: 'jwt', JWT_ISSUER: issuer, JWT_AUDIENCE: 'gateway' };
     const gateway = await startGateway({ upstream: await startUpstream(), env });
@@ -198,7 +198,7 @@ describe('the keys of an issuer', () => {
 });
 
 describe('the circuit', () => {
-  it('says when it opens why the last call failed', async () => {
+  it('logs why the last call failed when it opens', async () => {
     const upstream = await startUpstream();
     const ITWIN_API_URL = `http://127.0.0.1:${await freePort()}`;
     const gateway = await startGateway({ upstream, env: { ITWIN_API_URL } });
@@ -208,8 +208,8 @@ describe('the circuit', () => {
   });
 });
 
-describe('a Redis that goes away', () => {
-  it('is named by what it did, in the line of the budget as in its own', async () => {
+describe('a lost Redis', () => {
+  it('is logged with its reason, by the budget and by the connection', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const gateway = await startGateway({ upstream, env: { REDIS_URL: redis.url } });
     await redis.kill();
@@ -219,7 +219,7 @@ describe('a Redis that goes away', () => {
   });
 });
 
-/** The lines of the calls that were made for a job and broke. */
+/** Log lines of broken calls for a job. */
 function brokenCalls({ log }: Gateway, id: string) {
   return log.filter(({ msg, jobId }) => msg === BROKEN && jobId === id);
 }

@@ -7,18 +7,18 @@ import type { Gateway } from '../support/gateway.ts';
 import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { monitorCommands } from '../support/monitor.ts';
 import { until } from '../support/until.ts';
 
 const FORGET = join(import.meta.dirname, '../../dist/store/forget.js');
 
-/** Two gateways and one Redis, and how the command is run in their environment. */
+/** Two gateways with one Redis, and the command in their environment. */
 async function rig() {
   const upstream = await startUpstream({ unknownJobs: 'make' });
   const redis = await startRedis();
-  const eyes = lookAt({ port: redis.port });
-  atEnd(async () => eyes.disconnect());
+  const admin = connectTo({ port: redis.port });
+  atEnd(async () => admin.disconnect());
   const env = { REDIS_URL: redis.url };
   const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
   await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
@@ -30,7 +30,7 @@ async function rig() {
       env: { ...common, ...env, HOST: '127.0.0.1', ...own },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-  return { upstream, redis, eyes, gateways, forget };
+  return { upstream, redis, admin, gateways, forget };
 }
 
 async function ended(command: ChildProcess) {
@@ -42,7 +42,7 @@ async function ended(command: ChildProcess) {
   return { status, out, error };
 }
 
-/** What a gateway still has of a job, without a call upstream. */
+/** Reads a job from a gateway without an upstream call. */
 async function kept(gateway: Gateway, jobId: string): Promise<number> {
   const seen = await readJob(gateway, jobId, { headers: { 'cache-control': 'only-if-cached' } });
   if (seen.status === 504) expect(errorOf(seen).code).toBe('NotCached');
@@ -50,26 +50,26 @@ async function kept(gateway: Gateway, jobId: string): Promise<number> {
 }
 
 describe('forgetting a job', () => {
-  it('removes it from the store and from the memory of every replica, and nothing else', async () => {
-    const { eyes, gateways, forget, upstream } = await rig();
+  it('removes only that job, from the store and the memory of every replica', async () => {
+    const { admin, gateways, forget, upstream } = await rig();
     const [id, other] = jobIds(2) as [string, string];
     for (const gateway of gateways) for (const job of [id, other]) await readJob(gateway, job);
     expect(upstream.count).toBe(2);
     const done = await ended(forget([id.toUpperCase()]));
     expect(done).toMatchObject({ status: 0, error: '' });
     expect(done.out).toContain('2 listening replicas');
-    expect(await eyes.keys(`*${id}*`)).toEqual([]);
+    expect(await admin.keys(`*${id}*`)).toEqual([]);
     const seen = gateways.map(async (gateway) => [await kept(gateway, id), await kept(gateway, other)]);
     expect(await Promise.all(seen)).toEqual([
       [504, 200],
       [504, 200],
     ]);
-    // Who asks again gets what upstream says now.
+    // A new read gets upstream's current answer.
     expect((await readJob(gateways[0], id)).status).toBe(200);
     expect(upstream.count).toBe(3);
   });
 
-  it('waits for a read that is under way, and removes what it has brought', async () => {
+  it('waits for a read in progress, and removes its result', async () => {
     const { upstream, redis, gateways, forget } = await rig();
     const id = jobIds(1)[0]!;
     upstream.fault({ kind: 'hold' });
@@ -85,7 +85,7 @@ describe('forgetting a job', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('says what is wrong: no id, no store, a store that is away', async () => {
+  it('reports errors: no id, no store, an unavailable store', async () => {
     const { redis, forget } = await rig();
     const id = jobIds(1)[0]!;
     const wrong = [[], ['*'], [id, id]].map((args) => ended(forget(args)));
@@ -108,7 +108,7 @@ describe('forgetting a job', () => {
   });
 });
 
-/** The commands that ask whether a key is there, as they come. */
+/** Records EXISTS commands. */
 async function looksAt(redis: RedisServer, key: string): Promise<readonly string[]> {
   const looks: string[] = [];
   await monitorCommands(redis, ([name = '', at = '']) => {

@@ -34,7 +34,7 @@ const OTHER_METHODS = ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND', 
 
 describe('a method other than GET and HEAD', () => {
   it.each([...OTHER_METHODS, 'QUERY'])(
-    '%s of a job is answered 405 with Allow, and without an upstream call',
+    '%s of a job gets 405 with Allow, without an upstream call',
     async (method) => {
       const { id } = upstream.addJob();
       for (const asked of [id, 'no-uuid']) {
@@ -50,20 +50,20 @@ describe('a method other than GET and HEAD', () => {
     },
   );
 
-  it.each([...OTHER_METHODS, 'QUERY'])('%s of a job is answered 401 first', async (method) => {
+  it.each([...OTHER_METHODS, 'QUERY'])('%s of a job gets 401 first', async (method) => {
     const { id } = upstream.addJob();
     expectError(await ask(method, `/contextcapture/jobs/${id}`), 401, 'HeaderNotFound');
     const wrong = await ask(method, `/contextcapture/jobs/${id}`, 'Authorization: Bearer wrong');
     expectError(wrong, 401, 'Unauthorized');
   });
 
-  it.each(['/health/live', '/health/ready', '/metrics'])('of %s is answered 405 with Allow', async (path) => {
+  it.each(['/health/live', '/health/ready', '/metrics'])('of %s gets 405 with Allow', async (path) => {
     for (const method of [...OTHER_METHODS, 'QUERY'])
       expectError(await ask(method, path), 405, 'MethodNotAllowed');
   });
 
   it.each(['application/json', 'multipart/form-data', 'text/plain', '///', ';', 'x'])(
-    'is answered 405 whatever its body says it is: %s',
+    'gets 405 whatever the type of its body: %s',
     async (type) => {
       const { id } = upstream.addJob();
       const answer = await request(gateway.url)
@@ -94,23 +94,20 @@ describe('another path', () => {
     '/%00',
     '/__proto__',
     '/.env',
-  ])(
-    '%s is answered 404 NotFound in any method, with a key or without, and without an upstream call',
-    async (path) => {
-      for (const method of ['GET', ...OTHER_METHODS]) {
-        expectError(await ask(method, path), 404, 'NotFound');
-        expectError(await ask(method, path, `Authorization: ${gateway.bearer()}`), 404, 'NotFound');
-      }
-      expect(upstream.count).toBe(0);
-    },
-  );
+  ])('%s gets 404 NotFound for any method, with or without a key, without an upstream call', async (path) => {
+    for (const method of ['GET', ...OTHER_METHODS]) {
+      expectError(await ask(method, path), 404, 'NotFound');
+      expectError(await ask(method, path, `Authorization: ${gateway.bearer()}`), 404, 'NotFound');
+    }
+    expect(upstream.count).toBe(0);
+  });
 
-  it('is answered 404 NotFound to QUERY, which is no request without a content type elsewhere', async () => {
+  it('gets 404 NotFound for QUERY', async () => {
     expectError(await ask('QUERY', '/nothing'), 404, 'NotFound');
   });
 
   it.each(['application/json', 'multipart/form-data', 'text/plain', '///', ';', 'x'])(
-    'is answered 404 NotFound whatever a body sent there says it is: %s',
+    'gets 404 NotFound whatever the type of the body: %s',
     async (type) => {
       const answer = await request(gateway.url).post('/nothing').set('Content-Type', type).send('{"job":');
       expectError(answer, 404, 'NotFound');
@@ -119,21 +116,18 @@ describe('another path', () => {
 });
 
 describe('the correlation id of an error', () => {
-  it.each(['a', 'x'.repeat(128), 'with blanks and {"signs"}'])(
-    'is the one of the request: %s',
-    async (id) => {
-      const answers = await Promise.all([
-        ask('GET', '/nothing', `X-Correlation-Id: ${id}`),
-        ask('POST', '/metrics', `X-Correlation-Id: ${id}`),
-        ask('GET', '/contextcapture/jobs/x', `X-Correlation-Id: ${id}`),
-        ask('POST', '/metrics', `X-Correlation-Id: ${id}`, 'Content-Length: 10000000'),
-      ]);
-      expect(answers.map(({ status }) => status)).toEqual([404, 405, 401, 413]);
-      for (const { headers } of answers) expect(headers['x-correlation-id']).toBe(id);
-    },
-  );
+  it.each(['a', 'x'.repeat(128), 'with blanks and {"signs"}'])('is that of the request: %s', async (id) => {
+    const answers = await Promise.all([
+      ask('GET', '/nothing', `X-Correlation-Id: ${id}`),
+      ask('POST', '/metrics', `X-Correlation-Id: ${id}`),
+      ask('GET', '/contextcapture/jobs/x', `X-Correlation-Id: ${id}`),
+      ask('POST', '/metrics', `X-Correlation-Id: ${id}`, 'Content-Length: 10000000'),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([404, 405, 401, 413]);
+    for (const { headers } of answers) expect(headers['x-correlation-id']).toBe(id);
+  });
 
-  it('is the one of the request for CONNECT as well', async () => {
+  it('is that of the request for CONNECT as well', async () => {
     const { headers } = await ask('CONNECT', 'example.com:443', 'X-Correlation-Id: mine');
     expect(headers['x-correlation-id']).toBe('mine');
   });

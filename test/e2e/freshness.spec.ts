@@ -17,10 +17,10 @@ import {
 } from '../support/stale-copy.ts';
 import { until } from '../support/until.ts';
 
-describe('a copy that is no longer fresh', () => {
+describe('a stale copy', () => {
   const shared = shareRig({}, () => ({ env: SOON_STALE }));
 
-  it('is read again: a poll returns what upstream says now, not what it said to the last one', async () => {
+  it("is refreshed: a read returns upstream's current answer", async () => {
     const { upstream, gateway, id } = await withStaleCopy();
     upstream.setState(id, 'success');
     const seen = await readJob(gateway, id);
@@ -29,7 +29,7 @@ describe('a copy that is no longer fresh', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is served as stale when its refresh takes longer than REFRESH_WAIT, while that goes on', async () => {
+  it('is served when its refresh takes longer than REFRESH_WAIT, while that continues', async () => {
     const { upstream, gateway, id } = await withStaleCopy({ REFRESH_WAIT: '500ms' });
     upstream.fault({ kind: 'hold' });
     upstream.setState(id, 'success');
@@ -47,7 +47,7 @@ describe('a copy that is no longer fresh', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is served at once when it is known that the refresh will take longer', async () => {
+  it('is served at once when the refresh is expected to take longer', async () => {
     const { upstream, gateway, id } = await withStaleCopy();
     upstream.fault({ kind: 'too-many', retryAfter: '1200' }, { times: 1 });
     expectStale(await readJob(gateway, id), 'stale-if-error');
@@ -67,7 +67,7 @@ describe('a copy that is no longer fresh', () => {
     { name: 'a reset', fault: { kind: 'reset' } },
     { name: 'rubbish', fault: { kind: 'not-json' } },
     { name: 'a client that is unknown', fault: { kind: 'unknown-client' } },
-    // Nothing is sent after this for a while.
+    // Nothing can be sent for a while after this.
     { name: '429', fault: { kind: 'too-many', retryAfter: '600' } },
   ] as const)('is served as stale-if-error when the refresh meets $name', async ({ fault }) => {
     const id = await staleCopy(shared);
@@ -77,7 +77,7 @@ describe('a copy that is no longer fresh', () => {
     expect(cacheStatus(seen)).toMatchObject({ fwd: 'token:stale' });
   });
 
-  it('is served as stale-if-error when upstream does not answer, and when there is no token', async () => {
+  it('is served as stale-if-error when upstream does not answer or there is no token', async () => {
     const { upstream, gateway, id } = await withStaleCopy({ UPSTREAM_TIMEOUT: '2s' });
     upstream.fault({ kind: 'hang' }, { times: 1 });
     expectStale(await readJob(gateway, id), 'stale-if-error');
@@ -87,7 +87,7 @@ describe('a copy that is no longer fresh', () => {
     expectStale(await readJob(gateway, id), 'stale-if-error');
   });
 
-  it('is replaced by the knowledge that the job is gone, and dropped when the gateway may not see it any more', async () => {
+  it('is replaced when the job is deleted, and dropped after a 403', async () => {
     const { upstream, gateway, id } = await withStaleCopy({ NEGATIVE_TTL: '2s' });
     upstream.fault({ kind: 'status', status: 404 }, { times: 1 });
     const since = performance.now();
@@ -100,7 +100,7 @@ describe('a copy that is no longer fresh', () => {
     expect((await readJob(gateway, id, { headers: { 'cache-control': 'only-if-cached' } })).status).toBe(504);
   });
 
-  it('is not served any more past ACTIVE_STALE', async () => {
+  it('is not served beyond ACTIVE_STALE', async () => {
     const { upstream, gateway } = await rig({ ...SOON_STALE, ACTIVE_STALE: '1s' });
     const { id } = upstream.addJob({ state: 'active' });
     const since = performance.now();
@@ -118,7 +118,7 @@ describe('a copy that is no longer fresh', () => {
 describe('the RateLimit fields', () => {
   const read = async (gateway: Gateway, upstream: FakeUpstream) => readJob(gateway, upstream.addJob().id);
 
-  it('say what the subscription allows and how much is left, on what went upstream', async () => {
+  it('contain the limits and what remains, on answers from upstream', async () => {
     const { upstream, gateway } = await rig({ UPSTREAM_LIMITS: '500/1m,5000/1h' });
     const since = performance.now();
     await read(gateway, upstream);
@@ -131,7 +131,7 @@ describe('the RateLimit fields', () => {
     expect(params.get('t')).toBeLessThanOrEqual(61);
   });
 
-  it('stand on a refusal for lack of quota, and on no hit', async () => {
+  it('are present on a refusal for lack of quota, and absent on hits', async () => {
     const { upstream, gateway } = await rig({ UPSTREAM_LIMITS: '2/2m', PATIENCE: '10s' });
     const { id } = upstream.addJob();
     await readJob(gateway, id);

@@ -7,12 +7,12 @@ import { Gateway } from '../support/gateway.ts';
 import { ACTIVE_JOB, anyRequest, aRead, JOB, KEY } from '../support/random-requests.ts';
 import { answerTo } from '../support/wire.ts';
 
-/** A failure is printed with the seed and the path to it; the same seed gives the same requests. */
+/** Seed of the requests; a failure prints seed and path, which reproduce it. */
 const SEED = 20_260_731;
-/** Requests under way at a time: one run sends so many. */
+/** Concurrent requests per run. */
 const TOGETHER = 10;
 
-/** The errors of docs/CONTRACT.md, section 4, that a caller can get while upstream is well. */
+/** Errors of docs/CONTRACT.md, section 4, that a caller can get with a working upstream. */
 const DOCUMENTED: Readonly<Record<number, readonly string[]>> = {
   400: ['InvalidRequest'],
   401: ['HeaderNotFound', 'Unauthorized'],
@@ -66,7 +66,7 @@ function codeOf({ text }: AnyAnswer): string {
   return (JSON.parse(text) as { error: { code: string } }).error.code;
 }
 
-/** Sends all that a property needs at a time, and names the request whose answer is at fault. */
+/** Sends the requests of a property concurrently, and names one with a wrong answer. */
 async function askTogether(
   texts: readonly string[],
   check: (sent: string, answer: AnyAnswer) => void,
@@ -92,7 +92,7 @@ async function expectStillServing(): Promise<void> {
   expect(answer.text).toBe(upstream.bodyOf(fresh.id).toString('latin1'));
 }
 
-it('answers 1,500 random requests with documented answers, none of them 5xx, and serves on', async () => {
+it('gives only documented answers to 1,500 random requests, without a 5xx, and keeps serving', async () => {
   const together = fc.array(anyRequest, { minLength: TOGETHER, maxLength: TOGETHER });
   await fc.assert(
     fc.asyncProperty(together, (texts) => askTogether(texts, expectDocumented)),
@@ -101,7 +101,7 @@ it('answers 1,500 random requests with documented answers, none of them 5xx, and
   await expectStillServing();
 });
 
-it('answers 500 reads of a job with the job, whatever their headers say and whatever the letter case of the id', async () => {
+it('answers 500 reads of a job with any headers and any letter case of the id', async () => {
   const check = (sent: string, answer: AnyAnswer): void => {
     const matchesAny = /^If-None-Match: \*\s*$/m.test(sent);
     expect(matchesAny ? [200, 304] : [200]).toContain(answer.status);

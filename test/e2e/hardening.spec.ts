@@ -26,14 +26,14 @@ describe('every answer', () => {
     ['CONNECT', () => 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no HTTP', () => 'hello\r\n\r\n'],
     ['what the router cannot make out', () => 'GET /contextcapture/jobs/%00%ff HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ])('is taken for what it says it is, and names no software: %s', async (_, bytes) => {
+  ])('has a fixed content type, and names no software: %s', async (_, bytes) => {
     const { headers } = await answerTo(rig.gateway.url, bytes(`Authorization: ${rig.gateway.bearer()}\r\n`));
     expect(headers['x-content-type-options']).toBe('nosniff');
     for (const banner of ['server', 'x-powered-by', 'via']) expect(headers[banner]).toBeUndefined();
     expect(JSON.stringify(headers)).not.toMatch(/fastify|nest|node/i);
   });
 
-  it('that is a page lets nothing of others run in it, frame it or learn its address', async () => {
+  it('with a page forbids foreign scripts, framing and referrers', async () => {
     for (const path of ['/console', '/docs']) {
       const { headers } = await answerTo(rig.gateway.url, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
       expect(headers['content-security-policy']).toMatch(/^default-src 'none';.*frame-ancestors 'none'$/);
@@ -44,7 +44,7 @@ describe('every answer', () => {
 });
 
 describe('MAX_CONNECTIONS', () => {
-  it('bounds those that are open; further ones are closed at once, which is said once, and room is there again', async () => {
+  it('bounds open connections; further ones are closed at once, which is logged once', async () => {
     const gateway = await startGateway({ upstream: await startUpstream(), env: { MAX_CONNECTIONS: '3' } });
     const held = await Promise.all([1, 2, 3].map(() => open(gateway.url)));
     atEnd(async () => held.forEach((socket) => socket.destroy()));
@@ -72,7 +72,7 @@ describe('MAX_CONNECTIONS', () => {
 });
 
 describe('CALLER_QUEUE', () => {
-  it('bounds what waits for one caller, whatever room there is: its further reads are answered 429, others wait', async () => {
+  it('bounds the queued reads of one caller: further ones get 429, those of others wait', async () => {
     const upstream = await startUpstream();
     const callers = [testCaller('flood'), testCaller('other')];
     const env = {

@@ -22,7 +22,7 @@ const NAMED = { name: 'dashboard', clientId: 'named', keySha256, iTwins: ['*'] }
 
 let upstream: FakeUpstream;
 let issuer: Issuer;
-/** `AUTH=jwt`; debug, so that whatever could be written is. */
+/** `AUTH=jwt`, with debug logs to find any leak. */
 let gateway: Gateway;
 
 beforeAll(async () => {
@@ -42,14 +42,14 @@ afterAll(async () => {
   await upstream.stop();
 });
 
-/** Someone whose credential is a token. */
+/** A caller with a token. */
 const bearerOf = (token: string): TestCaller => ({ name: 'token', key: token, iTwins: [] });
 const read = (token: string, jobId: string = randomUUID(), by = gateway): Promise<Seen> =>
   readJob(by, jobId, { caller: bearerOf(token) });
 const codeOf = (seen: Seen): unknown => [seen.status, seen.status === 200 ? 'job' : errorOf(seen).code];
 
 describe('a token of the issuer', () => {
-  it('lets its client read what the callers file says, named by its entry', async () => {
+  it('grants the permissions of the callers file, under the name of the entry', async () => {
     const token = await issuer.token('named');
     const { id } = upstream.addJob({ iTwinId: OTHER });
     expect((await read(token, id)).status).toBe(200);
@@ -58,7 +58,7 @@ describe('a token of the issuer', () => {
     expect(JSON.stringify(upstream.calls.map(({ headers }) => headers))).not.toContain(token);
   });
 
-  it('lets read the iTwins that its claim lists and no others, named by a common name', async () => {
+  it('grants only the iTwins in its claim, under a common name', async () => {
     const token = await issuer.token('limited', 'another itwin-platform');
     expect((await read(token, upstream.addJob({ iTwinId: GRANTED }).id)).status).toBe(200);
     for (const iTwinId of [OTHER, null]) {
@@ -67,14 +67,14 @@ describe('a token of the issuer', () => {
     expect(await metric(gateway, 'gateway_job_reads_total', { caller: 'jwt' })).toBeGreaterThanOrEqual(3);
   });
 
-  it('lets read nothing when neither says anything', async () => {
+  it('grants nothing when neither has permissions', async () => {
     const token = await issuer.token('unnamed');
     for (const iTwinId of [GRANTED, null]) {
       expect(codeOf(await read(token, upstream.addJob({ iTwinId }).id))).toEqual([404, 'JobNotFound']);
     }
   });
 
-  it('does not wait behind the reads of another client, though no entry names either', async () => {
+  it('does not queue behind the reads of another client without an entry', async () => {
     const patient = { PATIENCE: '1m', UPSTREAM_CONCURRENCY: '1', UPSTREAM_LIMITS: '20/1s' };
     const busy = await startGateway({ upstream, env: { ...issuer.env, ...patient } });
     const flood = await issuer.token('limited');
@@ -87,11 +87,11 @@ describe('a token of the issuer', () => {
     await Promise.all(floods);
   });
 
-  it('may say its scopes in an array, as the platform does', async () => {
+  it("can have its scopes in an array, like the platform's", async () => {
     expect((await read(await issuer.sign({ client_id: 'named' }))).status).toBe(200);
   });
 
-  it('is refused by the methods that there are not as well, when it is wrong', async () => {
+  it('is checked before the method is', async () => {
     const statusOf = async (token: string): Promise<number> => {
       const headers = { authorization: gateway.bearer(bearerOf(token)) };
       return (
@@ -103,8 +103,8 @@ describe('a token of the issuer', () => {
   });
 });
 
-describe('a token that is not good', () => {
-  it('is answered 401 in the envelope, and nothing reaches upstream', async () => {
+describe('an invalid token', () => {
+  it('gets 401 in the envelope, without an upstream call', async () => {
     const { id } = upstream.addJob();
     const made: [string, () => Promise<string>][] = [
       ...refusedTokens(issuer.url, issuer.key),
@@ -121,7 +121,7 @@ describe('a token that is not good', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('naming keys that there are not, makes the issuer be asked every other second at the most', async () => {
+  it('with an unknown key fetches the keys at most every two seconds', async () => {
     await read(await issuer.token('named'));
     const before = issuer.keyRequests;
     const since = performance.now();
@@ -135,7 +135,7 @@ describe('a token that is not good', () => {
 });
 
 describe('a rotated key', () => {
-  it('is taken up without a restart and without a failed read, in a flood of unknown ones too', async () => {
+  it('is used without a restart or a failed read, also among many unknown keys', async () => {
     const old = await issuer.token('named');
     expect((await read(old)).status).toBe(200);
     const load = { running: true };
@@ -168,8 +168,8 @@ describe('a rotated key', () => {
   });
 });
 
-describe('an issuer that is down', () => {
-  it('is done without for tokens and keys that are known; what cannot be judged is told when to come again', async () => {
+describe('an unavailable issuer', () => {
+  it('does not matter for known tokens and keys; others get 503 with Retry-After', async () => {
     const token = await issuer.token('named');
     expect((await read(token)).status).toBe(200);
     const [another, expired, next] = [
@@ -193,9 +193,9 @@ describe('an issuer that is down', () => {
 });
 
 describe('an event stream', () => {
-  it('ends when its token does', async () => {
+  it('ends when its token expires', async () => {
     const { id } = upstream.addJob({ state: 'active' });
-    // Some of it is over: five seconds of leeway are given at the end.
+    // Partly elapsed: five seconds of leeway are added at the end.
     const endsAt = (Math.floor(Date.now() / 1000) + 2) * 1000;
     const token = await issuer.sign({ client_id: 'named', exp: endsAt / 1000 - 5 });
     const headers = { authorization: gateway.bearer(bearerOf(token)) };
@@ -210,7 +210,7 @@ describe('an event stream', () => {
     expect((await read(token)).status).toBe(401);
   });
 
-  it('goes on under what the callers file says then', async () => {
+  it('continues with the current permissions of the callers file', async () => {
     const { id } = upstream.addJob({ state: 'active', iTwinId: OTHER });
     const watcher = await Watcher.open(gateway, id, { caller: bearerOf(await issuer.token('named')) });
     expect((await watcher.event(1)).event).toBe('job');
@@ -226,7 +226,7 @@ describe('an event stream', () => {
 });
 
 describe('AUTH', () => {
-  it('keys,jwt takes either, an entry with both of them being one caller', async () => {
+  it('keys,jwt accepts both, and an entry with both is one caller', async () => {
     const both = await startGateway({ upstream, env: { ...issuer.env, AUTH: 'keys,jwt' } });
     writeFileSync(both.callersPath, JSON.stringify({ callers: [NAMED] }));
     await both.logged(({ msg }) => msg === 'callers file reloaded');
@@ -246,7 +246,7 @@ describe('AUTH', () => {
     ]);
   });
 
-  it('jwt takes no keys, needs no callers file, and takes one up that comes', async () => {
+  it('jwt accepts no keys, needs no callers file, and loads one that appears', async () => {
     expect((await readJob(gateway, randomUUID(), { caller: KEYED })).status).toBe(401);
     const alone = await startGateway({ upstream, env: { ...issuer.env, CALLERS_FILE: '' } });
     expect(
@@ -262,7 +262,7 @@ describe('AUTH', () => {
     await until('it is taken up', async () => (await read(token, randomUUID(), alone)).status === 200);
   });
 
-  it('jwt fetches keys from JWT_JWKS_URL without a look at the discovery document, through a proxy if one is set', async () => {
+  it('jwt fetches keys from JWT_JWKS_URL without discovery, through a proxy if one is set', async () => {
     const proxy = await ForwardProxy.start();
     atEnd(() => proxy.stop());
     const env = { JWT_JWKS_URL: `${issuer.url}/jwks`, HTTP_PROXY: `http://127.0.0.1:${proxy.port}` };
@@ -276,8 +276,8 @@ describe('AUTH', () => {
 });
 
 describe('tokens', () => {
-  it('are written nowhere: no log line, metric or answer holds a part of one', async () => {
-    // Each answer and event, and these, are searched as they come.
+  it('appear in no log line, metric or answer', async () => {
+    // These are searched for secrets like all answers and events.
     await (await fetch(`${gateway.url}/metrics`)).text();
     expect(gateway.secrets.size).toBeGreaterThan(100);
     gateway.secrets.search('the log', gateway.output);

@@ -13,7 +13,7 @@ jest.setTimeout(60_000);
 
 const LIMITS = { UPSTREAM_LIMITS: '500/1m,5000/1h', PATIENCE: '1s' };
 const HOUR_SECONDS = 3600;
-/** Half of the answers have to come within this, in milliseconds; none may take longer than a busy machine explains. */
+/** Bound for the median of the answers, in milliseconds; the maximum only depends on a busy machine. */
 const USUAL_MS = 50;
 const LONGEST_MS = 2000;
 
@@ -34,7 +34,7 @@ function refusal(status: string, retryAfter: string): FaultSpec {
   return { kind: 'status', status: Number(status), headers: { 'retry-after': retryAfter } };
 }
 
-/** Lets upstream answer so to reads of several jobs until the gate is closed. A 503 has to be said of more than one. */
+/** Makes upstream answer like this for several jobs until the gate is closed; a 503 needs more than one job. */
 async function close(upstream: FakeUpstream, gateway: Gateway, fault: FaultSpec): Promise<void> {
   upstream.fault(fault);
   await until(
@@ -48,7 +48,7 @@ async function close(upstream: FakeUpstream, gateway: Gateway, fault: FaultSpec)
   upstream.clearFaults();
 }
 
-/** The copy is in its memory: a store that is slow for a moment is a miss. */
+/** Reads a job until it is in memory: a slow store gives a miss. */
 async function hold(gateway: Gateway, jobId: string): Promise<void> {
   await until('it is held', async () => (await readJob(gateway, jobId)).status === 200, BOUND_MS);
 }
@@ -61,7 +61,7 @@ async function tookMs(path: string, gateway: Gateway): Promise<number> {
   return performance.now() - since;
 }
 
-/** The process lives, serves what it holds and refuses what it would have to ask for, each time at once. */
+/** Expects a live process that serves copies and refuses other reads, both at once. */
 async function expectLively(gateways: readonly Gateway[], held: string): Promise<void> {
   const took: number[] = [];
   for (let round = 0; round < 15; round++) {
@@ -83,7 +83,7 @@ const linesOf = (gateway: Gateway, message: string): LogLine[] =>
   gateway.log.filter(({ msg }) => msg === message);
 
 describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) => {
-  it('closes one gateway for LONGEST_CLOSING at most, and says once what was asked for', async () => {
+  it('closes one gateway for at most LONGEST_CLOSING, and logs the requested pause once', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { id: held } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream, env: LIMITS });
@@ -101,10 +101,10 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
     });
   });
 
-  it('closes two replicas for LONGEST_CLOSING at most, one that starts again included', async () => {
+  it('closes two replicas for at most LONGEST_CLOSING, also across a restart', async () => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const { id: held } = upstream.addJob({ state: 'success' });
     const env = { ...LIMITS, REDIS_URL: redis.url, REPLICAS: '2' };
     const [one, other] = await Promise.all([
@@ -124,16 +124,16 @@ describe.each(pauses)('a %s with a Retry-After of %s', (status, _, retryAfter) =
     await hold(again, held);
     await expectLively([other, again], held);
     expect(upstream.count).toBe(count);
-    for (const key of await eyes.keys('*{budget}*'))
-      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+    for (const key of await admin.keys('*{budget}*'))
+      expect([key, (await admin.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
   });
 });
 
-describe('the end of a closing that was cut', () => {
+describe('the end of a shortened closing', () => {
   /** One of 42 in two minutes. */
   const PACE_MS = 120_000 / 42;
 
-  it('lets one read of all replicas try, and the others evenly after it', async () => {
+  it('allows one read of all replicas, then the others evenly', async () => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
     const env = {
       UPSTREAM_LIMITS: '60/2m',
@@ -158,7 +158,7 @@ describe('the end of a closing that was cut', () => {
     expect(seen.map(({ status }) => status)).toEqual([200, 200, 200]);
     const [refused = 0, trial = 0, ...later] = upstream.calls.map(({ at }) => at);
     expect(trial - refused).toBeGreaterThanOrEqual(2000);
-    // 42 in 2 min are one in 2.9 s: were there no credit for the trial, it would come as much later.
+    // 42 in 2 min are one in 2.9 s: without credit, the trial would be as much later.
     expect(trial - refused).toBeLessThan(2000 + PACE_MS);
     for (const [index, at] of later.entries()) expect(at - trial).toBeGreaterThan((index + 0.7) * PACE_MS);
     expect(later).toHaveLength(2);
@@ -169,7 +169,7 @@ describe('the end of a closing that was cut', () => {
   });
 });
 
-/** Far ahead, in milliseconds since 1970: in the year 2083. */
+/** A time in the year 2083, in milliseconds since 1970. */
 const FAR = 3.59e12;
 const states: [string, (now: number) => Record<string, string | number>][] = [
   ['is closed until 2083', (now) => ({ advancedTo: now, closedUntil: FAR })],
@@ -183,8 +183,8 @@ const states: [string, (now: number) => Record<string, string | number>][] = [
 describe('a state in Redis that an older gateway wrote, and that', () => {
   it.each(states)('%s closes nobody for longer than LONGEST_CLOSING', async (_, fields) => {
     const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const prefix = `${keyPrefix(upstream.url, upstream.settings.clientId)}{budget}:`;
     const now = Date.now();
     const perWindow = ['1m', '1h'].flatMap((name) => [
@@ -194,10 +194,10 @@ describe('a state in Redis that an older gateway wrote, and that', () => {
       [`recoversAt:${name}`, FAR],
     ]);
     const common = { version: 'old 1', dueAt: FAR, ...(Object.fromEntries(perWindow) as object) };
-    await eyes.hset(`${prefix}state`, { ...common, ...fields(now) });
-    await eyes.zadd(`${prefix}sends`, now - 1000, 'old:0');
-    await eyes.hset(`${prefix}replicas`, 'old', `${now} 0`);
-    for (const name of ['state', 'sends', 'replicas']) await eyes.pexpire(prefix + name, 1.79e12);
+    await admin.hset(`${prefix}state`, { ...common, ...fields(now) });
+    await admin.zadd(`${prefix}sends`, now - 1000, 'old:0');
+    await admin.hset(`${prefix}replicas`, 'old', `${now} 0`);
+    for (const name of ['state', 'sends', 'replicas']) await admin.pexpire(prefix + name, 1.79e12);
 
     const env = { ...LIMITS, PATIENCE: '5s', REDIS_URL: redis.url, REPLICAS: '2' };
     const gateways = await Promise.all([startGateway({ upstream, env }), startGateway({ upstream, env })]);
@@ -209,7 +209,7 @@ describe('a state in Redis that an older gateway wrote, and that', () => {
       expect(seen.status).toBe(fields(now)['advancedTo'] === now ? 429 : 200);
       expect(await tookMs('/health/live', gateway)).toBeLessThan(LONGEST_MS);
     }
-    for (const key of await eyes.keys(`${prefix}*`))
-      expect([key, (await eyes.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
+    for (const key of await admin.keys(`${prefix}*`))
+      expect([key, (await admin.pttl(key)) < 3 * HOUR_SECONDS * 1000]).toEqual([key, true]);
   });
 });

@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 const noCache = { headers: { 'cache-control': 'no-cache' } };
 
-/** The next answer for a job is a 200 with another job's finished document. */
+/** Makes the next answer for a job a 200 with another job's finished document. */
 function mixUp(upstream: FakeUpstream, jobId: string): void {
   const other = upstream.addJob({ state: 'success' });
   upstream.fault(
@@ -17,26 +17,23 @@ function mixUp(upstream: FakeUpstream, jobId: string): void {
   );
 }
 
-describe("a 200 that carries another job's document", () => {
-  it.each(['memory', 'Redis'])(
-    'is answered 502 and kept nowhere, over a restart: the next is the right one (%s)',
-    async (store) => {
-      const upstream = await startUpstream();
-      const env = store === 'Redis' ? { REDIS_URL: (await startRedis()).url } : {};
-      const { id } = upstream.addJob({ state: 'success' });
-      mixUp(upstream, id);
-      const gateway = await startGateway({ upstream, env });
-      const wrong = await readJob(gateway, id);
-      expect([wrong.status, errorOf(wrong).code]).toEqual([502, 'InvalidUpstreamResponse']);
-      await gateway.stop();
-      const next = await startGateway({ upstream, env });
-      const right = await readJob(next, id);
-      expect([right.status, right.body.equals(upstream.bodyOf(id))]).toEqual([200, true]);
-      expect(upstream.callsFor(id)).toHaveLength(2);
-    },
-  );
+describe("a 200 with another job's document", () => {
+  it.each(['memory', 'Redis'])('gives 502 and is not cached, also across a restart (%s)', async (store) => {
+    const upstream = await startUpstream();
+    const env = store === 'Redis' ? { REDIS_URL: (await startRedis()).url } : {};
+    const { id } = upstream.addJob({ state: 'success' });
+    mixUp(upstream, id);
+    const gateway = await startGateway({ upstream, env });
+    const wrong = await readJob(gateway, id);
+    expect([wrong.status, errorOf(wrong).code]).toEqual([502, 'InvalidUpstreamResponse']);
+    await gateway.stop();
+    const next = await startGateway({ upstream, env });
+    const right = await readJob(next, id);
+    expect([right.status, right.body.equals(upstream.bodyOf(id))]).toEqual([200, true]);
+    expect(upstream.callsFor(id)).toHaveLength(2);
+  });
 
-  it('does not take the place of a copy, and leaves it to be served', async () => {
+  it('does not replace a copy, which is served', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'active' });
     const gateway = await startGateway({ upstream, env: { ACTIVE_FRESH: '0ms' } });
@@ -47,23 +44,23 @@ describe("a 200 that carries another job's document", () => {
   });
 });
 
-describe('a document under the wrong id in Redis, from an older gateway', () => {
-  it('is a miss, counted, and replaced by the right one even when that is not finished', async () => {
+describe('a document under the wrong id in Redis', () => {
+  it('is a counted miss, and is replaced even by an unfinished document', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
-    const eyes = new Redis(redis.url);
-    atEnd(async () => eyes.disconnect());
+    const admin = new Redis(redis.url);
+    atEnd(async () => admin.disconnect());
     const env = { REDIS_URL: redis.url };
     const [other, job] = [upstream.addJob({ state: 'success' }), upstream.addJob({ state: 'active' })];
     const writer = await startGateway({ upstream, env });
     await untilRedisIs('up', writer);
     await readJob(writer, other.id);
-    const [key = ''] = await eyes.keys(`*job:${other.id}`);
-    await eyes.copy(key, key.replace(other.id, job.id));
+    const [key = ''] = await admin.keys(`*job:${other.id}`);
+    await admin.copy(key, key.replace(other.id, job.id));
     const seen = await readJob(writer, job.id);
     expect([seen.status, seen.body.equals(upstream.bodyOf(job.id))]).toEqual([200, true]);
     expect(await metric(writer, 'gateway_store_errors_total', { operation: 'decode' })).toBeGreaterThan(0);
     await until('the right one is stored', async () =>
-      String(await eyes.get(key.replace(other.id, job.id))).endsWith(upstream.bodyOf(job.id).toString()),
+      String(await admin.get(key.replace(other.id, job.id))).endsWith(upstream.bodyOf(job.id).toString()),
     );
   });
 });

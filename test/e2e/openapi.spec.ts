@@ -16,7 +16,7 @@ interface Document {
   readonly paths: Record<string, Record<string, { readonly responses: Record<string, Answer> }>>;
 }
 
-/** What no answer is described to have, because HTTP has it. */
+/** General HTTP headers, which are not described. */
 const HTTP_FIELDS = [
   'content-type',
   'content-length',
@@ -25,7 +25,7 @@ const HTTP_FIELDS = [
   'keep-alive',
   'transfer-encoding',
 ];
-/** For browsers and proxies, whatever the answer. */
+/** Headers of all answers, for browsers and proxies. */
 const BROWSER_FIELDS = [
   'x-accel-buffering',
   'x-content-type-options',
@@ -52,7 +52,7 @@ interface Seen {
   readonly text?: string;
 }
 
-/** Sees to it that an answer is as it is described. */
+/** Expects an answer that matches the description. */
 async function expectDescribed(path: string, seen: Seen, method = 'get'): Promise<void> {
   const described = await document();
   const answer = described.paths[path]?.[method]?.responses[seen.status];
@@ -81,7 +81,7 @@ const get = (path: string, headers: Record<string, string> = {}) =>
     .set({ authorization: rig.gateway.bearer(), ...headers });
 const readOf = (id: string, headers: Record<string, string> = {}) => get(JOB.replace('{id}', id), headers);
 
-describe('what is answered is what is described', () => {
+describe('answers match the description', () => {
   it.each(['success', 'active', 'TerminatingOnFailure'])('a job that is %s', async (state) => {
     const { id } = rig.upstream.addJob({ state });
     for (let read = 0; read < 2; read++) await expectDescribed(JOB, await readOf(id).expect(200));
@@ -100,12 +100,12 @@ describe('what is answered is what is described', () => {
     [{ kind: 'status', status: 409 }, 409],
     [{ kind: 'status', status: 400 }, 400],
     [{ kind: 'hang' }, 504],
-  ] as const)('a read of which upstream says %j', async (fault, status) => {
+  ] as const)('a read that upstream answers with %j', async (fault, status) => {
     rig.upstream.fault(fault);
     await expectDescribed(JOB, await readOf(rig.upstream.addJob().id).expect(status));
   });
 
-  it('a read that finds nothing, is not let in, or takes copies alone', async () => {
+  it('a read that finds nothing, is refused, or is only-if-cached', async () => {
     const { id } = rig.upstream.addJob();
     await expectDescribed(JOB, await readOf('none').expect(404));
     await expectDescribed(JOB, await readOf(id, { 'cache-control': 'only-if-cached' }).expect(504));
@@ -113,7 +113,7 @@ describe('what is answered is what is described', () => {
     await expectDescribed(JOB, await request(rig.gateway.url).get(JOB.replace('{id}', id)).expect(401));
   });
 
-  it('other methods, and requests that are too large', async () => {
+  it('other methods, and too large requests', async () => {
     const { id } = rig.upstream.addJob();
     const path = JOB.replace('{id}', id);
     const posted = await request(rig.gateway.url).post(path).set('authorization', rig.gateway.bearer());
@@ -133,7 +133,7 @@ describe('what is answered is what is described', () => {
     }
   });
 
-  it('streams, as far as they are no streams', async () => {
+  it('errors of event streams', async () => {
     const events = '/contextcapture/jobs/events';
     const { id } = rig.upstream.addJob({ state: 'success' });
     await expectDescribed(events, await get(`${events}?ids=${id}`).expect(200));
@@ -152,8 +152,8 @@ describe('what is answered is what is described', () => {
   );
 });
 
-describe('what is refused for lack of quota', () => {
-  it('is as it is described, until upstream may be asked again', async () => {
+describe('a refusal for lack of quota', () => {
+  it('matches the description', async () => {
     rig.upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     for (let read = 0; read < 2; read++)
       await expectDescribed(JOB, await readOf(rig.upstream.addJob().id).expect(429));
@@ -161,7 +161,7 @@ describe('what is refused for lack of quota', () => {
 });
 
 describe('the description', () => {
-  it('is OpenAPI 3.1 with the version of the package, and asked for again cheaply', async () => {
+  it('is OpenAPI 3.1 with the version of the package, and has an entity tag', async () => {
     const answer = await request(rig.gateway.url).get('/openapi.json').expect(200);
     const { openapi, info } = answer.body as Document;
     expect(openapi).toMatch(/^3\.1\./);
@@ -171,7 +171,7 @@ describe('the description', () => {
     await request(rig.gateway.url).get('/openapi.json').set(again).expect(304);
   });
 
-  it('has a page of its own files alone', async () => {
+  it('has a page with only its own files', async () => {
     const { text, headers } = await request(rig.gateway.url).get('/docs').expect(200);
     expect(headers['content-security-policy']).toMatch(
       /^default-src 'none'; script-src 'self'; style-src 'self';/,

@@ -14,7 +14,7 @@ import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 describe('health', () => {
-  it('says live and ready without a call upstream, and what the parts are like', async () => {
+  it('is live and ready without an upstream call, and lists its parts', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream });
     const live = await request(gateway.url).get('/health/live').expect(200);
@@ -34,7 +34,7 @@ describe('health', () => {
     expect(upstream.count + upstream.tokenRequests.length).toBe(0);
   });
 
-  it('stays ready, degraded, while the gate is closed and no token is to be had', async () => {
+  it('stays ready, degraded, while the gate is closed and there is no token', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream, env: { PATIENCE: '20s' } });
@@ -58,7 +58,7 @@ describe('health', () => {
 });
 
 describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
-  it('is not ready at once, serves for DRAIN_DELAY more, finishes what is under way and exits 0', async () => {
+  it('is not ready at once, serves for DRAIN_DELAY, finishes requests in progress and exits 0', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { DRAIN_DELAY: '5s', UPSTREAM_TIMEOUT: '2m' } });
     const [during = '', slow = ''] = jobIds(2);
@@ -72,7 +72,7 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
     await request(gateway.url).get('/health/live').expect(200);
     const served = await readJob(gateway, during);
     expect(served.status).toBe(200);
-    // A connection that is kept would be cut later: the caller is told to open another, elsewhere.
+    // A kept connection would be cut later, so the caller is told to open another elsewhere.
     expect(served.headers['connection']).toBe('close');
 
     upstream.fault({ kind: 'hold' });
@@ -92,9 +92,9 @@ describe.each(['SIGTERM', 'SIGHUP'] as const)('%s', (signal) => {
 });
 
 describe('SIGTERM', () => {
-  it('ends with status 0 however early it comes', async () => {
+  it('ends the process with status 0 however early it arrives', async () => {
     const upstream = await startUpstream();
-    // The settings are the first that is looked at, and here wait for the secret: nothing else has begun.
+    // Loading the settings comes first and blocks on the secret here: nothing else has begun.
     const folder = mkdtempSync(join(tmpdir(), 'early-'));
     const secret = join(folder, 'secret');
     execFileSync('mkfifo', [secret]);
@@ -111,8 +111,8 @@ describe('SIGTERM', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('ends in order while it is still starting', async () => {
-    // A Redis that takes the connection and says nothing holds the start up for a moment.
+  it('ends the process cleanly during startup', async () => {
+    // A silent Redis delays the start briefly.
     const silent = createServer();
     const connected = once(silent, 'connection');
     silent.listen(0, '127.0.0.1');
@@ -135,13 +135,13 @@ describe('SIGTERM', () => {
     silent.close();
   });
 
-  it('loses no read that waits in the queue', async () => {
+  it('loses no queued read', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const env = { UPSTREAM_LIMITS: '20/1s', DRAIN_DELAY: '500ms', PATIENCE: '2m', UPSTREAM_TIMEOUT: '2m' };
     const gateway = await startGateway({ upstream, env });
     upstream.fault({ kind: 'hold' });
     const reads = jobIds(60).map((id) => readJob(gateway, id));
-    // A connection that nobody has taken yet is not one of those.
+    // A connection that has not been accepted yet does not count.
     const waiting = async () => (await metric(gateway, 'gateway_queue_depth')) + upstream.count;
     await until('all have been taken', async () => (await waiting()) === 60);
     gateway.signal('SIGTERM');
@@ -155,7 +155,7 @@ describe('SIGTERM', () => {
 });
 
 describe('metrics and logs', () => {
-  it('count each read once by outcome, status and caller, and log those that went upstream or failed', async () => {
+  it('count each read once by outcome, status and caller, and log reads that went upstream or failed', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream });
@@ -194,7 +194,7 @@ describe('metrics and logs', () => {
     expect(await metric(gateway, 'process_cpu_seconds_total')).toBeGreaterThan(0);
   });
 
-  it("tell of upstream's 429, and its correlation id, when no other try follows", async () => {
+  it("contain upstream's 429 and its correlation id when no retry follows", async () => {
     const [busy, other] = [testCaller('busy'), testCaller('other')];
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: 500 });
     const env = { UPSTREAM_CONCURRENCY: '1', PATIENCE: '6s' };
@@ -204,7 +204,7 @@ describe('metrics and logs', () => {
     upstream.fault({ kind: 'hold' }, { jobId: held });
     const reads = [readJob(gateway, retried, { headers: { 'x-correlation-id': 'retried' } })];
     await upstream.arrived(1);
-    // Has the slot after it until the patience of the first, in line again, has ended.
+    // Occupies the slot until the patience of the first, which is queued again, has ended.
     reads.push(readJob(gateway, held, { caller: other }));
     expect((await reads[0])?.status).toBe(429);
     upstream.clearFaults();
@@ -220,7 +220,7 @@ describe('metrics and logs', () => {
     }
   });
 
-  it('echo a usable correlation id on every answer, send it upstream, and make one otherwise', async () => {
+  it('echo a valid correlation id, send it upstream, and create one otherwise', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream });
@@ -240,7 +240,7 @@ describe('metrics and logs', () => {
     expect(headers['x-correlation-id']).toMatch(uuid);
   });
 
-  it('count a call that is cancelled because nobody waits for it any more', async () => {
+  it('count a call that is cancelled when its last waiter leaves', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hang' });

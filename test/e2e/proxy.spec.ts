@@ -32,7 +32,7 @@ async function serveTls(upstream: FakeUpstream, { key, cert }: Certificates): Pr
 }
 
 describe('a forward proxy', () => {
-  it('is gone through for http when HTTP_PROXY says so, with its credentials, and NO_PROXY excepts from it', async () => {
+  it('is used for http with HTTP_PROXY, with its credentials, except for NO_PROXY', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const proxy = await startProxy();
@@ -59,7 +59,7 @@ describe('a forward proxy', () => {
     expect(failed.body.toString() + through.output + direct.output).not.toContain('proxy-password');
   });
 
-  it('is gone through in a tunnel for https, whose certificate is checked, by NODE_EXTRA_CA_CERTS too', async () => {
+  it('is used as a tunnel for https, with certificate checks that honour NODE_EXTRA_CA_CERTS', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const folder = mkdtempSync(join(tmpdir(), 'certificates-'));
@@ -82,7 +82,7 @@ describe('a forward proxy', () => {
     for (const jobId of [id, upstream.addJob().id]) {
       expect((await readJob(tunnelled, jobId)).body.equals(upstream.bodyOf(jobId))).toBe(true);
     }
-    // One tunnel, kept; nothing of what goes through it is seen.
+    // One tunnel is reused, and the proxy sees no content.
     expect(proxy.seen.map(({ line }) => line)).toEqual([`CONNECT localhost:${port}`]);
 
     const calls = upstream.count + upstream.tokenRequests.length;

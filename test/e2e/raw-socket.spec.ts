@@ -10,7 +10,7 @@ import { answerTo, converse, open } from '../support/wire.ts';
 
 const HOST = 'Host: gateway\r\n';
 const connectRequest = `CONNECT example.com:443 HTTP/1.1\r\n${HOST}\r\n`;
-/** Ten megabytes: more than any request may be. */
+/** Ten megabytes, beyond every limit. */
 const LARGE = 10_000_000;
 
 let upstream: FakeUpstream;
@@ -38,7 +38,7 @@ const send = (bytes: string | Buffer) => answerTo(gateway.url, bytes);
 const statuses = (answers: readonly { readonly status: number }[]): number[] =>
   answers.map(({ status }) => status);
 
-describe('bytes that are no HTTP request', () => {
+describe('bytes that are not an HTTP request', () => {
   it.each([
     ['nothing of HTTP', () => 'hello\r\n\r\n'],
     ['a TLS handshake', () => Buffer.from('16030100c8010000c40303aabbccdd0d0a0d0a', 'hex')],
@@ -67,24 +67,24 @@ describe('bytes that are no HTTP request', () => {
     ['one Host twice', () => `GET ${job} HTTP/1.1\r\n${HOST}${HOST}${key}\r\n`],
     ['HTTP/1.0 with two Hosts', () => `GET ${job} HTTP/1.0\r\n${HOST}${key}host: other\r\n\r\n`],
     ['two Hosts for no route', () => `GET /nowhere HTTP/1.1\r\n${HOST}Host: other\r\n\r\n`],
-  ])('(%s) are answered 400 InvalidRequest, and the connection is closed', async (_, bytes) => {
+  ])('(%s) get 400 InvalidRequest, and the connection is closed', async (_, bytes) => {
     const answer = await send(bytes());
     expectError(answer, 400, 'InvalidRequest');
     expect(answer.headers['connection']).toBe('close');
     expect(upstream.count).toBe(0);
   });
 
-  it('(two Hosts) are refused what could be answered from memory as well', async () => {
+  it('(two Hosts) are refused although memory could answer them', async () => {
     const read = (fields: string) => send(`GET ${job} HTTP/1.1\r\n${fields}${key}\r\n`);
     expect((await read(HOST)).status).toBe(200);
     expect((await read(HOST)).headers['cache-status']).toMatch(/hit/);
     expectError(await read(`${HOST}Host: other\r\n`), 400, 'InvalidRequest');
-    // Neither a value nor a longer name is a line of Host.
+    // Neither a value nor a longer name counts as a Host line.
     expect((await read(`${HOST}X-A: host\r\nHosts: a\r\nDate: a\r\n`)).status).toBe(200);
   });
 });
 
-describe('a request that is too large', () => {
+describe('a too large request', () => {
   it.each([
     ['414', 'a URL over 8 KiB', 414, () => `GET ${job}?${'a'.repeat(8193)} HTTP/1.1\r\n${HOST}${key}\r\n`],
     [
@@ -112,24 +112,24 @@ describe('a request that is too large', () => {
       413,
       () => `POST / HTTP/1.1\r\n${HOST}Content-Length: ${LARGE}\r\n\r\n`,
     ],
-  ])('is answered %s RequestTooLarge: %s', async (_, __, status, bytes) => {
+  ])('gets %s RequestTooLarge: %s', async (_, __, status, bytes) => {
     const answer = await send(bytes());
     expectError(answer, status, 'RequestTooLarge');
     expect(upstream.count).toBe(0);
   });
 
-  it('is told so to a client that sends all of it before it listens', async () => {
+  it('gets its answer although the client sends everything before it reads', async () => {
     for (let attempt = 0; attempt < 10; attempt++) expect(await post(Buffer.alloc(LARGE))).toBe(413);
   });
 
-  it('is not asked for when the client waits to be asked', async () => {
+  it('gets no 100 Continue', async () => {
     const bytes = `POST ${job} HTTP/1.1\r\n${HOST}${key}Expect: 100-continue\r\nContent-Length: ${LARGE}\r\n\r\n`;
     const { answers, interim } = await converse(gateway.url, bytes);
     expect(statuses(answers)).toEqual([413]);
     expect(interim).toEqual([]);
   });
 
-  it('is one beyond the limits: as much as they allow is taken', async () => {
+  it('is one beyond the limits: a request at the limit is accepted', async () => {
     const url = `${job}?${'a'.repeat(8192 - job.length - 1)}`;
     expect((await send(`GET ${url} HTTP/1.1\r\n${HOST}${key}\r\n`)).status).toBe(200);
     const field = `X-A: ${'a'.repeat(15_000)}\r\n`;
@@ -163,13 +163,13 @@ describe('an unusual request', () => {
       'its header names are those of objects',
       () => `GET ${job} HTTP/1.1\r\n${HOST}${key}__proto__: a\r\nconstructor: b\r\n\r\n`,
     ],
-  ])('is served as any other: %s', async (_, bytes) => {
+  ])('is served: %s', async (_, bytes) => {
     const answer = await send(bytes());
     expect(answer.status).toBe(200);
     expect(answer.text).toBe(upstream.bodyOf(job.slice(-36)).toString());
   });
 
-  it('CONNECT is answered 405 MethodNotAllowed', async () => {
+  it('CONNECT gets 405 MethodNotAllowed', async () => {
     expectError(await send(connectRequest), 405, 'MethodNotAllowed');
   });
 
@@ -188,12 +188,12 @@ describe('an unusual request', () => {
     expect((await send(`GET ${job} HTTP/1.1\r\n${HOST}${key}\r\n`)).status).toBe(200);
   });
 
-  it('OPTIONS of the server as a whole is answered 404 NotFound', async () => {
+  it('OPTIONS * gets 404 NotFound', async () => {
     expectError(await send(`OPTIONS * HTTP/1.1\r\n${HOST}\r\n`), 404, 'NotFound');
   });
 
   it.each(['%', '%z', '%zz', '%ff', '%c3%28', '%E0%A4%A', 'a%2', '%u0041'])(
-    'a job path with the malformed escape %s is answered 401 without a key, and 404 JobNotFound with one',
+    'a job path with the invalid escape %s gets 401 without a key, and 404 JobNotFound with one',
     async (id) => {
       const path = `/contextcapture/jobs/${id}`;
       expectError(await send(`GET ${path} HTTP/1.1\r\n${HOST}\r\n`), 401, 'HeaderNotFound');
@@ -203,17 +203,17 @@ describe('an unusual request', () => {
   );
 });
 
-describe('requests sent one behind the other', () => {
+describe('pipelined requests', () => {
   const get = (path: string, headers = key): string => `GET ${path} HTTP/1.1\r\n${HOST}${headers}\r\n`;
 
-  it('are each answered, in their order', async () => {
+  it('are answered in order', async () => {
     upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
     const { answers } = await converse(gateway.url, get(job) + get('/nothing') + get(job, '') + get(job), 4);
     expect(statuses(answers)).toEqual([200, 404, 401, 200]);
     expect(upstream.count).toBe(1);
   });
 
-  it('are answered up to the one that is none, which is then answered 400', async () => {
+  it('are answered up to the invalid one, which gets 400', async () => {
     const { answers } = await converse(gateway.url, `${get('/nothing')}hello\r\n\r\n`, 2);
     expect(statuses(answers)).toEqual([404, 400]);
     expectError(answers[1]!, 400, 'InvalidRequest');
@@ -223,15 +223,15 @@ describe('requests sent one behind the other', () => {
     ['no HTTP', 'hello\r\n\r\n', 400],
     ['CONNECT', connectRequest, 405],
     ['too large', `GET / HTTP/1.1\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
-  ])('are answered in their order while a read is under way and the next is %s', async (_, next, status) => {
+  ])('are answered in order while a read is in progress and the next is %s', async (_, next, status) => {
     upstream.fault({ kind: 'slow', ms: 200 }, { jobId: job.slice(-36) });
     const { answers } = await converse(gateway.url, get(job) + next, 2);
     expect(statuses(answers)).toEqual([200, status]);
   });
 });
 
-describe('bytes that go on and on behind one that is no HTTP', () => {
-  it('are heard once while a read before them is under way', async () => {
+describe('endless bytes after an invalid request', () => {
+  it('get one answer after the read before them', async () => {
     upstream.fault({ kind: 'hold' }, { jobId: job.slice(-36) });
     const socket = await open(gateway.url);
     let text = '';
@@ -249,8 +249,8 @@ describe('bytes that go on and on behind one that is no HTTP', () => {
   });
 });
 
-describe('a connection over which no whole request comes', () => {
-  it('is answered 408 RequestTimeout after 10 s, and closed', async () => {
+describe('a connection without a complete request', () => {
+  it('gets 408 RequestTimeout after 10 s, and is closed', async () => {
     const heads = ['GET', `GET ${job} HTTP/1.1\r\n${HOST}`, `GET ${job} HTTP/1.1\r\n${HOST}${key}X-A: a`];
     const conversations = await Promise.all(heads.map((head) => converse(gateway.url, head)));
     for (const { answers, tookMs } of conversations) {
@@ -264,19 +264,19 @@ describe('a connection over which no whole request comes', () => {
   it.each([
     ['nothing', ''],
     ['half a request', `GET / HTTP/1.1\r\n${HOST}`],
-  ])('does not keep the gateway from ending: it has sent %s', async (_, bytes) => {
+  ])('does not delay the end of the gateway: it has sent %s', async (_, bytes) => {
     const ending = await startGateway({ upstream, env: { PATIENCE: '2s', UPSTREAM_TIMEOUT: '2s' } });
     const socket = await open(ending.url);
     atEnd(async () => socket.destroy());
     socket.write(bytes);
-    // Once another has been answered, this one has been taken as well.
+    // Once another connection is answered, this one has been accepted too.
     await answerTo(ending.url, `GET / HTTP/1.1\r\n${HOST}\r\n`);
     ending.signal('SIGTERM');
     expect(await ending.exited).toBe(0);
   });
 });
 
-/** The status that Node's own client sees of a POST. */
+/** Sends a POST with Node's client. @returns the status */
 function post(body: Buffer): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const headers = { authorization: gateway.bearer(), 'content-length': body.length };

@@ -1,34 +1,34 @@
 import { describe, expect, it } from '@jest/globals';
-import { clusterRig, readNew, untilStored, untilTold } from '../support/failover.ts';
+import { clusterRig, readNew, untilStored, untilLogged } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
-describe('with a cluster that is down', () => {
-  it('reads go on when all nodes are gone, which an idle gateway notices, and jobs are stored again after', async () => {
+describe('with an unavailable cluster', () => {
+  it('reads succeed when all nodes are lost, which an idle gateway notices, and jobs are stored again later', async () => {
     const { upstream, cluster, gateway } = await clusterRig();
     await Promise.all(cluster.nodes.map(({ server }) => server.kill()));
     await untilRedisIs('degraded', gateway);
     await readNew(upstream, gateway);
-    await untilTold(gateway, ['away']);
+    await untilLogged(gateway, ['lost']);
     await Promise.all(cluster.nodes.map(({ server }) => server.start()));
-    for (const { eyes } of cluster.masters) {
-      await untilStored('at every master', { upstream, gateway }, (id) => holds(eyes, id));
+    for (const { admin } of cluster.masters) {
+      await untilStored('at every master', { upstream, gateway }, (id) => holds(admin, id));
     }
-    await untilTold(gateway, ['away', 'back']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
-  it('starts and reads while all nodes hang, says so once, and ends without waiting for them', async () => {
+  it('starts and reads while all nodes hang, logs that once, and ends without waiting for them', async () => {
     const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
     const gateway = await startGateway({ upstream, env: cluster.env });
     for (let read = 0; read < 3; read++) await readNew(upstream, gateway);
     await untilRedisIs('degraded', gateway);
-    await untilTold(gateway, ['away']);
+    await untilLogged(gateway, ['lost']);
     for (const { server } of cluster.nodes) server.signal('SIGCONT');
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['away', 'back']);
+    await untilLogged(gateway, ['lost', 'restored']);
     for (const { server } of cluster.nodes) server.signal('SIGSTOP');
     expect(await gateway.stop()).toBe(0);
   });

@@ -9,39 +9,39 @@ import { startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { GATEWAY_LOGIN, holds, SecuredRedis } from '../support/secured-redis.ts';
 import { until } from '../support/until.ts';
 
-/** Redis as it is run in production: the settings that lead there, and whether it holds a copy of a job. */
+/** A Redis like in production: its settings, and whether it holds a copy of a job. */
 interface Started {
   readonly env: Readonly<Record<string, string>>;
   holds(jobId: string): Promise<boolean>;
 }
 
-/** The login stands in the URL: there alone a character may have to be escaped. */
+/** The credentials are in the URL, where characters may need escaping. */
 async function oneServer(): Promise<Started> {
   const secured = new SecuredRedis();
   const server = await startRedis((port) => secured.server(port));
-  const eyes = secured.look(server);
+  const admin = secured.look(server);
   const { NODE_EXTRA_CA_CERTS } = secured.env;
   const login = `${GATEWAY_LOGIN.REDIS_USERNAME}:${GATEWAY_LOGIN.REDIS_PASSWORD.replace('-', '%2D')}`;
   return {
     env: { REDIS_URL: `rediss://${login}@localhost:${server.port}`, NODE_EXTRA_CA_CERTS },
-    holds: (jobId) => holds(eyes, jobId),
+    holds: (jobId) => holds(admin, jobId),
   };
 }
 
 async function oneServerAndPassword(): Promise<Started> {
   const secured = new SecuredRedis();
   const server = await startRedis((port) => secured.server(port));
-  const eyes = secured.look(server);
+  const admin = secured.look(server);
   return {
     env: { REDIS_URL: `rediss://localhost:${server.port}`, ...secured.env },
-    holds: (jobId) => holds(eyes, jobId),
+    holds: (jobId) => holds(admin, jobId),
   };
 }
 
 async function sentinel(): Promise<Started> {
   const set = await SentinelSet.start();
-  const eyes = set.secured.look(set.master);
-  return { env: set.env, holds: (jobId) => holds(eyes, jobId) };
+  const admin = set.secured.look(set.master);
+  return { env: set.env, holds: (jobId) => holds(admin, jobId) };
 }
 
 async function cluster(): Promise<Started> {
@@ -50,20 +50,20 @@ async function cluster(): Promise<Started> {
 }
 
 const WRONG = 'not-the-password';
-const gone = /redis is away/;
+const gone = /Redis connection lost/;
 
 describe.each([
   ['one server, with the login in its URL', oneServer, 'REDIS_URL'],
   ['one server, with the login beside its URL', oneServerAndPassword, 'REDIS_PASSWORD'],
   ['Sentinel', sentinel, 'REDIS_SENTINEL_PASSWORD'],
   ['a cluster', cluster, 'REDIS_PASSWORD'],
-] as const)('by TLS and as a user with the rights that are needed, at %s', (_, start, secret) => {
-  it('a finished job that one gateway has read is served by another without a call upstream', async () => {
+] as const)('over TLS and as a user with minimal permissions, at %s', (_, start, secret) => {
+  it('a finished job is served by another gateway without an upstream call', async () => {
     const [upstream, redis] = [await startUpstream(), await start()];
     const one = await startGateway({ upstream, env: redis.env });
     await untilRedisIs('up', one);
     const ids: string[] = [];
-    // What is late is not waited for: a busy machine may miss one.
+    // Several jobs, because a slow reply on a busy machine is a miss.
     await until('a dozen are stored', async () => {
       const { id } = upstream.addJob();
       await readJob(one, id);
@@ -84,7 +84,7 @@ describe.each([
     expect(await one.stop()).toBe(0);
   });
 
-  it('reads go on with a wrong password, which is said once, with its reason and without the password', async () => {
+  it('reads succeed with a wrong password, which is logged once, without the password', async () => {
     const [upstream, redis] = [await startUpstream(), await start()];
     const given = redis.env[secret] ?? '';
     const wrong = secret === 'REDIS_URL' ? given.replace(/:[^:@]+@/, `:${WRONG}@`) : WRONG;
@@ -100,7 +100,7 @@ describe.each([
     expect((await readJob(gateway, id)).status).toBe(200);
     const since = performance.now();
     await until('it has been tried several times', () => performance.now() > since + 1000);
-    expect(gateway.log.filter(({ msg }) => /redis is/.test(msg ?? ''))).toHaveLength(1);
+    expect(gateway.log.filter(({ msg }) => /Redis connection/.test(msg ?? ''))).toHaveLength(1);
     expect(gateway.output).not.toContain(WRONG);
     expect(await redis.holds(id)).toBe(false);
   });

@@ -7,34 +7,34 @@ import { until } from '../support/until.ts';
 
 jest.setTimeout(60_000);
 
-const away = 'redis is away: reads go on without it';
+const away = 'Redis connection lost, serving reads without it';
 
-/** A look at a server, whatever it may be asked by others. */
+/** A connection of the test. */
 function look(port: number): Redis {
-  const eyes = new Redis({ port });
-  atEnd(async () => eyes.disconnect());
-  return eyes;
+  const admin = new Redis({ port });
+  atEnd(async () => admin.disconnect());
+  return admin;
 }
 
-/** Which databases hold anything. */
-async function databasesIn(eyes: Redis): Promise<string[]> {
-  return [...(await eyes.info('keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) => number!);
+/** Numbers of the databases with keys. */
+async function databasesIn(admin: Redis): Promise<string[]> {
+  return [...(await admin.info('keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) => number!);
 }
 
-/** How many connections have been made, from the first. */
-async function connections(eyes: Redis): Promise<number> {
-  return Number(/total_connections_received:(\d+)/.exec(await eyes.info('stats'))?.[1]);
+/** Total number of connections accepted. */
+async function connections(admin: Redis): Promise<number> {
+  return Number(/total_connections_received:(\d+)/.exec(await admin.info('stats'))?.[1]);
 }
 
 describe('the database of REDIS_URL', () => {
-  it('is used, and no other', async () => {
+  it('is the only one used', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
-    const eyes = look(redis.port);
+    const admin = look(redis.port);
     const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/3` } });
     await untilRedisIs('up', gateway);
     await readJob(gateway, upstream.addJob().id);
-    await until('it is stored', async () => (await databasesIn(eyes)).length > 0);
-    expect(await databasesIn(eyes)).toEqual(['3']);
+    await until('it is stored', async () => (await databasesIn(admin)).length > 0);
+    expect(await databasesIn(admin)).toEqual(['3']);
   });
 
   it.each([
@@ -42,35 +42,32 @@ describe('the database of REDIS_URL', () => {
     [
       'that the user may not choose',
       '3',
-      (eyes: Redis) => eyes.acl('SETUSER', 'default', '-select'),
+      (admin: Redis) => admin.acl('SETUSER', 'default', '-select'),
       'NOPERM',
     ],
-  ])(
-    '%s is a fault that is said once, and none other is used in its place',
-    async (_, database, prepare, word) => {
-      const [upstream, redis] = [await startUpstream(), await startRedis()];
-      const eyes = look(redis.port);
-      await prepare(eyes);
-      const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/${database}` } });
-      const before = await connections(eyes);
-      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
-      await untilRedisIs('degraded', gateway);
-      await until('it has tried again', async () => (await connections(eyes)) >= before + 3);
-      expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
-      expect(gateway.log.filter(({ msg }) => /^redis is/.test(msg ?? ''))).toEqual([
-        expect.objectContaining({
-          msg: away,
-          reason: `REDIS_URL: database ${database} is refused (${word})`,
-        }),
-      ]);
-      expect(await databasesIn(eyes)).toEqual([]);
-      if (database === '99') return;
-      await eyes.acl('SETUSER', 'default', '+select');
-      await untilRedisIs('up', gateway);
-    },
-  );
+  ])('%s is logged once, and no other is used instead', async (_, database, prepare, word) => {
+    const [upstream, redis] = [await startUpstream(), await startRedis()];
+    const admin = look(redis.port);
+    await prepare(admin);
+    const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/${database}` } });
+    const before = await connections(admin);
+    expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
+    await untilRedisIs('degraded', gateway);
+    await until('it has tried again', async () => (await connections(admin)) >= before + 3);
+    expect((await readJob(gateway, upstream.addJob().id)).status).toBe(200);
+    expect(gateway.log.filter(({ msg }) => /^Redis connection/.test(msg ?? ''))).toEqual([
+      expect.objectContaining({
+        msg: away,
+        reason: `REDIS_URL: database ${database} is refused (${word})`,
+      }),
+    ]);
+    expect(await databasesIn(admin)).toEqual([]);
+    if (database === '99') return;
+    await admin.acl('SETUSER', 'default', '+select');
+    await untilRedisIs('up', gateway);
+  });
 
-  it('is named also when the server that refuses it comes only later', async () => {
+  it('is named also when the server that refuses it starts later', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     await redis.kill();
     const gateway = await startGateway({ upstream, env: { REDIS_URL: `${redis.url}/99` } });

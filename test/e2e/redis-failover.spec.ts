@@ -1,26 +1,27 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { Connections } from '../support/connections.ts';
-import { readNew, untilStored, untilTold } from '../support/failover.ts';
+import { readNew, untilStored, untilLogged } from '../support/failover.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { SentinelSet } from '../support/redis-sentinel.ts';
-import { inMemory, lookAt, type RedisServer } from '../support/redis.ts';
+import { inMemory, connectTo, type RedisServer } from '../support/redis.ts';
 import { atEnd, startUpstream, startGateway, startRedis, temporaryFolder } from '../support/rig.ts';
 import { holds } from '../support/secured-redis.ts';
 
 function look(server: RedisServer): Redis {
-  const redis = lookAt({ port: server.port });
+  const redis = connectTo({ port: server.port });
   atEnd(async () => redis.disconnect());
   return redis;
 }
 
-/** A replica puts its copy into its folder. */
+/** Arguments of a replica, which stores its copy in its folder. */
 const inFolder = (port: number): string[] => [...inMemory(port), '--dir', temporaryFolder()];
 
-const isMaster = async (eyes: Redis): Promise<boolean> => /role:master/.test(await eyes.info('replication'));
+const isMaster = async (admin: Redis): Promise<boolean> =>
+  /role:master/.test(await admin.info('replication'));
 
-describe('with one address that is moved to another server', () => {
-  it('a master that has become a replica is left for the new one, although it keeps its connections', async () => {
+describe('with an address that moves to another server', () => {
+  it('a demoted master is left for the new one, although it keeps its connections', async () => {
     const [upstream, first, second] = [
       await startUpstream(),
       await startRedis(inFolder),
@@ -34,7 +35,7 @@ describe('with one address that is moved to another server', () => {
     moving.port = second.port;
     await before.replicaof('127.0.0.1', second.port);
     await untilStored('at the new master', { upstream, gateway }, (id) => holds(after, id));
-    // The client and its listener, each at one server and then at the other.
+    // Client and subscriber, each first at one server and then at the other.
     expect(moving.count).toBeGreaterThanOrEqual(4);
   });
 });
@@ -47,7 +48,7 @@ describe('with Sentinel', () => {
     return { upstream, set, gateway };
   }
 
-  it('reads go on when the master is lost, and jobs are stored again at the new one', async () => {
+  it('reads succeed when the master is lost, and jobs are stored again at the new one', async () => {
     const { upstream, set, gateway } = await rig();
     const [before, after] = [set.secured.look(set.master), set.secured.look(set.replica)];
     await untilStored('at the first master', { upstream, gateway }, (id) => holds(before, id));
@@ -56,20 +57,20 @@ describe('with Sentinel', () => {
       return (await isMaster(after)) && (await holds(after, id));
     });
     await untilRedisIs('up', gateway);
-    await untilTold(gateway, ['away', 'back']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
-  it('reads go on when the master hangs, and jobs are stored again at the new one', async () => {
+  it('reads succeed when the master hangs, and jobs are stored again at the new one', async () => {
     const { upstream, set, gateway } = await rig();
     const after = set.secured.look(set.replica);
     set.master.signal('SIGSTOP');
     await untilStored('at the new master', { upstream, gateway }, async (id) => {
       return (await isMaster(after)) && (await holds(after, id));
     });
-    await untilTold(gateway, ['away', 'back']);
+    await untilLogged(gateway, ['lost', 'restored']);
   });
 
-  it('starts and reads while no sentinel answers, and finds the master when one does', async () => {
+  it('starts and reads while no sentinel answers, and finds the master later', async () => {
     const [upstream, set] = [await startUpstream(), await SentinelSet.start()];
     for (const sentinel of set.sentinels) sentinel.signal('SIGSTOP');
     const gateway = await startGateway({ upstream, env: set.env });

@@ -61,7 +61,7 @@ const at = (...moments: readonly Moment[]): Hostility[] =>
     moments.map((moment) => ({ what: `${name}, ${moment}`, answer, moment })),
   );
 
-describe('whatever a server answers in place of Redis', () => {
+describe('whatever a server replies instead of Redis', () => {
   it.each([
     [
       'at a URL',
@@ -78,7 +78,7 @@ describe('whatever a server answers in place of Redis', () => {
       (port: number) => ({ REDIS_CLUSTER: `127.0.0.1:${port}` }),
       at('to each command', 'once it is ready'),
     ],
-  ])('%s, the process lives on and reads are answered', async (where, env, hostilities) => {
+  ])('%s, the process survives and reads are answered', async (where, env, hostilities) => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const hostile = await HostileRedis.start(hostilities);
     atEnd(() => hostile.stop());
@@ -96,8 +96,8 @@ describe('whatever a server answers in place of Redis', () => {
     expect(gateway.log.filter(({ level }) => Number(level) >= 50)).toEqual([]);
     expect(await metric(gateway, 'process_resident_memory_bytes')).toBeLessThan(500 * 2 ** 20);
     if (where !== 'at a URL') return;
-    // None of it was the last word.
-    hostile.become((await startRedis()).port);
+    // The gateway still reconnects after all of them.
+    hostile.forwardTo((await startRedis()).port);
     await untilRedisIs('up', gateway);
   });
 });

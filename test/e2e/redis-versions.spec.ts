@@ -6,12 +6,12 @@ import { cacheStatus } from '../support/cache-status.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
-import { inMemory, lookAt } from '../support/redis.ts';
+import { inMemory, connectTo } from '../support/redis.ts';
 import { asRedis62, RedisService } from '../support/redis-service.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Where test/setup/prepare.mjs puts it on Debian 12; elsewhere it is on the PATH or not at all. */
+/** Path from test/setup/prepare.mjs on Debian 12; elsewhere it is on the PATH, if available. */
 const FETCHED = join(import.meta.dirname, '../../node_modules/.cache/valkey/valkey-server');
 const valkey = existsSync(FETCHED) ? FETCHED : 'valkey-server';
 const hasValkey = spawnSync(valkey, ['--version']).status === 0;
@@ -35,7 +35,7 @@ const budgetIs = (mode: string, gateway: Gateway) =>
 describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
   const test = isThere ? it : it.skip;
 
-  test('replicas share copies and words, and find the new master after theirs has become a replica', async () => {
+  test('replicas share copies and messages, and find the new master after a failover', async () => {
     const [first, second] = [await startRedis(inMemory, command), await startRedis(inMemory, command)];
     const service = await RedisService.start(first.port, reword);
     const upstream = await startUpstream({ unknownJobs: 'make' });
@@ -49,16 +49,16 @@ describe.each(VERSIONS)('with $name', ({ command, reword, isThere }) => {
     await readJob(one, id);
     expect(cacheStatus(await readJob(other, id))).toMatchObject({ hit: true, detail: 'token:redis' });
 
-    const eyes = lookAt({ port: first.port });
-    atEnd(async () => eyes.disconnect());
-    await eyes.replicaof('127.0.0.1', second.port);
+    const admin = connectTo({ port: first.port });
+    atEnd(async () => admin.disconnect());
+    await admin.replicaof('127.0.0.1', second.port);
     service.target = second.port;
     for (const gateway of [one, other]) {
       await gateway.logged((line) => line.msg?.startsWith('shared budget unavailable') === true);
       await budgetIs('shared', gateway);
       await untilRedisIs('up', gateway);
     }
-    const looking = lookAt({ port: second.port });
+    const looking = connectTo({ port: second.port });
     atEnd(async () => looking.disconnect());
     await until('a job that is read is stored at the new master', async () => {
       const [later] = jobIds(1) as [string];

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { cacheStatus } from '../support/cache-status.ts';
 import { Gateway } from '../support/gateway.ts';
-import { lookAt, RedisServer } from '../support/redis.ts';
+import { connectTo, RedisServer } from '../support/redis.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { errorOf, readJob } from '../support/reads.ts';
 import { atEnd, startUpstream, startGateway } from '../support/rig.ts';
@@ -12,15 +12,15 @@ import { until } from '../support/until.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** Two replicas with one Redis, shared by the tests; the test's own eyes on it. */
-const rig = {} as { upstream: FakeUpstream; redis: RedisServer; eyes: Redis; one: Gateway; other: Gateway };
+/** Two replicas with one Redis, shared by the tests; the test's own connection to it. */
+const rig = {} as { upstream: FakeUpstream; redis: RedisServer; admin: Redis; one: Gateway; other: Gateway };
 let env: Record<string, string>;
 const LIVES = { TERMINAL_TTL: '2h', ACTIVE_FRESH: '2s', ACTIVE_STALE: '2s', NEGATIVE_TTL: '2s' };
 
 beforeAll(async () => {
   rig.upstream = await FakeUpstream.start();
   rig.redis = await RedisServer.start();
-  rig.eyes = lookAt({ port: rig.redis.port });
+  rig.admin = connectTo({ port: rig.redis.port });
   env = { REDIS_URL: rig.redis.url, ...LIVES };
   const { upstream } = rig;
   [rig.one, rig.other] = await Promise.all([
@@ -31,39 +31,39 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await rig.eyes.flushall();
+  await rig.admin.flushall();
   rig.upstream.clear();
 });
 
 afterAll(async () => {
   await Promise.all([rig.one.stop(), rig.other.stop()]);
-  rig.eyes.disconnect();
+  rig.admin.disconnect();
   await rig.redis.kill();
   await rig.upstream.stop();
 });
 
-/** The only key of a job. */
+/** Key of a job's copy. */
 async function keyOf(jobId: string): Promise<string> {
-  await until('the job is stored', async () => (await rig.eyes.keys(`*job:${jobId}`)).length === 1);
-  return (await rig.eyes.keys(`*job:${jobId}`))[0]!;
+  await until('the job is stored', async () => (await rig.admin.keys(`*job:${jobId}`)).length === 1);
+  return (await rig.admin.keys(`*job:${jobId}`))[0]!;
 }
 
-/** All that a key holds, whatever its type. */
-async function contentOf(eyes: Redis, key: string): Promise<string> {
-  switch (await eyes.type(key)) {
+/** The whole value of a key of any type. */
+async function contentOf(admin: Redis, key: string): Promise<string> {
+  switch (await admin.type(key)) {
     case 'hash':
-      return JSON.stringify(await eyes.hgetall(key));
+      return JSON.stringify(await admin.hgetall(key));
     case 'zset':
-      return (await eyes.zrange(key, '0', '-1')).join();
+      return (await admin.zrange(key, '0', '-1')).join();
     case 'string':
-      return (await eyes.getBuffer(key))!.toString('latin1');
+      return (await admin.getBuffer(key))!.toString('latin1');
     default:
       return '';
   }
 }
 
 describe('the shared store', () => {
-  it('serves a finished job after a restart without an upstream call, its age counting on', async () => {
+  it('serves a finished job after a restart without an upstream call, with its age', async () => {
     const { upstream, one: before } = rig;
     const { id } = upstream.addJob();
     const sentAt = performance.now();
@@ -94,7 +94,7 @@ describe('the shared store', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('serves a job read by one replica from another, which then has a copy of its own', async () => {
+  it('serves a job read by another replica, which then is in memory', async () => {
     const { upstream, one, other } = rig;
     const { id } = upstream.addJob();
     await readJob(one, id);
@@ -105,12 +105,12 @@ describe('the shared store', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL, and not longer', async () => {
-    const { upstream, one, other, eyes } = rig;
+  it('shares an unfinished job for ACTIVE_FRESH and an unknown one for NEGATIVE_TTL', async () => {
+    const { upstream, one, other, admin } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const unknown = randomUUID();
     await Promise.all([readJob(one, id), readJob(one, unknown)]);
-    for (const jobId of [id, unknown]) expect(await eyes.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
+    for (const jobId of [id, unknown]) expect(await admin.pttl(await keyOf(jobId))).toBeLessThanOrEqual(2000);
 
     const [active, missing] = [await readJob(other, id), await readJob(other, unknown)];
     expect(cacheStatus(active)).toMatchObject({ hit: true, detail: 'token:redis' });
@@ -129,39 +129,39 @@ describe('the shared store', () => {
     expect((await readJob(other, unknown)).status).toBe(200);
   });
 
-  it('keeps nothing without an end: a finished job for TERMINAL_TTL', async () => {
-    const { upstream, one, eyes } = rig;
+  it('gives every key an expiry: TERMINAL_TTL for a finished job', async () => {
+    const { upstream, one, admin } = rig;
     const ids = [
       upstream.addJob({ state: 'Failed' }).id,
       upstream.addJob({ state: 'active' }).id,
       randomUUID(),
     ];
     for (const id of ids) await readJob(one, id);
-    const lives = await Promise.all(ids.map(async (id) => eyes.pttl(await keyOf(id))));
+    const lives = await Promise.all(ids.map(async (id) => admin.pttl(await keyOf(id))));
     const longest = [2 * HOUR_MS, 2000, 2000];
     lives.forEach((life, index) => {
       expect(life).toBeGreaterThan(0);
       expect(life).toBeLessThanOrEqual(longest[index]!);
     });
     expect(lives[0]).toBeGreaterThan(1.9 * HOUR_MS);
-    for (const key of await eyes.keys('*')) expect(await eyes.pttl(key)).toBeGreaterThan(0);
+    for (const key of await admin.keys('*')) expect(await admin.pttl(key)).toBeGreaterThan(0);
   });
 
-  it('holds no token, key or secret', async () => {
-    const { upstream, one, eyes } = rig;
+  it('contains no token, key or secret', async () => {
+    const { upstream, one, admin } = rig;
     const ids = [upstream.addJob().id, upstream.addJob({ state: 'active' }).id, randomUUID()];
     await Promise.all(ids.map((id) => readJob(one, id)));
     for (const id of ids) await keyOf(id);
-    const keys = await eyes.keys('*');
-    const values = await Promise.all(keys.map((key) => contentOf(eyes, key)));
+    const keys = await admin.keys('*');
+    const values = await Promise.all(keys.map((key) => contentOf(admin, key)));
     const all = [...keys, ...values].join();
     expect(all).toContain('"state": "active"');
     const secrets = [upstream.settings.clientSecret, upstream.calls[0]!.token, one.callers[0]!.key];
     expect(secrets.map((secret) => secret.length > 8 && all.includes(secret))).toEqual([false, false, false]);
   });
 
-  it('keeps two deployments apart: another API or another client does not see what the first has stored', async () => {
-    const { upstream, one, eyes } = rig;
+  it('separates deployments for different APIs or clients', async () => {
+    const { upstream, one, admin } = rig;
     const { id } = upstream.addJob();
     const elsewhere = await startUpstream();
     elsewhere.addJob({ id, name: 'of another API' });
@@ -177,12 +177,12 @@ describe('the shared store', () => {
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(seen.map(() => 'token:miss'));
     expect((await readJob(otherApi, id)).body.equals(elsewhere.bodyOf(id))).toBe(true);
     expect([upstream.count, elsewhere.count]).toEqual([2, 1]);
-    await until('each has stored it', async () => (await eyes.keys('*:job:*')).length === 3);
-    const prefixes = (await eyes.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
+    await until('each has stored it', async () => (await admin.keys('*:job:*')).length === 3);
+    const prefixes = (await admin.keys('*:job:*')).map((key) => key.slice(0, key.indexOf(id)));
     expect(new Set(prefixes).size).toBe(3);
   });
 
-  it('is not put back to an earlier state by an answer that comes late', async () => {
+  it('keeps a later state when an earlier answer arrives late', async () => {
     const { upstream, one: slow, other: quick } = rig;
     const { id } = upstream.addJob({ state: 'active' });
     const third = await startGateway({ upstream, env });

@@ -4,26 +4,26 @@ import { errorOf, jobIds, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 import { monitorCommands } from '../support/monitor.ts';
-import { lookAt, type RedisServer } from '../support/redis.ts';
+import { connectTo, type RedisServer } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Env = Readonly<Record<string, string>>;
 
-/** Two replicas with one Redis, and the test's own eyes on it. */
+/** Two replicas with one Redis, and the test's own connection to it. */
 async function rig({ env = {}, one = {}, other = {} }: { env?: Env; one?: Env; other?: Env } = {}) {
   const [upstream, redis] = [await startUpstream({ unknownJobs: 'make' }), await startRedis()];
-  const eyes = lookAt({ port: redis.port });
-  atEnd(async () => eyes.disconnect());
+  const admin = connectTo({ port: redis.port });
+  atEnd(async () => admin.disconnect());
   const common = { REDIS_URL: redis.url, ...env };
   const replicas = await Promise.all([
     startGateway({ upstream, env: { ...common, ...one } }),
     startGateway({ upstream, env: { ...common, ...other } }),
   ]);
   await Promise.all(replicas.map((gateway) => untilRedisIs('up', gateway)));
-  return { upstream, redis, eyes, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
+  return { upstream, redis, admin, one: replicas[0], other: replicas[1], id: jobIds(1)[0]! };
 }
 
-/** Counts the claims to a job's lease as they come in. */
+/** Counts claims of a job's lease. */
 async function claimsOf(
   redis: RedisServer,
   jobId: string,
@@ -35,8 +35,8 @@ async function claimsOf(
   return { until: (count) => until(`${count} have claimed it`, () => claims >= count) };
 }
 
-describe('two replicas asked for one job at one time', () => {
-  it('read it once: who comes second waits for the first, and says so', async () => {
+describe('two replicas with simultaneous reads of one job', () => {
+  it('call upstream once: the second waits for the first, and reports that', async () => {
     const { upstream, redis, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
     upstream.fault({ kind: 'hold' });
@@ -45,7 +45,7 @@ describe('two replicas asked for one job at one time', () => {
     const second = readJob(other, id);
     await claims.until(2);
     const third = readJob(other, id);
-    // An answer to later requests: by then the third read is under way.
+    // After an answer to a later request the third read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${other.url}/health/live`);
     upstream.clearFaults();
     const seen = await Promise.all([first, second, third]);
@@ -54,7 +54,7 @@ describe('two replicas asked for one job at one time', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('share what upstream says, errors included', async () => {
+  it("share upstream's answer, including errors", async () => {
     const { upstream, one, other, id } = await rig();
     upstream.fault({
       kind: 'status',
@@ -72,7 +72,7 @@ describe('two replicas asked for one job at one time', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('wait for a slow one as long as it lives', async () => {
+  it('wait for a slow lease holder as long as it lives', async () => {
     const { upstream, one, other, id } = await rig();
     upstream.set({ latencyMs: 3500 });
     const first = readJob(one, id);
@@ -81,7 +81,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([second.status, (await first).status, upstream.count]).toEqual([200, 200, 1]);
   });
 
-  it('go on without one that has died, within its lease', async () => {
+  it('continue without a dead lease holder within its lease', async () => {
     const { upstream, one, other, id } = await rig();
     upstream.fault({ kind: 'hang' }, { times: 1 });
     const first = readJob(one, id);
@@ -92,23 +92,23 @@ describe('two replicas asked for one job at one time', () => {
     expect([(await second).status, upstream.count]).toEqual([200, 2]);
   });
 
-  it('find the copy although no word of it came through', async () => {
-    const { upstream, redis, eyes, one, other, id } = await rig();
+  it('find the copy although its message was lost', async () => {
+    const { upstream, redis, admin, one, other, id } = await rig();
     const claims = await claimsOf(redis, id);
-    // Nobody may speak or listen any more: those who listen are cut off.
-    await eyes.call('ACL', 'SETUSER', 'default', 'resetchannels');
+    // Pub/sub is forbidden: subscribers are disconnected.
+    await admin.call('ACL', 'SETUSER', 'default', 'resetchannels');
     upstream.fault({ kind: 'hold' });
     const first = readJob(one, id);
     await upstream.arrived(1);
     const second = readJob(other, id);
-    // It looks by itself, again and again.
+    // The waiting replica checks Redis repeatedly.
     await claims.until(4);
     upstream.clearFaults();
     expect((await first).status).toBe(200);
     expect([(await second).status, upstream.count]).toEqual([200, 1]);
   });
 
-  it('take over from one whose own callers have no patience left', async () => {
+  it('take over from a lease holder whose own callers have left', async () => {
     const { upstream, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       one: { PATIENCE: '2s' },
@@ -127,7 +127,7 @@ describe('two replicas asked for one job at one time', () => {
     await busy;
   });
 
-  it('refuse those whose patience ends while the other one stands in line', async () => {
+  it('refuse reads whose patience ends while the lease holder is queued', async () => {
     const { upstream, redis, one, other, id } = await rig({
       env: { UPSTREAM_CONCURRENCY: '1' },
       other: { PATIENCE: '400ms' },
@@ -143,7 +143,7 @@ describe('two replicas asked for one job at one time', () => {
     expect([(await patient).status, (await busy).status]).toEqual([200, 200]);
   });
 
-  it('do not refuse those whose patience ends when the call is under way', async () => {
+  it('do not refuse reads whose patience ends after the call was sent', async () => {
     const { upstream, one, other, id } = await rig({ other: { PATIENCE: '400ms' } });
     upstream.set({ latencyMs: 1500 });
     const first = readJob(one, id);
@@ -154,11 +154,11 @@ describe('two replicas asked for one job at one time', () => {
 });
 
 describe('a job that one replica has found finished', () => {
-  it('is finished at the other, whatever copy it had', async () => {
-    const { upstream, eyes, one, other, id } = await rig({ env: { ACTIVE_FRESH: '1m' } });
+  it('is finished at the other, whatever copy it had in memory', async () => {
+    const { upstream, admin, one, other, id } = await rig({ env: { ACTIVE_FRESH: '1m' } });
     upstream.addJob({ id, state: 'active' });
     await readJob(other, id);
-    await eyes.del(...(await eyes.keys(`*job:${id}`)));
+    await admin.del(...(await admin.keys(`*job:${id}`)));
     upstream.setState(id, 'success');
     const finished = upstream.bodyOf(id);
     expect((await readJob(one, id)).body.equals(finished)).toBe(true);
@@ -168,13 +168,13 @@ describe('a job that one replica has found finished', () => {
     expect(upstream.count).toBe(2);
   });
 
-  it('is what a read is answered that was sent before its end', async () => {
-    const { upstream, eyes, one, other, id } = await rig();
+  it('is the answer to a read that was sent before it finished', async () => {
+    const { upstream, admin, one, other, id } = await rig();
     upstream.addJob({ id, state: 'active' });
     upstream.fault({ kind: 'hold' }, { times: 1 });
     const early = readJob(other, id);
     await upstream.arrived(1);
-    await eyes.del(...(await eyes.keys(`*lease:${id}`)));
+    await admin.del(...(await admin.keys(`*lease:${id}`)));
     upstream.setState(id, 'success');
     const finished = upstream.bodyOf(id);
     expect((await readJob(one, id)).body.equals(finished)).toBe(true);

@@ -3,14 +3,14 @@ import { errorOf, jobIds, metric, readJob, type Seen } from '../support/reads.ts
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** The date is made by the fake upstream as it answers, and rounded up to a whole second. */
+/** The fake upstream creates the date with its answer, rounded up to a second. */
 const forms = [
   { name: '2 (seconds)', fault: { kind: 'too-many', retryAfter: '2' } },
   { name: 'the HTTP-date of it', fault: { kind: 'too-many', dateInMs: 2000 } },
 ] as const;
 
-describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', ({ fault }) => {
-  it('sends nothing early, loses nothing and keeps to the limit', async () => {
+describe.each(forms)('a 429 with Retry-After: $name while 50 reads wait', ({ fault }) => {
+  it('sends no call early, loses no read and keeps the limit', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [20, 20] });
     const gateway = await startGateway({
       upstream,
@@ -22,14 +22,14 @@ describe.each(forms)('a 429 that says Retry-After: $name while 50 reads wait', (
     expect(upstream.count).toBe(51);
 
     const times = upstream.calls.map(({ at }) => at);
-    // What was on the wire with the refused call is not the gateway's to take back: 4 others at most.
+    // Up to 4 other calls were in flight with the refused one.
     const early = times.filter((at) => at < times[0]! + 2000);
     expect(early.length).toBeLessThanOrEqual(5);
     expect(upstream.mostInWindow(2000)).toBeLessThanOrEqual(40);
   });
 });
 
-/** So long that no read of a busy machine comes near it: what is answered at once is answered long before. */
+/** A patience far beyond any read on a busy machine: immediate answers arrive long before it ends. */
 const PATIENCE_MS = 60_000;
 const patient = { PATIENCE: `${PATIENCE_MS}ms`, UPSTREAM_TIMEOUT: '5m' };
 
@@ -41,7 +41,7 @@ function expectRefused(refused: Seen): void {
 }
 
 describe('a closed gate', () => {
-  it('answers 429 at once to a read whose patience ends before it opens, never earlier than upstream allows', async () => {
+  it('answers 429 at once to a read whose patience ends before it opens, with a sufficient Retry-After', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: patient });
     upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
@@ -49,7 +49,7 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('is closed by three jobs that are answered 503 with Retry-After as well, and serves what is known meanwhile', async () => {
+  it('is closed by 503s with Retry-After for three jobs as well, and serves copies meanwhile', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { id } = upstream.addJob({ state: 'success' });
     const gateway = await startGateway({ upstream, env: patient });
@@ -65,18 +65,15 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(4);
   });
 
-  it.each([429, 503])(
-    'is closed by the heads of %is, whatever becomes of the rest of them',
-    async (status) => {
-      const upstream = await startUpstream({ unknownJobs: 'make' });
-      const gateway = await startGateway({ upstream, env: patient });
-      upstream.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
-      const jobs = jobIds(status === 429 ? 1 : 3);
-      for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
-      expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
-      expect(upstream.count).toBe(jobs.length);
-    },
-  );
+  it.each([429, 503])('is closed by the headers of %is, whatever happens to their bodies', async (status) => {
+    const upstream = await startUpstream({ unknownJobs: 'make' });
+    const gateway = await startGateway({ upstream, env: patient });
+    upstream.fault({ kind: 'status', status, body: 'no', headers: { 'retry-after': '600' }, hangs: true });
+    const jobs = jobIds(status === 429 ? 1 : 3);
+    for (const id of jobs) expect((await readJob(gateway, id)).tookMs).toBeLessThan(PATIENCE_MS / 2);
+    expectRefused(await readJob(gateway, jobIds(1)[0] ?? ''));
+    expect(upstream.count).toBe(jobs.length);
+  });
 
   it('stays closed when the caller whose call was refused leaves', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
@@ -95,7 +92,7 @@ describe('a closed gate', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('waits a growing while of its own when a 429 says nothing', async () => {
+  it('has a growing backoff for 429s without Retry-After', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { PATIENCE: '30s' } });
     upstream.fault({ kind: 'too-many' }, { times: 2 });

@@ -6,7 +6,7 @@ import { jobIds, readJob } from '../support/reads.ts';
 import { startUpstream, startGateway, temporaryFolder } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** A Secret as the kubelet mounts it: the file is reached through a link to a folder, and that link is swapped. */
+/** A Secret as mounted by the kubelet: the file is behind a link to a folder, and that link is replaced. */
 class MountedSecret {
   readonly #folder = temporaryFolder();
   #version = 0;
@@ -29,7 +29,7 @@ class MountedSecret {
   }
 }
 
-/** A gateway that has its secret from a file, and reads that go on all the while. */
+/** A gateway with its secret in a file, and continuous reads. */
 async function rig(upstream: FakeUpstream) {
   const secret = new MountedSecret(upstream.settings.clientSecret);
   const env = { ITWIN_CLIENT_SECRET: '', ITWIN_CLIENT_SECRET_FILE: secret.path };
@@ -40,8 +40,8 @@ async function rig(upstream: FakeUpstream) {
 
 const tokenStatuses = (upstream: FakeUpstream) => upstream.tokenRequests.map(({ status }) => status);
 
-describe('a client secret that is rotated', () => {
-  it('is taken up from its file without a restart and without a failed read', async () => {
+describe('a rotated client secret', () => {
+  it('is read from its file without a restart or a failed read', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { gateway, secret, read } = await rig(upstream);
     const statuses = [await read()];
@@ -50,11 +50,11 @@ describe('a client secret that is rotated', () => {
         statuses.push(await read());
         return holds();
       });
-    // The platform knows the new one only: what has been issued for the old one is still good.
+    // The platform accepts only the new secret; issued tokens stay valid.
     upstream.set({ clientSecret: 'the-second-secret' });
     secret.put('the-second-secret');
     await readOn('a token has been asked for with the second', () => upstream.tokenRequests.length === 2);
-    // At the next the tokens of the former are gone at the same moment: no look at the file comes in time.
+    // At the next rotation the tokens are revoked at the same time, before the file is checked.
     upstream.set({ clientSecret: 'the-third-secret' });
     secret.put('the-third-secret');
     upstream.revokeTokens();
@@ -66,7 +66,7 @@ describe('a client secret that is rotated', () => {
     expect(gateway.output).not.toMatch(/demo-secret|the-second-secret/);
   });
 
-  it('ends the pause that the former one has brought about', async () => {
+  it('ends the cooldown that the former one caused', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { secret, read } = await rig(upstream);
     upstream.set({ clientSecret: 'another-secret' });
@@ -79,7 +79,7 @@ describe('a client secret that is rotated', () => {
     expect(tokenStatuses(upstream)).toEqual([401, 401, 401, 200]);
   });
 
-  it('that is refused leaves the token in use, and is said in the log', async () => {
+  it('that is refused leaves the token in use, and is logged', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { gateway, secret, read } = await rig(upstream);
     expect(await read()).toBe(200);
@@ -91,7 +91,7 @@ describe('a client secret that is rotated', () => {
     expect(gateway.output).not.toContain('a-wrong-secret');
   });
 
-  it('whose file is away or empty for a moment is the one before', async () => {
+  it('is not used while its file is missing or empty', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const { secret, read } = await rig(upstream);
     secret.put('');

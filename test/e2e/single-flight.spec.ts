@@ -2,9 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import { readJob } from '../support/reads.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
 
-describe('one flight', () => {
+describe('a shared read', () => {
   it('answers 1,000 concurrent reads of one cold job with one token request and one upstream call', async () => {
-    // The call lasts until the last of them has come, on a busy machine too.
+    // The call lasts until the last read has arrived, also on a busy machine.
     const upstream = await startUpstream({ latencyMs: [4000, 4000] });
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream });

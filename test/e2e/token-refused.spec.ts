@@ -7,7 +7,7 @@ const rig = shareRig({ unknownJobs: 'make' }, () => ({ env: { PATIENCE: '30s' } 
 const readNew = (): Promise<Seen> => readJob(rig.gateway, jobIds(1)[0]!);
 const statuses = (seen: readonly Seen[]): number[] => seen.map(({ status }) => status);
 
-/** A token is held that upstream takes and has known for a while, and nothing is counted yet. */
+/** A gateway with a proven token; recorded calls are reset. */
 async function settled(): Promise<void> {
   const { upstream } = rig;
   upstream.set({ latencyMs: 0, tokenLagMs: 0 });
@@ -17,8 +17,8 @@ async function settled(): Promise<void> {
   upstream.clear();
 }
 
-describe('a token that upstream does not take any more', () => {
-  it('costs one new token and at most one more call each, for ten reads of ten jobs that meet it together', async () => {
+describe('a token that upstream no longer accepts', () => {
+  it('costs ten simultaneous reads one new token and at most one more call each', async () => {
     await settled();
     const { upstream, gateway } = rig;
     upstream.set({ latencyMs: 100 });
@@ -27,11 +27,11 @@ describe('a token that upstream does not take any more', () => {
     expect(statuses(seen)).toEqual(Array(10).fill(200));
     expect(upstream.tokenRequests).toHaveLength(1);
     expect(upstream.calls.filter(({ status }) => status === 200)).toHaveLength(10);
-    // Fewer meet the refused token when they come one after the other.
+    // Fewer calls meet the refused token when they are sent one after another.
     expect(upstream.count).toBeLessThanOrEqual(20);
   });
 
-  it('costs no more than one call for each slot when many more reads wait', async () => {
+  it('costs at most one call per slot when many more reads wait', async () => {
     await settled();
     const { upstream, gateway } = rig;
     upstream.revokeTokens();
@@ -41,7 +41,7 @@ describe('a token that upstream does not take any more', () => {
     expect(upstream.count).toBeLessThanOrEqual(110);
   });
 
-  it('costs a lone read one new token and one more call', async () => {
+  it('costs a single read one new token and one more call', async () => {
     await settled();
     const { upstream } = rig;
     upstream.revokeTokens();
@@ -52,7 +52,7 @@ describe('a token that upstream does not take any more', () => {
 
 describe('a 401 of upstream', () => {
   it.each(['unauthorized', 'unauthorized-unwrapped'] as const)(
-    'is answered by one new token and one replay when it is %s once',
+    'causes one new token and one retry when it is %s once',
     async (kind) => {
       await settled();
       const { upstream } = rig;
@@ -63,7 +63,7 @@ describe('a 401 of upstream', () => {
     },
   );
 
-  it('is never replayed, nor costs a token, when it says UnknownClient', async () => {
+  it('is not retried and costs no token with UnknownClient', async () => {
     await settled();
     const { upstream } = rig;
     upstream.fault({ kind: 'unknown-client' }, { times: 1 });
@@ -75,7 +75,7 @@ describe('a 401 of upstream', () => {
     expect(upstream.tokenRequests).toHaveLength(0);
   });
 
-  it('for one job, with a token that others are read with, is that job’s own 502, and costs no other read', async () => {
+  it('for one job with a token that is accepted for others is a 502 for that job only', async () => {
     await settled();
     const { upstream, gateway } = rig;
     const [bad = ''] = jobIds(1);
@@ -94,14 +94,14 @@ describe('a 401 of upstream', () => {
     }
     expect(new Set(statuses(others))).toEqual(new Set([200]));
     expect(upstream.tokenRequests.length).toBeLessThanOrEqual(1);
-    // After the first two reads of it, pauses of 1, 2, 4 … seconds.
+    // After its first two reads, with pauses of 1, 2, 4 … seconds.
     const callsBefore = upstream.callsFor(bad).length;
     await Promise.all(Array.from({ length: 10 }, () => readJob(gateway, bad)));
     expect(upstream.callsFor(bad).length).toBeLessThanOrEqual(callsBefore + 1);
   });
 });
 
-describe('a token that upstream does not know yet', () => {
+describe('a token that is not known to upstream yet', () => {
   it.each([50, 200, 1000])('for %i ms fails no read, and is not replaced', async (tokenLagMs) => {
     await settled();
     const { upstream, gateway } = rig;
@@ -113,8 +113,8 @@ describe('a token that upstream does not know yet', () => {
   });
 });
 
-describe('what nobody is told', () => {
-  it('is a token or a secret: not by error bodies that upstream fills with them, not by metrics or health', async () => {
+describe('secrets', () => {
+  it("do not leak through upstream's error bodies, metrics or health", async () => {
     await settled();
     const { upstream, gateway } = rig;
     await readNew();
@@ -134,8 +134,8 @@ describe('what nobody is told', () => {
   });
 });
 
-describe('credentials whose every token is refused', () => {
-  it('cost one call and at most one token a pause; reads are refused at once, which is logged once; they recover', async () => {
+describe('invalid credentials', () => {
+  it('cost one call and at most one token per pause, fail reads at once, are logged once, and recover', async () => {
     await settled();
     const { upstream, gateway } = rig;
     upstream.fault({ kind: 'unauthorized' });

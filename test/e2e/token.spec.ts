@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 const ODD_SECRET = `a:b/c+d =e&f%g%20"h'\\i~j*k!l(m)n<o>pü€🔑`;
 
 describe('the client of the token endpoint', () => {
-  it('authenticates by HTTP Basic or in the body, whatever characters its id and secret are of', async () => {
+  it('authenticates by HTTP Basic or in the body, with any characters in id and secret', async () => {
     const upstream = await startUpstream({
       clientId: 'id:with/odd +chars',
       clientSecret: ODD_SECRET,
@@ -40,7 +40,7 @@ describe('the client of the token endpoint', () => {
 });
 
 describe('the token', () => {
-  it('is asked for once by many, and replaced in the background before it ends: only the first reads wait', async () => {
+  it('is requested once for many reads, and refreshed in the background before its expiry', async () => {
     const upstream = await startUpstream({
       unknownJobs: 'make',
       tokenLifetimeSeconds: 6,
@@ -70,7 +70,7 @@ describe('the token', () => {
     expect(upstream.calls.every(({ admitted }) => admitted)).toBe(true);
   });
 
-  it('is used to its end while another cannot be had, which is asked for a few times only; then it recovers by itself', async () => {
+  it('is used until its expiry while no other is available, with few requests, and recovers by itself', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', tokenLifetimeSeconds: 3 });
     const gateway = await startGateway({ upstream });
     const read = (): Promise<Seen> => readJob(gateway, jobIds(1)[0]!);
@@ -107,7 +107,7 @@ describe('a token endpoint that fails', () => {
     ['400 that quotes the secret', { kind: 'status', status: 400, body: echo }, refused],
     ['401 that quotes the secret', { kind: 'status', status: 401, body: echo }, refused],
   ] as const)(
-    'by %s is asked again after a while only, and recovers by itself',
+    'by %s is asked again after a cooldown, and recovers by itself',
     async (_, fault, [status, code]) => {
       const { upstream, gateway } = rig;
       const read = (id: string): Promise<Seen> => readJob(gateway, id);
@@ -124,9 +124,9 @@ describe('a token endpoint that fails', () => {
         expect(seen.every(({ headers }) => /^[1-9]\d*$/.test(String(headers['retry-after'])))).toBe(true);
       }
       expect(seen.map(({ body }) => body.toString()).join()).not.toContain(upstream.settings.clientSecret);
-      // The first, and perhaps a second when a while has passed.
+      // The first, and possibly a second after the cooldown.
       expect(upstream.tokenRequests.length).toBeLessThanOrEqual(2);
-      // Those that met the revoked token before a second one did; none without a good one.
+      // Only calls that met the revoked token before it was in doubt.
       expect(upstream.count).toBeLessThanOrEqual(1 + 10);
       upstream.set({ tokenFault: null });
       await until('it has a token again', async () => (await read(jobIds(1)[0]!)).status === 200);

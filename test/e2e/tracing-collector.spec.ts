@@ -9,10 +9,10 @@ import { hex, READ, traced } from '../support/traced.ts';
 import { until } from '../support/until.ts';
 
 describe('without a collector in the settings', () => {
-  it('nothing of OpenTelemetry is loaded, told, logged or sent', async () => {
+  it('OpenTelemetry is not loaded, and nothing is sent', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
     const { id } = upstream.addJob();
-    const preload = join(import.meta.dirname, '../support/tell-modules.mjs');
+    const preload = join(import.meta.dirname, '../support/report-modules.mjs');
     const env = { NODE_OPTIONS: `--import ${preload}`, REDIS_URL: redis.url };
     const traceparent = `00-${hex(16)}-${hex(8)}-01`;
     const packages = async (more: Record<string, string>): Promise<string[]> => {
@@ -25,12 +25,12 @@ describe('without a collector in the settings', () => {
     };
     const without = await packages({});
     expect(without).toEqual(expect.arrayContaining(['pino by the gateway', 'ioredis by the gateway']));
-    // prom-client requires the API, which does nothing without an SDK, whatever it is used for.
+    // prom-client loads the API, which does nothing without an SDK.
     expect(without.filter((pair) => pair.startsWith('@opentelemetry/'))).toEqual([
       '@opentelemetry/api by prom-client',
     ]);
     expect(upstream.calls[0]?.headers['traceparent']).toBeUndefined();
-    // The probe sees it when it is there.
+    // The probe detects the SDK when it is loaded.
     const collector = await Collector.start();
     await redis.kill();
     expect(await packages({ REDIS_URL: '', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })).toContain(
@@ -42,9 +42,9 @@ describe('without a collector in the settings', () => {
 describe('a collector', () => {
   const soon = { OTEL_EXPORTER_OTLP_TIMEOUT: '500' };
   const lines = (log: readonly { readonly msg?: string }[]): string[] =>
-    log.flatMap(({ msg }) => (/traces/.test(msg ?? '') ? [msg!] : []));
+    log.flatMap(({ msg }) => (/trace export/.test(msg ?? '') ? [msg!] : []));
 
-  it('that is away harms no read; it is said once, and once when it is back', async () => {
+  it('that is unavailable affects no read, and is logged once, as is its return', async () => {
     const port = await freePort();
     const { collector, gateway } = await traced(soon, port);
     await readJob(gateway, jobIds(1)[0]!);
@@ -55,32 +55,32 @@ describe('a collector', () => {
       expect((await readJob(gateway, id)).status).toBe(200);
       await delay(150);
     }
-    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    await gateway.logged(({ msg }) => msg === 'trace export failed');
     const back = await Collector.start(port);
     await readJob(gateway, jobIds(1)[0]!);
     await back.named(READ);
-    await gateway.logged(({ msg }) => msg === 'traces are handed over again');
-    expect(lines(gateway.log)).toEqual(['traces cannot be handed over', 'traces are handed over again']);
-    expect(gateway.log.find(({ msg }) => msg === 'traces cannot be handed over')).toMatchObject({
+    await gateway.logged(({ msg }) => msg === 'trace export restored');
+    expect(lines(gateway.log)).toEqual(['trace export failed', 'trace export restored']);
+    expect(gateway.log.find(({ msg }) => msg === 'trace export failed')).toMatchObject({
       level: 40,
       reason: 'ECONNREFUSED',
     });
   });
 
-  it.each([400, 503])('that refuses with %d harms no read, and is told of once', async (manner) => {
+  it.each([400, 503])('that returns %d affects no read, and is logged once', async (manner) => {
     const { collector, gateway } = await traced(soon);
-    collector.manner = manner;
+    collector.behaviour = manner;
     await until('it was tried twice', async () => {
       expect((await readJob(gateway, jobIds(1)[0]!)).status).toBe(200);
       return collector.requests >= 2;
     });
-    await gateway.logged(({ msg }) => msg === 'traces cannot be handed over');
+    await gateway.logged(({ msg }) => msg === 'trace export failed');
     expect(lines(gateway.log)).toHaveLength(1);
   });
 
-  it('that does not answer is asked one batch at a time, fills no memory and holds no end up', async () => {
+  it('that does not answer gets one batch at a time, bounded in memory, and does not delay the end', async () => {
     const { collector, upstream, gateway } = await traced({ OTEL_EXPORTER_OTLP_TIMEOUT: '600000' });
-    collector.manner = 'hangs';
+    collector.behaviour = 'hangs';
     const { id } = upstream.addJob({ state: 'success' });
     for (let round = 0; round < 100; round++) {
       const seen = await Promise.all(Array.from({ length: 100 }, () => readJob(gateway, id)));
@@ -88,13 +88,13 @@ describe('a collector', () => {
     }
     expect(collector.waiting).toBe(1);
     expect(collector.requests).toBe(1);
-    // The collector would hold it for as long as the test has.
+    // The collector would block it for the whole test.
     expect(await gateway.stop()).toBe(0);
-    // What waited for its turn, a batch that was on its way and no more: the others of 10,000 spans are gone.
+    // The queue and one batch in transit; the others of 10,000 spans were dropped.
     expect(collector.requests).toBeLessThanOrEqual(5);
   });
 
-  it('gets what is left when the gateway ends', async () => {
+  it('gets the remaining spans when the gateway ends', async () => {
     const { collector, gateway } = await traced();
     await readJob(gateway, jobIds(1)[0]!);
     expect(await gateway.stop()).toBe(0);

@@ -7,7 +7,7 @@ import { CLIENT, ERROR, hex, READ, SERVER, TOKEN, traced, TraceOf } from '../sup
 import { until } from '../support/until.ts';
 import { Watcher } from '../support/watcher.ts';
 
-/** A fake upstream, a collector and a gateway that the tests share, each with jobs and traces of its own. */
+/** A fake upstream, a collector and a gateway, shared by tests with separate jobs and traces. */
 const rig = {} as Awaited<ReturnType<typeof traced>>;
 
 beforeAll(async () => {
@@ -32,7 +32,7 @@ afterAll(async () => {
   await rig.upstream.stop();
 });
 
-/** Reads a job in a trace of its own, and waits for its spans. */
+/** Reads a job in a new trace, and waits for its spans. */
 async function read(id: string, headers: Record<string, string> = {}, { gateway, collector } = rig) {
   const traceId = hex(16);
   const seen = await readJob(gateway, id, {
@@ -43,7 +43,7 @@ async function read(id: string, headers: Record<string, string> = {}, { gateway,
   return { seen, trace };
 }
 
-/** The span of the read of a job, whatever trace it is in. */
+/** The span of a job's read in any trace. */
 async function rootOf(jobId: string): Promise<Span> {
   const isRoot = ({ kind, attributes }: Span): boolean =>
     kind === SERVER && attributes['gateway.job.id'] === jobId;
@@ -51,8 +51,8 @@ async function rootOf(jobId: string): Promise<Span> {
   return rig.collector.spans.find(isRoot)!;
 }
 
-describe('a read in a trace', () => {
-  it('is a span with its outcome; its wait and its call are its children, a token request stands alone', async () => {
+describe('a traced read', () => {
+  it('is a span with its outcome; its wait and call are child spans, a token request is a trace of its own', async () => {
     const { collector, upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const { trace } = await read(id, { 'x-correlation-id': 'mine' });
@@ -95,7 +95,7 @@ describe('a read in a trace', () => {
       attributes: { 'gateway.outcome': 'found' },
       links: [{ traceId: token?.traceId, spanId: token?.spanId }],
     });
-    // They are handed over as they end.
+    // Spans are exported in the order of their ends.
     expect(trace.spans).toEqual([waits[0], calls[0], root]);
     expect(await gateway.logged(({ msg }) => msg === 'read')).toMatchObject({
       traceId: root.traceId,
@@ -111,7 +111,7 @@ describe('a read in a trace', () => {
     expect(hit.trace.root.attributes['gateway.outcome']).toBe('memory');
   });
 
-  it('has every try in it: what went wrong with a call, and that there was no slot', async () => {
+  it('contains every attempt: failed calls, and waits without a slot', async () => {
     const own = await traced({ PATIENCE: '60s' });
     const { upstream } = own;
     const [again = '', held = '', refused = ''] = jobIds(3);
@@ -150,14 +150,14 @@ describe('a read in a trace', () => {
     ]);
   });
 
-  it('of a job that there is not is no error, but is told apart', async () => {
+  it('of an unknown job is not an error, but has an outcome of its own', async () => {
     const own = await traced();
     const { collector, upstream, gateway } = own;
     upstream.set({ unknownJobs: 'not-found' });
     const [id = ''] = jobIds(1);
     const { trace } = await read(id, {}, own);
     expect(trace.root).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
-    // It is remembered to be unknown: a poll that brings that itself is over as soon as the watcher has been told.
+    // The job is cached as unknown.
     const watcher = await Watcher.open(gateway, id);
     await watcher.event(1);
     watcher.leave();
@@ -165,7 +165,7 @@ describe('a read in a trace', () => {
     expect(poll).toMatchObject({ status: 0, attributes: { 'gateway.outcome': 'not-found' } });
   });
 
-  it('tells nothing of what is no job id, and nobody of whom it does not know', async () => {
+  it('contains no invalid job id and no unknown caller', async () => {
     const { gateway } = rig;
     const key = gateway.callers[0]!.key;
     const { trace } = await read(encodeURIComponent(key));
@@ -175,14 +175,14 @@ describe('a read in a trace', () => {
     expect(unknown.root.attributes).toMatchObject({ 'gateway.caller': '', 'gateway.outcome': 'error' });
   });
 
-  it('names the read whose call answered it when it joined that', async () => {
+  it('links to the read whose call it joined', async () => {
     const { upstream, gateway } = rig;
     const [id = ''] = jobIds(1);
     upstream.fault({ kind: 'hold' });
     const first = read(id);
     await upstream.arrived(1);
     const second = read(id);
-    // An answer to later requests: by then the second read is under way.
+    // After an answer to a later request the second read is in progress.
     for (let later = 0; later < 3; later++) await fetch(`${gateway.url}/health/live`);
     upstream.clearFaults();
     const [one, two] = await Promise.all([first, second]);
@@ -193,7 +193,7 @@ describe('a read in a trace', () => {
     });
   });
 
-  it('has a trace of its own when the gateway polls for those who watch', async () => {
+  it('has a trace of its own when it is a poll', async () => {
     const { collector, upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const watcher = await Watcher.open(gateway, id);
@@ -207,7 +207,7 @@ describe('a read in a trace', () => {
 });
 
 describe('trace context', () => {
-  it('goes on from the caller, and to upstream', async () => {
+  it('is continued from the caller, and propagated upstream', async () => {
     const { upstream } = rig;
     const [traceId, parent, id] = [hex(16), hex(8), jobIds(1)[0]!];
     const headers = {
@@ -223,7 +223,7 @@ describe('trace context', () => {
     });
   });
 
-  it('of a caller that keeps no trace goes on as well, and nothing is told of it', async () => {
+  it('without the sampled flag is propagated, and not exported', async () => {
     const { collector, upstream, gateway } = rig;
     const [traceId, id] = [hex(16), jobIds(1)[0]!];
     await readJob(gateway, id, { headers: { traceparent: `00-${traceId}-${hex(8)}-00` } });
@@ -237,7 +237,7 @@ describe('trace context', () => {
     `00-${'0'.repeat(32)}-${hex(8)}-01`,
     `ff-${hex(16)}-${hex(8)}-01`,
     `00-${hex(16)}-${hex(8)}`,
-  ])('that cannot be understood is none: %s', async (traceparent) => {
+  ])('that is invalid is ignored: %s', async (traceparent) => {
     const [id = ''] = jobIds(1);
     const seen = await readJob(rig.gateway, id, { headers: { traceparent, tracestate: 'a=b' } });
     expect(seen.status).toBe(200);

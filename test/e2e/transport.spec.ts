@@ -7,7 +7,7 @@ import { shareRig } from '../support/shared-rig.ts';
 import { until } from '../support/until.ts';
 
 describe('connections', () => {
-  it('are kept: many reads one after another need one, ten at a time ten; those that upstream has closed do no harm', async () => {
+  it('are reused: sequential reads need one, ten at a time ten; those closed by upstream do no harm', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: 10 });
     const connections = await Connections.start(upstream.url);
     atEnd(() => connections.stop());
@@ -31,7 +31,7 @@ describe('a call', () => {
   const rig = shareRig({}, () => ({ env: { UPSTREAM_TIMEOUT: '1m' } }));
   const MEDIA_TYPE = 'application/vnd.bentley.itwin-platform.v1+json';
 
-  it('asks for the media type that the API recommends, with the gateway’s token and the caller’s correlation id', async () => {
+  it('requests the recommended media type, with the gateway’s token and the caller’s correlation id', async () => {
     const { upstream, gateway } = rig;
     const { id } = upstream.addJob();
     const headers = { 'x-correlation-id': 'trace-me', accept: 'text/plain', connection: 'close' };
@@ -47,7 +47,7 @@ describe('a call', () => {
     expect(seen.headers['x-correlation-id']).toBe('trace-me');
   });
 
-  it('carries a correlation id that was made when the caller’s is absent or unusable, the same that the caller is told', async () => {
+  it('has a new correlation id when the caller’s is absent or invalid, which the caller gets too', async () => {
     const { upstream, gateway } = rig;
     for (const headers of [{}, { 'x-correlation-id': 'x'.repeat(129) }, { 'x-correlation-id': 'ü' }]) {
       const { id } = upstream.addJob();
@@ -57,7 +57,7 @@ describe('a call', () => {
     }
   });
 
-  it('follows no redirect, so that no token goes elsewhere', async () => {
+  it('follows no redirect, which could leak the token', async () => {
     const { upstream, gateway } = rig;
     const elsewhere = await startUpstream();
     for (const status of [301, 302, 303, 307, 308]) {
@@ -73,7 +73,7 @@ describe('a call', () => {
     expect(elsewhere.count).toBe(0);
   });
 
-  it('does not let the token endpoint send the secret elsewhere', async () => {
+  it('follows no redirect of the token endpoint, which could leak the secret', async () => {
     const { upstream, gateway } = rig;
     const elsewhere = await startUpstream();
     upstream.set({ tokenFault: { kind: 'status', status: 307, headers: { location: elsewhere.tokenUrl } } });
@@ -85,7 +85,7 @@ describe('a call', () => {
     await until('it recovers', async () => (await readJob(gateway, id)).status === 200);
   });
 
-  it('waits no more than a moment for the words of an error', async () => {
+  it('waits only briefly for the body of an error', async () => {
     const { upstream, gateway } = rig;
     const id = randomUUID();
     const body = { error: { code: 'SomeCode', message: 'Words.' } };
@@ -96,7 +96,7 @@ describe('a call', () => {
     expect(seen.tookMs).toBeLessThan(30_000);
   });
 
-  it('passes on none of upstream’s headers but the content type', async () => {
+  it('relays no header of upstream except the content type', async () => {
     const { upstream, gateway } = rig;
     const headers = {
       'set-cookie': 'a=b',

@@ -18,8 +18,8 @@ async function read(gateway: Gateway, jobId: string): Promise<AnyAnswer> {
   return request(gateway.url).get(`/contextcapture/jobs/${jobId}`).set('Authorization', gateway.bearer());
 }
 
-/** Stands in the place of the API and says what it is told to, in bytes, to whoever sends it anything. */
-class Teller {
+/** A server in place of the API that answers every request with fixed bytes. */
+class FixedServer {
   asked = 0;
   bytes = '';
   readonly #server = createServer((socket) => {
@@ -36,7 +36,7 @@ class Teller {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** From now on its port refuses connections. */
+  /** Makes its port refuse connections. */
   async stop(): Promise<void> {
     if (!this.#server.listening) return;
     this.#server.close();
@@ -44,20 +44,20 @@ class Teller {
   }
 }
 
-describe('an API that is none', () => {
-  const teller = new Teller();
+describe('an API that is not the iTwin API', () => {
+  const server = new FixedServer();
   let upstream: FakeUpstream;
   let gateway: Gateway;
 
   beforeAll(async () => {
     upstream = await FakeUpstream.start();
-    const ITWIN_API_URL = await teller.start();
+    const ITWIN_API_URL = await server.start();
     gateway = await Gateway.start({ upstream, env: { ITWIN_API_URL, UPSTREAM_TIMEOUT: '5s' } });
   });
 
   afterAll(async () => {
     await gateway.stop();
-    await teller.stop();
+    await server.stop();
     await upstream.stop();
   });
 
@@ -77,15 +77,15 @@ describe('an API that is none', () => {
       'InvalidUpstreamResponse',
       1,
     ],
-  ] as const)('(it says %s) is answered 502', async (_, bytes, code, calls) => {
-    teller.bytes = bytes;
-    teller.asked = 0;
+  ] as const)('(it answers %s) gives 502', async (_, bytes, code, calls) => {
+    server.bytes = bytes;
+    server.asked = 0;
     expectError(await read(gateway, randomUUID()), 502, code);
-    expect(teller.asked).toBe(calls);
+    expect(server.asked).toBe(calls);
   });
 
-  it('and refuses connections is tried once more and answered 502 UpstreamError', async () => {
-    await teller.stop();
+  it('and refuses connections is retried once and gives 502 UpstreamError', async () => {
+    await server.stop();
     const labels = { status: 'connection' };
     const before = await metric(gateway, 'gateway_upstream_requests_total', labels);
     const answer = await read(gateway, randomUUID());
@@ -95,8 +95,8 @@ describe('an API that is none', () => {
   });
 });
 
-describe('an API that goes away while it is used', () => {
-  it('is answered 502 UpstreamError, and what is known of it is served on', async () => {
+describe('an API that becomes unavailable', () => {
+  it('gives 502 UpstreamError, and copies are still served', async () => {
     const upstream = await startUpstream();
     const [known, other] = [upstream.addJob(), upstream.addJob()];
     const gateway = await startGateway({ upstream });
@@ -108,7 +108,7 @@ describe('an API that goes away while it is used', () => {
 });
 
 describe('a token that upstream refuses', () => {
-  it('is tried again while patience lasts, then answered 502 UpstreamAuthenticationFailed, never 401', async () => {
+  it('is retried within the patience, then gives 502 UpstreamAuthenticationFailed, never 401', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'unauthorized' });
@@ -116,14 +116,14 @@ describe('a token that upstream refuses', () => {
     const answer = await read(gateway, id);
     expectError(answer, 502, 'UpstreamAuthenticationFailed');
     expectNothingSecret(answer, gateway, upstream);
-    // Pauses of 50, 100, 200 and 400 ms between: the sum of more is longer than a second.
+    // Pauses of 50, 100, 200 and 400 ms; with another one the sum exceeds a second.
     expect(upstream.count).toBeGreaterThanOrEqual(2);
     expect(upstream.count).toBeLessThanOrEqual(6);
     expect(upstream.tokenRequests).toHaveLength(1);
   });
 });
 
-/** Settings of the fake upstream and of the gateway that leave it without a token. */
+/** Settings of fake upstream and gateway without a token. */
 interface NoToken {
   readonly tokenFault?: TokenFault | null;
   readonly env?: Readonly<Record<string, string>>;
@@ -140,14 +140,14 @@ async function readWithoutToken({ tokenFault = null, env = {} }: NoToken): Promi
 }
 
 describe('a token endpoint', () => {
-  it('that refuses the credentials is answered 502 UpstreamAuthenticationFailed, and nothing is sent upstream', async () => {
+  it('that refuses the credentials gives 502 UpstreamAuthenticationFailed, without an upstream call', async () => {
     const env = { ITWIN_CLIENT_SECRET: 'wrong-secret-of-the-gateway' };
     const answer = await readWithoutToken({ env });
     expectError(answer, 502, 'UpstreamAuthenticationFailed');
     expect(answer.text).not.toContain(env.ITWIN_CLIENT_SECRET);
   });
 
-  it('that fails in any way is answered 503 ServiceUnavailable with Retry-After, and nothing is sent upstream', async () => {
+  it('that fails in any way gives 503 ServiceUnavailable with Retry-After, without an upstream call', async () => {
     const faults: TokenFault[] = [
       { kind: 'status', status: 500, body: '<h1>oops</h1>', contentType: 'text/html' },
       { kind: 'status', status: 302, headers: { location: 'http://127.0.0.1:1/' } },
@@ -166,7 +166,7 @@ describe('a token endpoint', () => {
     for (const answer of answers) expectError(answer, 503, 'ServiceUnavailable');
   });
 
-  it('that says when to come again is not promised to be back earlier', async () => {
+  it('with a Retry-After gives callers no earlier one', async () => {
     const tokenFault: TokenFault = { kind: 'status', status: 503, headers: { 'retry-after': '20' } };
     const answer = await readWithoutToken({ tokenFault });
     expectError(answer, 503, 'ServiceUnavailable');
@@ -175,7 +175,7 @@ describe('a token endpoint', () => {
 });
 
 describe('a rate limit of upstream', () => {
-  it('that asks for more than the patience is answered 429 after one call', async () => {
+  it('with a Retry-After beyond the patience gives 429 after one call', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'too-many', retryAfter: '600' });
@@ -187,7 +187,7 @@ describe('a rate limit of upstream', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('that is a 503 with Retry-After is answered 502; said for three jobs it closes the gate: the next read is refused without a call', async () => {
+  it('as a 503 with Retry-After gives 502; for three jobs it closes the gate', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'status', status: 503, headers: { 'retry-after': '600' } });
     const gateway = await startGateway({ upstream, env: { PATIENCE: '60s' } });

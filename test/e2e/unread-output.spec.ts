@@ -15,11 +15,11 @@ jest.setTimeout(180_000);
 const LOG = join(import.meta.dirname, '../../dist/log.js');
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
 const MIB = 2 ** 20;
-/** Reads that are refused, each a line of half a KiB in the log. */
+/** Refused reads, each of which logs half a KiB. */
 const READS = 20_000;
 const AT_A_TIME = 32;
 
-/** Makes the gateway write lines. */
+/** Makes the gateway log lines. */
 async function makeLines(gateway: Gateway, reads = READS): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME });
   const headers = { authorization: 'Bearer nobody', 'x-correlation-id': 'x'.repeat(128) };
@@ -40,7 +40,7 @@ async function makeLines(gateway: Gateway, reads = READS): Promise<void> {
 }
 
 describe('standard output that nobody reads', () => {
-  it('holds up no read and takes a bounded memory; lines that were dropped are counted, and said once it is read again', async () => {
+  it('blocks no read and uses bounded memory; dropped lines are counted, and logged once it is read again', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     const gateway = await startGateway({ upstream });
@@ -65,7 +65,7 @@ describe('standard output that nobody reads', () => {
     await gateway.logged(({ correlationId }) => correlationId === 'after');
   });
 
-  it('takes no more memory however much is logged', async () => {
+  it('uses bounded memory however much is logged', async () => {
     const script = `
       const { createLog } = await import(process.argv[1]);
       let dropped = 0;
@@ -87,7 +87,7 @@ describe('standard output that nobody reads', () => {
     expect(grownBy).toBeLessThan(32 * MIB);
   });
 
-  it('does not keep the process from ending', async () => {
+  it('does not delay the end of the process', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream });
     gateway.readOutput(false);
@@ -97,7 +97,7 @@ describe('standard output that nobody reads', () => {
     expect(await gateway.exited).toBe(0);
   });
 
-  it('may also be a disk that is full', async () => {
+  it('can also be a full disk', async () => {
     const port = await freePort();
     const { PATH = '' } = process.env;
     const env = { PATH, HOST: '127.0.0.1', PORT: String(port), AUTH: 'off', DRAIN_DELAY: '0ms' };

@@ -35,7 +35,7 @@ function read(jobId: string): request.Test {
   return request(gateway.url).get(`/contextcapture/jobs/${jobId}`).set('Authorization', gateway.bearer());
 }
 
-/** Reads a job that meets a fault each time, sees the error, and sees that nothing of it was kept. */
+/** Reads a job with a fault, expects the error, and expects that it was not cached. */
 async function readThrough(
   fault: FaultSpec,
   status: number,
@@ -79,7 +79,7 @@ const RELAYED = [
 ] as const;
 
 describe.each(RELAYED)('an upstream %i', (status, ownCode) => {
-  it('keeps its code, message, target and details; what else is in it stays behind', async () => {
+  it('keeps code, message, target and details, and nothing else', async () => {
     const fault = enveloped(status, {
       code: 'SomeCode',
       message: 'The words of the API: 1 < 2.',
@@ -107,13 +107,13 @@ describe.each(RELAYED)('an upstream %i', (status, ownCode) => {
     });
   });
 
-  it('leaves out a target and details that are null', async () => {
+  it('omits a target and details that are null', async () => {
     const fault = enveloped(status, { code: 'SomeCode', message: 'Words.', target: null, details: null });
     const { error } = await readThrough(fault, status, 'SomeCode', 1);
     expect(error).toEqual({ code: 'SomeCode', message: 'Words.' });
   });
 
-  it('loses what cannot be passed on, and nothing else', async () => {
+  it('loses only invalid fields', async () => {
     const message = `Too much: ${'x'.repeat(3000)}`;
     const detail = { code: 'Deep', message: HTML, target: '<b>x</b>' };
     const fault = enveloped(status, { code: 'Some Code', message, target: 'inputs', details: [detail] });
@@ -124,7 +124,7 @@ describe.each(RELAYED)('an upstream %i', (status, ownCode) => {
     expect(error.details?.[0]?.message).not.toContain('nginx');
   });
 
-  it('that comes unwrapped gets the code of its status and keeps its message', async () => {
+  it('without the envelope gets the code of its status and keeps its message', async () => {
     const fault = bare(status, { code: 'SomeCode', message: 'Words.' });
     const { error } = await readThrough(fault, status, ownCode, 1);
     expect(error).toEqual({ code: ownCode, message: 'Words.' });
@@ -138,13 +138,10 @@ describe.each(RELAYED)('an upstream %i', (status, ownCode) => {
     ['is JSON of another kind', bare(status, [1, 'two', null])],
     ['is null', bare(status, 'null')],
     ['is said to be gzip and is not', { ...enveloped(status, {}), headers: { 'content-encoding': 'gzip' } }],
-  ] as [string, FaultSpec][])(
-    'that %s is put into the envelope with the code of its status',
-    async (_, fault) => {
-      const { error } = await readThrough(fault, status, ownCode, 1);
-      expect(error.message).not.toContain('nginx');
-    },
-  );
+  ] as [string, FaultSpec][])('that %s gets an envelope with the code of its status', async (_, fault) => {
+    const { error } = await readThrough(fault, status, ownCode, 1);
+    expect(error.message).not.toContain('nginx');
+  });
 });
 
 describe('an upstream answer that concerns the gateway, not the caller', () => {
@@ -208,7 +205,7 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
     ['a 200 that is cut off', { kind: 'cut-off' }, 502, 'InvalidUpstreamResponse', 1],
     ['a 200 that is too large', { kind: 'huge', bytes: 9 * 2 ** 20 }, 502, 'InvalidUpstreamResponse', 1],
   ] as [string, FaultSpec, number, string, number][])(
-    '%s, is answered %#',
+    '%s, gets %#',
     async (_, fault, status, code, calls) => {
       const { answer } = await readThrough(fault, status, code, calls);
       expect(answer.text).not.toMatch(/nginx|Teapot|Busy|127\.0\.0\.1/);
@@ -216,7 +213,7 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
   );
 
   it.each(['hang', 'hang-body'] as const)(
-    'that never comes to its end (%s) is answered 504 UpstreamTimeout after one call',
+    'that never ends (%s) gives 504 UpstreamTimeout after one call',
     async (kind) => {
       const since = performance.now();
       await readThrough({ kind }, 504, 'UpstreamTimeout', 1);
@@ -231,7 +228,7 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
     ['a reset', { kind: 'reset' }],
     ['a 401', { kind: 'unauthorized' }],
     ['an unwrapped 401', { kind: 'unauthorized-unwrapped' }],
-  ] as [string, FaultSpec][])('is mended by a second call after %s', async (_, fault) => {
+  ] as [string, FaultSpec][])('is repaired by a second call after %s', async (_, fault) => {
     const { id } = upstream.addJob();
     upstream.fault(fault, { jobId: id, times: 1 });
     const { status, text } = await read(id);
@@ -240,7 +237,7 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
     expect(upstream.callsFor(id)).toHaveLength(2);
   });
 
-  it('has no body when the caller asks for the head', async () => {
+  it('has no body for HEAD', async () => {
     const { id } = upstream.addJob();
     upstream.fault(html(500), { jobId: id });
     const answer = await request(gateway.url)
@@ -251,7 +248,7 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
     expect(answer.text || '').toBe('');
   });
 
-  it('is shared with everyone who waits for it, and with nobody later', async () => {
+  it('is shared with all who wait for it, and not cached', async () => {
     const { id } = upstream.addJob();
     upstream.set({ latencyMs: 150 });
     upstream.fault(html(500), { jobId: id, times: 1 });
@@ -263,8 +260,8 @@ describe('an upstream answer that concerns the gateway, not the caller', () => {
   });
 });
 
-describe('an error that quotes the token it was sent', () => {
-  it('is passed on without it', async () => {
+describe("an error that quotes the gateway's token", () => {
+  it('is relayed without it', async () => {
     await read(upstream.addJob().id);
     const token = upstream.calls[0]?.token ?? '';
     expect(token).not.toBe('');

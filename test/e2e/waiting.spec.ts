@@ -4,18 +4,18 @@ import { errorOf, jobIds, metric, readJob } from '../support/reads.ts';
 import { startUpstream, startGateway } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
-/** Calls that are held, and reads that wait for those, last as long as the test needs. */
+/** Timeouts beyond the duration of a test. */
 const LONG = { UPSTREAM_TIMEOUT: '5m', PATIENCE: '5m' };
 
 const busy = testCaller('busy');
 const other = testCaller('other');
 
-/** Resolves once so many reads stand in the queue. */
+/** Waits for a number of queued reads. */
 async function untilWaiting(gateway: Gateway, count: number): Promise<void> {
   await until(`${count} wait`, async () => (await metric(gateway, 'gateway_queue_depth')) >= count);
 }
 
-/** Resolves once so many reads have been refused. */
+/** Waits for a number of refused reads. */
 async function untilRefused(gateway: Gateway, count: number): Promise<void> {
   const refused = (): Promise<number> => metric(gateway, 'gateway_job_reads_total', { status: '429' });
   await until(`${count} are refused`, async () => (await refused()) >= count);
@@ -45,7 +45,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1011);
   });
 
-  it('answers 429 to the caller with most waiting when it is full, and serves the others', async () => {
+  it('refuses reads of the caller with the most queued reads when it is full', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' });
     const gateway = await startGateway({
@@ -71,7 +71,7 @@ describe('the queue', () => {
     }
   });
 
-  it('refuses a read at once that is forecast not to get a slot in time, without a call', async () => {
+  it('refuses a read at once whose expected wait exceeds its patience, without a call', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     const gateway = await startGateway({ upstream, env: { UPSTREAM_LIMITS: '4/10m', PATIENCE: '60s' } });
     const [first = '', second = '', third = ''] = jobIds(3);
@@ -79,19 +79,19 @@ describe('the queue', () => {
     expect((await readJob(gateway, second)).status).toBe(200);
     const refused = await readJob(gateway, third);
     expect(refused.status).toBe(429);
-    // It has not waited out its patience.
+    // Its patience has not ended.
     expect(refused.tookMs).toBeLessThan(30_000);
     expect(errorOf(refused)).toEqual({
       code: 'TooManyRequests',
       message: 'More requests were received than the subscription rate-limit allows.',
     });
-    // Half of the limit is gone at once; the rest is spread over what is left of the window.
+    // Half of the limit is used at once; the rest is spread over the window.
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(100);
     expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(240);
     expect(upstream.count).toBe(2);
   });
 
-  it('refuses those in line as soon as upstream closes the gate for longer than their patience', async () => {
+  it('refuses queued reads as soon as upstream closes the gate for longer than their patience', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
     upstream.fault({ kind: 'too-many', retryAfter: '600' }, { times: 1 });
     const gateway = await startGateway({ upstream, env: { UPSTREAM_CONCURRENCY: '1', PATIENCE: '2m' } });
@@ -108,7 +108,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('refuses a read whose patience ends while it waits, and drops it from the queue', async () => {
+  it('refuses and dequeues a read whose patience ends while it waits', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' });
     const env = { UPSTREAM_CONCURRENCY: '1', UPSTREAM_TIMEOUT: '5m', PATIENCE: '2s' };
@@ -125,14 +125,14 @@ describe('the queue', () => {
     expect(upstream.callsFor(late)).toHaveLength(0);
   });
 
-  it('forecasts by how long calls take as well, when it is their number that holds reads up', async () => {
+  it('includes the duration of calls in forecasts when concurrency is the bottleneck', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make', latencyMs: [1000, 1000] });
     const env = { UPSTREAM_CONCURRENCY: '2', UPSTREAM_TIMEOUT: '5m', PATIENCE: '60s' };
     const gateway = await startGateway({ upstream, env });
     await Promise.all(jobIds(4).map((id) => readJob(gateway, id)));
     upstream.set({ latencyMs: 0 });
     upstream.fault({ kind: 'hold' });
-    // Four calls of a second make some 0.6 s a call: two at a time, some 200 of these have their turn within a minute.
+    // Four calls of a second give about 0.6 s per call: two at a time, about 200 fit into a minute.
     const flood = jobIds(400).map((id) => readJob(gateway, id));
     await untilRefused(gateway, 61);
     upstream.clearFaults();
@@ -146,7 +146,7 @@ describe('the queue', () => {
     expect(refused.length + served.length).toBe(400);
   });
 
-  it('has patience for slots alone: a call that takes longer and fails is tried again all the same', async () => {
+  it('applies patience only to waits for slots: a long call that fails is retried', async () => {
     const upstream = await startUpstream({ latencyMs: [2500, 2500] });
     const [bad, stale] = [upstream.addJob().id, upstream.addJob().id];
     upstream.fault({ kind: 'status', status: 502 }, { jobId: bad, times: 1 });
@@ -159,7 +159,7 @@ describe('the queue', () => {
     expect([upstream.callsFor(bad).length, upstream.callsFor(stale).length]).toEqual([2, 2]);
   });
 
-  it('spends nothing on a caller that goes away while it waits', async () => {
+  it('spends no call on a caller that disconnects while it waits', async () => {
     const upstream = await startUpstream({ unknownJobs: 'make' });
     upstream.fault({ kind: 'hold' }, { times: 1 });
     const gateway = await startGateway({ upstream, env: { ...LONG, UPSTREAM_CONCURRENCY: '1' } });
@@ -178,7 +178,7 @@ describe('the queue', () => {
     expect(upstream.callsFor(abandoned)).toHaveLength(0);
   });
 
-  it('keeps a call for those who still wait when the one who began it goes away', async () => {
+  it('keeps a call for other waiters when its first caller disconnects', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hold' });
@@ -187,7 +187,7 @@ describe('the queue', () => {
     const first = readJob(gateway, id, { signal: leaving.signal });
     await upstream.arrived(1);
     const second = readJob(gateway, id);
-    // An answer to a later request: by then the second read is under way.
+    // After an answer to a later request the second read is in progress.
     await fetch(`${gateway.url}/health/live`);
     leaving.abort();
     await expect(first).rejects.toThrow();
@@ -197,7 +197,7 @@ describe('the queue', () => {
     expect(upstream.count).toBe(1);
   });
 
-  it('cancels the call when nobody waits any more', async () => {
+  it('cancels the call when its last waiter leaves', async () => {
     const upstream = await startUpstream();
     const { id } = upstream.addJob();
     upstream.fault({ kind: 'hang' }, { times: 1 });
@@ -207,7 +207,7 @@ describe('the queue', () => {
     await upstream.arrived(1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
-    // The only slot is free again long before the call would have timed out.
+    // The only slot becomes free long before the call would time out.
     const seen = await readJob(gateway, id);
     expect(seen.status).toBe(200);
     expect(seen.tookMs).toBeLessThan(60_000);

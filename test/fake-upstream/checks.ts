@@ -3,51 +3,54 @@ export class BadInput extends Error {}
 
 /** What a value from outside must be. */
 export interface Rule {
-  readonly holds: (value: unknown) => boolean;
+  readonly isValid: (value: unknown) => boolean;
   /** Completes "must be …". */
-  readonly says: string;
+  readonly description: string;
   readonly required?: boolean;
 }
 
 export type Fields = Readonly<Record<string, Rule>>;
 
 export const text: Rule = {
-  holds: (value) => typeof value === 'string' && value !== '',
-  says: 'a string that is not empty',
+  isValid: (value) => typeof value === 'string' && value !== '',
+  description: 'a string that is not empty',
 };
 
 export const object: Rule = {
-  holds: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  says: 'an object',
+  isValid: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  description: 'an object',
 };
 
-export const flag: Rule = { holds: (value) => typeof value === 'boolean', says: 'true or false' };
+export const flag: Rule = { isValid: (value) => typeof value === 'boolean', description: 'true or false' };
 
 export function number(least: number, most: number): Rule {
-  const holds = (value: unknown): boolean => typeof value === 'number' && value >= least && value <= most;
-  return { holds, says: `a number from ${least} to ${most}` };
+  const isValid = (value: unknown): boolean => typeof value === 'number' && value >= least && value <= most;
+  return { isValid, description: `a number from ${least} to ${most}` };
 }
 
 export function whole(least: number, most: number): Rule {
-  const { holds } = number(least, most);
+  const { isValid } = number(least, most);
   return {
-    holds: (value) => Number.isInteger(value) && holds(value),
-    says: `a whole number from ${least} to ${most}`,
+    isValid: (value) => Number.isInteger(value) && isValid(value),
+    description: `a whole number from ${least} to ${most}`,
   };
 }
 
 export function oneOf(...words: readonly (string | boolean)[]): Rule {
-  return { holds: (value) => words.some((word) => word === value), says: `one of ${words.join(', ')}` };
+  return {
+    isValid: (value) => words.some((word) => word === value),
+    description: `one of ${words.join(', ')}`,
+  };
 }
 
 export function either(first: Rule, second: Rule): Rule {
   return {
-    holds: (value) => first.holds(value) || second.holds(value),
-    says: `${first.says} or ${second.says}`,
+    isValid: (value) => first.isValid(value) || second.isValid(value),
+    description: `${first.description} or ${second.description}`,
   };
 }
 
-export const nothing: Rule = { holds: (value) => value === null, says: 'null' };
+export const nothing: Rule = { isValid: (value) => value === null, description: 'null' };
 
 /** An object with no fields but these, and with all that are required. */
 export function checkFields(value: unknown, rules: Fields, where: string): Record<string, unknown> {
@@ -63,18 +66,18 @@ export function checkFields(value: unknown, rules: Fields, where: string): Recor
 }
 
 export function check(value: unknown, rule: Rule, where: string): void {
-  if (!rule.holds(value)) throw new BadInput(`${where} must be ${rule.says}`);
+  if (!rule.isValid(value)) throw new BadInput(`${where} must be ${rule.description}`);
 }
 
 /** As a rule for a value inside another. */
-export function withFields(rules: Fields, says: string): Rule {
-  return { holds: (value) => passes(() => checkFields(value, rules, '')), says };
+export function withFields(rules: Fields, description: string): Rule {
+  return { isValid: (value) => passes(() => checkFields(value, rules, '')), description };
 }
 
 export function listOf(item: Rule): Rule {
   return {
-    holds: (value) => Array.isArray(value) && value.every(item.holds),
-    says: `a list, each ${item.says}`,
+    isValid: (value) => Array.isArray(value) && value.every(item.isValid),
+    description: `a list, each ${item.description}`,
   };
 }
 

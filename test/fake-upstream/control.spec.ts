@@ -18,7 +18,7 @@ async function control(method: string, path: string, body?: unknown): Promise<[n
 }
 
 describe('control over HTTP', () => {
-  it('does what a test in the same process can do', async () => {
+  it('offers what the API within the process offers', async () => {
     const token = await tokenFrom(upstream);
     const script = [{ state: 'active', forMs: 60_000 }, { state: 'success' }];
     const [, { id }] = (await control('POST', '/jobs', { script, iTwinId: 'none' })) as [

@@ -17,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => upstream.stop());
 
 describe('the token endpoint', () => {
-  it('knows its client by HTTP Basic and by fields of the body, whatever is in the secret', async () => {
+  it('authenticates its client by HTTP Basic and by form fields, with any secret', async () => {
     const answers = [
       await requestToken(upstream, { authorization: basic(upstream) }),
       await requestToken(upstream, {}, { client_id: 'a client', client_secret: SECRET }),
@@ -32,7 +32,7 @@ describe('the token endpoint', () => {
     ]);
   });
 
-  it('refuses a secret that was not encoded, a wrong one, and a client that does not say who it is', async () => {
+  it('refuses an unencoded secret, a wrong one, and missing credentials', async () => {
     const unencoded = `Basic ${Buffer.from(`a client:${SECRET}`).toString('base64')}`;
     const answers = [
       await requestToken(upstream, { authorization: unencoded }),
@@ -72,7 +72,7 @@ describe('the token endpoint', () => {
     expect(upstream.tokenRequests).toMatchObject([{ status: 'hang' }]);
   });
 
-  it('answers with a status or a body as told', async () => {
+  it('answers with a configured status or body', async () => {
     upstream.set({
       tokenFault: { kind: 'status', status: 503, body: 'busy', headers: { 'retry-after': '7' } },
     });
@@ -84,7 +84,7 @@ describe('the token endpoint', () => {
 });
 
 describe('the job endpoint', () => {
-  it('asks for a token that it has issued, that has not expired and was not revoked', async () => {
+  it('requires a token that was issued, has not expired and is not revoked', async () => {
     const { id } = upstream.addJob();
     const bare = await fetch(`${upstream.url}/contextcapture/jobs/${id}`);
     expect([bare.status, await bare.json()]).toMatchObject([401, { error: { code: 'HeaderNotFound' } }]);
@@ -127,7 +127,7 @@ describe('the job endpoint', () => {
     });
   });
 
-  it('knows no other job, or makes one of any UUID, always the same', async () => {
+  it('answers 404 for other jobs, or creates a constant one for any UUID', async () => {
     const token = await tokenFrom(upstream);
     const missing = await getJob(upstream, UNKNOWN, token);
     const error = { code: 'JobNotFound', message: 'Requested job is not available.' };
@@ -143,7 +143,7 @@ describe('the job endpoint', () => {
     expect((await getJob(upstream, 'no-uuid', token)).status).toBe(404);
   });
 
-  it('shows a job moving through its script, and then as it is told', async () => {
+  it('moves a job through its script, then to states that are set', async () => {
     const token = await tokenFrom(upstream);
     const script = [
       { state: 'unsubmitted', forMs: 30 },
@@ -165,7 +165,7 @@ describe('the job endpoint', () => {
     expect(await (await getJob(upstream, id, token)).json()).toMatchObject({ job: { state: 'failed' } });
   });
 
-  it('has a document that fits the state', () => {
+  it('has a document that matches the state', () => {
     const shown = (options: JobOptions): unknown => {
       const { job } = JSON.parse(upstream.bodyOf(upstream.addJob(options).id).toString()) as { job: unknown };
       return job;
@@ -189,7 +189,7 @@ describe('the limits', () => {
   ];
 
   it.each<FakeUpstreamSettings['windowKind']>(['fixed', 'sliding'])(
-    'let no more through than they say (%s)',
+    'are never exceeded (%s)',
     async (windowKind) => {
       const token = await tokenFrom(upstream);
       const { id } = upstream.addJob();
@@ -219,7 +219,7 @@ describe('the limits', () => {
         expect(until - Date.parse(headers.get('date') ?? '')).toBeGreaterThanOrEqual(60_000);
       },
     ],
-  ])('say when to come again: %s', async (retryAfterForm, check) => {
+  ])('send a Retry-After: %s', async (retryAfterForm, check) => {
     const token = await tokenFrom(upstream);
     upstream.set({ limits: limits.map((limit) => ({ ...limit, limit: 1 })).slice(0, 1), retryAfterForm });
     const from = Date.now();

@@ -16,8 +16,8 @@ interface Pending {
 const EVERY_JOB = '';
 
 /**
- * The faults to come. A job's own go before those for every job; among each, those for a number of requests go first, in
- * the order in which they were added, then the last one added that stands until cleared.
+ * The faults to come. A job's own go before those for every job; among each, those for a number of requests go first,
+ * in the order in which they were added, then the last one added that stands until cleared.
  */
 export class FaultQueue {
   readonly #pending = new Map<string, Pending>();

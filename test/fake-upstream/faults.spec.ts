@@ -43,14 +43,14 @@ describe('a fault that answers', () => {
     expect(upstream.calls).toMatchObject([{ status, admitted: true }]);
   });
 
-  it('sends the headers that it is told', async () => {
+  it('sends the configured headers', async () => {
     upstream.fault({ kind: 'status', status: 302, headers: { location: 'http://elsewhere/' } }, { times: 1 });
     upstream.fault({ kind: 'too-many', retryAfter: 'soon' }, { times: 1 });
     expect((await read()).headers.get('location')).toBe('http://elsewhere/');
     expect((await read()).headers.get('retry-after')).toBe('soon');
   });
 
-  it('sends what is not JSON, and more JSON than anyone wants', async () => {
+  it('sends invalid JSON, and too much JSON', async () => {
     upstream.fault({ kind: 'not-json' }, { times: 1 });
     await expect((await read()).json()).rejects.toThrow('in JSON');
     upstream.fault({ kind: 'huge', bytes: 1_000_000 });
@@ -59,7 +59,7 @@ describe('a fault that answers', () => {
     expect(JSON.parse(body)).toHaveProperty('job');
   });
 
-  it('sends the normal answer late, as it was when the request came', async () => {
+  it('sends the normal answer late, as of the request', async () => {
     upstream.fault({ kind: 'slow', ms: 50 });
     const start = performance.now();
     const late = read();
@@ -137,14 +137,14 @@ describe('a fault of the connection', () => {
   });
 });
 
-describe('whom a fault meets', () => {
+describe('the scope of a fault', () => {
   const statuses = async (...ids: string[]): Promise<number[]> => {
     const seen: number[] = [];
     for (const each of ids) seen.push((await getJob(upstream, each, token)).status);
     return seen;
   };
 
-  it('is one job or all, the next so many or all until cleared', async () => {
+  it('is one job or all, and a number of calls or all until cleared', async () => {
     const other = upstream.addJob().id;
     upstream.fault({ kind: 'status', status: 500 }, { times: 1 });
     upstream.fault({ kind: 'status', status: 503 });

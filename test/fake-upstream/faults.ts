@@ -48,8 +48,8 @@ export type FaultSpec =
   /** The 401 that a new token does not cure. */
   | { readonly kind: 'unknown-client' }
   /**
-   * A 429 with exactly this `Retry-After`, or with the date so many milliseconds after the request's arrival, or without one;
-   * it is no doing of the limits.
+   * A 429 with exactly this `Retry-After`, or with the date so many milliseconds after the request's arrival, or
+   * without one; it is no doing of the limits.
    */
   | { readonly kind: 'too-many'; readonly retryAfter?: string; readonly dateInMs?: number }
   /** The normal answer, compressed when the client accepts that. */

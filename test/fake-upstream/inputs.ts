@@ -23,23 +23,23 @@ import type { FakeUpstreamSettings, TokenFault } from './settings.ts';
 
 /** Up to the longest delay that a timer takes. */
 const milliseconds = number(0, 2 ** 31 - 1);
-const anyText: Rule = { holds: (value) => typeof value === 'string', says: 'a string' };
+const anyText: Rule = { isValid: (value) => typeof value === 'string', description: 'a string' };
 
 const latency = either(milliseconds, {
-  holds: (value) => listOf(milliseconds).holds(value) && isRange(value as number[]),
-  says: 'the least and the most',
+  isValid: (value) => listOf(milliseconds).isValid(value) && isRange(value as number[]),
+  description: 'the least and the most',
 });
 
 const headers: Rule = {
-  holds: (value) => object.holds(value) && Object.entries(value as object).every(isHeader),
-  says: 'an object of headers that can be sent',
+  isValid: (value) => object.isValid(value) && Object.entries(value as object).every(isHeader),
+  description: 'an object of headers that can be sent',
 };
 
 const limit = { limit: required(whole(1, 1e9)), windowMs: required(number(1, 1e12)) };
 const limits = either(
   {
-    holds: (value) => typeof value === 'string' && passes(() => parseLimits(value)),
-    says: 'such as 100/2s,300/10s',
+    isValid: (value) => typeof value === 'string' && passes(() => parseLimits(value)),
+    description: 'such as 100/2s,300/10s',
   },
   listOf(withFields(limit, '{limit, windowMs}')),
 );
@@ -81,7 +81,7 @@ const FAULTS: Readonly<Record<FaultSpec['kind'], Fields>> = {
 const SCOPE: Fields = { jobId: text, times: whole(1, 1e9) };
 
 const JOB: Readonly<Record<keyof JobOptions, Rule>> = {
-  id: { holds: (value) => /^[^/?#\s]+$/.test(String(value)), says: 'one part of a path' },
+  id: { isValid: (value) => /^[^/?#\s]+$/.test(String(value)), description: 'one part of a path' },
   name: text,
   type: text,
   iTwinId: either(text, nothing),
@@ -98,8 +98,8 @@ const SETTINGS: Readonly<Record<keyof FakeUpstreamSettings, Rule>> = {
   tokenLatencyMs: latency,
   tokenLagMs: milliseconds,
   tokenFault: either(nothing, {
-    holds: (value) => passes(() => checkKind(value, TOKEN_FAULTS, '')),
-    says: `{kind, …}, the kind ${oneOf(...Object.keys(TOKEN_FAULTS)).says}`,
+    isValid: (value) => passes(() => checkKind(value, TOKEN_FAULTS, '')),
+    description: `{kind, …}, the kind ${oneOf(...Object.keys(TOKEN_FAULTS)).description}`,
   }),
   limits,
   windowKind: oneOf('fixed', 'sliding', 'bucket'),

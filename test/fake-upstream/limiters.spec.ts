@@ -10,13 +10,13 @@ describe('a fixed window', () => {
 });
 
 describe('a sliding window', () => {
-  it('admits its limit in any stretch of its length, to the millisecond', () => {
+  it('admits its limit in any interval of its length, to the millisecond', () => {
     const window = new SlidingWindow({ limit: 2, windowMs: 100 });
     const outcomes = [180, 190, 199, 279, 280, 289, 290].map((now) => window.tryAcquire(now));
     expect(outcomes).toEqual([null, null, 81, 1, null, 1, null]);
   });
 
-  it('counts nothing that it refuses', () => {
+  it('does not count refused calls', () => {
     const window = new SlidingWindow({ limit: 1, windowMs: 100 });
     for (let now = 0; now < 100; now++) window.tryAcquire(now);
     expect(window.tryAcquire(100)).toBeNull();
@@ -24,13 +24,13 @@ describe('a sliding window', () => {
 });
 
 describe('a token bucket', () => {
-  it('admits its limit at once, and then one whenever a token has come back', () => {
+  it('admits its limit at once, then one for each new token', () => {
     const bucket = new TokenBucket({ limit: 2, windowMs: 100 });
     const outcomes = [180, 190, 191, 230, 231, 280].map((now) => bucket.tryAcquire(now));
     expect(outcomes).toEqual([null, null, 39, null, 49, null]);
   });
 
-  it('holds no more than its limit, however long nothing comes', () => {
+  it('never has more tokens than its limit', () => {
     const bucket = new TokenBucket({ limit: 2, windowMs: 100 });
     const outcomes = [10_000, 10_000, 10_000].map((now) => bucket.tryAcquire(now));
     expect(outcomes).toEqual([null, null, 50]);
@@ -38,7 +38,7 @@ describe('a token bucket', () => {
 });
 
 describe('several limits at once', () => {
-  it.each([FixedWindow, SlidingWindow])('all hold, and what one refuses counts in none (%p)', (Window) => {
+  it.each([FixedWindow, SlidingWindow])('all apply, and a refused call counts in none (%p)', (Window) => {
     const limits = [new Window({ limit: 2, windowMs: 10 }), new Window({ limit: 3, windowMs: 100 })];
     const at = (now: number): number | null => tryAcquireAll(limits, now);
     expect([at(0), at(0), at(0), at(0)]).toEqual([null, null, 10, 10]);

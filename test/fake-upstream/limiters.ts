@@ -5,8 +5,8 @@ export interface Limit {
 }
 
 /**
- * `fixed`: windows start at multiples of their length. `sliding`: any stretch of that length is a window. `bucket`: as many tokens as
- * the limit, which come back evenly over a window.
+ * `fixed`: windows start at multiples of their length. `sliding`: any stretch of that length is a window. `bucket`: as
+ * many tokens as the limit, which come back evenly over a window.
  */
 export type WindowKind = 'fixed' | 'sliding' | 'bucket';
 

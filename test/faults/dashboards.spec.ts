@@ -38,9 +38,9 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
       await until('all jobs have been read', () => seen().size === JOBS, 30_000);
       await delay(2 * ROUND_MS);
       const from = performance.timeOrigin + performance.now();
-      const before = (await deployment.upstream.told()).length;
+      const before = (await deployment.upstream.recordedCalls()).length;
       await delay(clients === 200 ? 60_000 : 30_000);
-      calls = (await deployment.upstream.told()).length - before;
+      calls = (await deployment.upstream.recordedCalls()).length - before;
       refused = await deployment.upstream.refused();
       const to = performance.timeOrigin + performance.now();
       await dashboards.stop();
@@ -51,7 +51,7 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
       await deployment.upstream.stop();
     }, 180_000);
 
-    it('all get a 200, never late, as fresh as the quota allows', () => {
+    it('all get 200, in time, as fresh as the quota allows', () => {
       const ages = samples.map(ageMs);
       const hits = samples
         .filter((sample) => cacheStatus(sample)['hit'] === true)
@@ -75,7 +75,7 @@ describe.each([{ clients: 20 }, { clients: 200 }, { clients: 400 }])(
 );
 
 describe('dashboards', () => {
-  it('see no error while upstream is down for 60 s and then says Retry-After: 20 minutes; each answer says how old it is', async () => {
+  it('see no error during 60 s of outage and a Retry-After of 20 minutes; each answer has its age', async () => {
     const deployment = await deploy({
       each: [{}, {}],
       env: { UPSTREAM_TIMEOUT: '1s', PATIENCE: '10s', ACTIVE_FRESH: '1s' },
@@ -93,9 +93,9 @@ describe('dashboards', () => {
     await deployment.upstream.fault({ kind: 'too-many', retryAfter: '1200' });
     // The circuit's trial meets the refusal.
     await delay(20_000);
-    const calls = (await deployment.upstream.told()).length;
+    const calls = (await deployment.upstream.recordedCalls()).length;
     await delay(3000);
-    expect((await deployment.upstream.told()).length).toBe(calls);
+    expect((await deployment.upstream.recordedCalls()).length).toBe(calls);
     await dashboards.stop();
 
     const { samples } = dashboards;
@@ -112,7 +112,7 @@ describe('dashboards', () => {
     expect(Math.max(...samples.map(({ tookMs }) => tookMs))).toBeLessThanOrEqual(REFRESH_WAIT_MS + 100);
   }, 180_000);
 
-  it('never see a job go back on any replica after they saw it finished', async () => {
+  it('never see an unfinished state of a job that they saw finished, on any replica', async () => {
     const deployment = await deploy({
       latencyMs: [5, 150],
       env: { ACTIVE_FRESH: '200ms', REFRESH_WAIT: '100ms' },

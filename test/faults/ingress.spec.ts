@@ -17,8 +17,8 @@ async function behindNginx() {
   return { upstream, gateway, url, id, ingress: { url, bearer: () => gateway.bearer() } };
 }
 
-describe('behind nginx as it comes', () => {
-  it('events arrive when they are sent, and so does the end', async () => {
+describe('behind nginx with its defaults', () => {
+  it('events and the end arrive when they are sent', async () => {
     const { upstream, id, ingress } = await behindNginx();
     const watcher = await Watcher.open(ingress, id);
     expect(await watcher.state(1)).toBe('active');
@@ -29,7 +29,7 @@ describe('behind nginx as it comes', () => {
     expect(watcher.events.map(({ event }) => event)).toEqual(['job', 'job', 'job', 'end']);
   });
 
-  it('what does not say so is held back: the test above would fail without it', async () => {
+  it('other responses are buffered: without X-Accel-Buffering the test above would fail', async () => {
     const server = createServer((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write('event: job\ndata: {}\n\n');
@@ -45,7 +45,7 @@ describe('behind nginx as it comes', () => {
     await watcher.closed();
   });
 
-  it('a reader that leaves is seen to leave', async () => {
+  it('a disconnect of a reader is noticed', async () => {
     const { gateway, id, ingress } = await behindNginx();
     const watcher = await Watcher.open(ingress, id);
     await watcher.event(1);
@@ -54,7 +54,7 @@ describe('behind nginx as it comes', () => {
     await until('nobody watches', async () => /^gateway_watchers 0$/m.test(await watchers()));
   });
 
-  it('the npm package eventsource and fetch read it', async () => {
+  it('the npm package eventsource and fetch read the stream', async () => {
     const { upstream, gateway, url, id } = await behindNginx();
     const address = `${url}/contextcapture/jobs/events?ids=${id}`;
     const authorization = gateway.bearer();

@@ -52,7 +52,7 @@ describe('under steady load', () => {
       const calm = percentile(load.during('cached', beganAt - CALM_MS + 500, beganAt), 99);
       const p99 = percentile(cached, 99);
       const coldMeanwhile = load.during('cold', beganAt, recoveredAt);
-      const calls = await deployment.upstream.told();
+      const calls = await deployment.upstream.recordedCalls();
       const most = mostInWindow(calls, LIMIT.windowMs);
       process.stdout.write(
         `${name}: cached p99 ${calm.toFixed(0)} → ${p99.toFixed(0)} ms, cold ${JSON.stringify(counts(coldMeanwhile))}, ` +

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { ToldCall } from '../support/fake-upstream-process.ts';
+import type { RecordedCall } from '../support/fake-upstream-process.ts';
 import { jobIds, metric, type Seen } from '../support/reads.ts';
 
 const SECONDS = 60;
@@ -35,9 +35,9 @@ async function poll(
   );
   await Promise.all([pace(healthyEveryMs, 0, () => healthy.push(read(jobIds(1)[0]!))), ...polls]);
   const statuses = async (reads: Promise<Seen>[]) => (await Promise.all(reads)).map(({ status }) => status);
-  const told = await deployment.upstream.told();
+  const told = await deployment.upstream.recordedCalls();
   const start = told[0]?.at ?? 0;
-  const ofBad = ({ jobId }: ToldCall): boolean => jobId === bad;
+  const ofBad = ({ jobId }: RecordedCall): boolean => jobId === bad;
   return {
     healthy: await statuses(healthy),
     poison: await statuses(poison),
@@ -60,7 +60,7 @@ function say(what: string, { healthy, poison, calls }: Outcome, tokens: number):
 
 const env = { PATIENCE: '10s' };
 
-describe('a job that is always answered', () => {
+describe('a job that always gets', () => {
   it.each([1, 3])(
     '401 fails no other read and costs at most two tokens, polled by %i dashboards',
     async (dashboards) => {
@@ -85,7 +85,7 @@ describe('a job that is always answered', () => {
     ['half an answer', { kind: 'cut-off' }],
     ['503 with Retry-After', { kind: 'status', status: 503, headers: { 'retry-after': '5' } }],
   ])(
-    '%s fails no other read, however seldom these are, and is called ever less often',
+    '%s fails no other read, however rare those are, and is called ever less often',
     async (name, fault) => {
       for (const healthyEveryMs of [15_000, 1000 / HEALTHY_A_SECOND]) {
         const deployment = await deploy({ each: [{}], env });

@@ -25,7 +25,7 @@ describe.each(['fixed', 'sliding'])('under %s windows upstream', (kind) => {
       const settings = { UPSTREAM_LIMITS: limits, PATIENCE: '5m', QUEUE_LIMIT: '2000' };
       const gateway = await startGateway({ upstream, env: settings });
       const seen = await Promise.all(jobIds(jobs).map((id) => readJob(gateway, id)));
-      const calls = await upstream.told();
+      const calls = await upstream.recordedCalls();
       expect(seen.filter(({ status }) => status !== 200)).toHaveLength(0);
       expect(await upstream.refused()).toBe(0);
       expect(calls).toHaveLength(jobs);

@@ -114,7 +114,7 @@ describe('slow senders and a header bomb', () => {
 });
 
 describe('a connection', () => {
-  it('is closed when its head, its body, its next request or the reading of its answer takes too long', async () => {
+  it('is closed when its head, body, next request or reading the answer takes too long', async () => {
     const upstream = await startUpstream();
     const gateway = await startGateway({ upstream, env: { PATIENCE: '1s', UPSTREAM_TIMEOUT: '1s' } });
     const job = `/contextcapture/jobs/${upstream.addJob({ state: 'success' }).id}`;
@@ -146,7 +146,10 @@ async function slowHead(gateway: Gateway, head: string): Promise<number> {
   return secondsSince(since);
 }
 
-/** Content that comes a byte a second: it is answered at once, since nobody reads it, and not waited for longer than any request. */
+/**
+ * Content that comes a byte a second: it is answered at once, since nobody reads it, and not waited for longer than any
+ * request.
+ */
 async function slowBody(gateway: Gateway, head: string): Promise<number> {
   const since = performance.now();
   const socket = await open(gateway.url);

@@ -13,7 +13,10 @@ import { mostInWindow } from '../support/windows.ts';
 const SECONDS = Number(process.env['SOAK_SECONDS'] ?? 60);
 const SEED = Number(process.env['SOAK_SEED'] ?? Date.now() % 1_000_000);
 const LIMIT = { limit: 100, windowMs: 2000 };
-/** From the second quarter of the run to the last: what a collection that is due may leave. Only a long run has them all. */
+/**
+ * From the second quarter of the run to the last: what a collection that is due may leave. Only a long run has them
+ * all.
+ */
 const MOST_GROWTH_BYTES = (SECONDS >= 300 ? 24 : 96) * 2 ** 20;
 
 /** One fault after another, each up to four seconds long, until the time is over. */
@@ -52,7 +55,7 @@ it(
     await delay(2000);
     await load.stop();
     const growth = await memory.end();
-    const most = mostInWindow(await deployment.upstream.told(), LIMIT.windowMs);
+    const most = mostInWindow(await deployment.upstream.recordedCalls(), LIMIT.windowMs);
     process.stdout.write(
       `soak: ${told.length} faults; cached ${JSON.stringify(counts(load.during('cached', 0, Infinity)))}, ` +
         `cold ${JSON.stringify(counts(load.during('cold', 0, Infinity)))}; most in a window ${most}/${LIMIT.limit}; ` +

@@ -38,7 +38,10 @@ async function areWell({ gateways }: Deployment): Promise<boolean> {
   return seen.every(Boolean);
 }
 
-/** One trouble after another until the time is over. @returns after how many milliseconds all was well, for each kind */
+/**
+ * One trouble after another until the time is over.
+ * @returns after how many milliseconds all was well, for each kind
+ */
 async function goThroughTroubles(
   deployment: Deployment,
   store: ReplicatedStore,
@@ -69,7 +72,7 @@ async function commandsASecond(client: Redis): Promise<number> {
 }
 
 it(
-  `goes through ${SECONDS} s of a store that is far, deaf, spoilt and failed over (seed ${SEED})`,
+  `goes through ${SECONDS} s of a store that is distant, loses messages, holds invalid values and fails over (seed ${SEED})`,
   async () => {
     const random = generator(SEED);
     const store = await ReplicatedStore.start();
@@ -89,7 +92,7 @@ it(
     const growth = await memory.end();
     const idle = await commandsASecond(store.client);
 
-    const calls = await deployment.upstream.told();
+    const calls = await deployment.upstream.recordedCalls();
     const [cached, cold] = [load.during('cached', 0, Infinity), load.during('cold', 0, Infinity)];
     const longestMs = Math.max(followers.longestMs, ...[...cached, ...cold].map(({ tookMs }) => tookMs));
     const longestAway = [...wellAfter].map(([name, times]) => [name, Math.round(Math.max(...times))]);

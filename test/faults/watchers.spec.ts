@@ -62,14 +62,14 @@ async function expectEnded(watchers: readonly Watcher[], events: readonly string
   for (const watcher of watchers) expect(watcher.events.map(({ event }) => event)).toEqual(events);
 }
 
-describe('watchers on two replicas', () => {
-  it('a thousand of one job are one poll upstream, and all are told of a change in time, then of the end', async () => {
+describe('event streams on two replicas', () => {
+  it('a thousand of one job share one poll, and all get a change in time, then the end', async () => {
     const deployment = await rig();
     const { upstream, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 500);
     for (const gateway of gateways) expect(await metric(gateway, 'gateway_watchers')).toBe(500);
     await delay(10 * POLL_MS);
-    const calls = await upstream.told();
+    const calls = await upstream.recordedCalls();
     const [first, last] = [calls[0]!.at, calls.at(-1)!.at];
     const gaps = calls.slice(1).map(({ at }, index) => at - calls[index]!.at);
     const told = await change(deployment, id, 'almost', watchers, 2);
@@ -87,7 +87,7 @@ describe('watchers on two replicas', () => {
     for (const gateway of gateways) expect(await metric(gateway, 'gateway_watchers')).toBe(0);
   }, 90_000);
 
-  it('come to the other when one is killed, and get the change there', async () => {
+  it('reconnect to the other replica when one is killed, and get the change there', async () => {
     const deployment = await rig();
     const { gateways, id, callers } = deployment;
     const [killed, other] = gateways as [Gateway, Gateway];
@@ -110,7 +110,7 @@ describe('watchers on two replicas', () => {
     expect(orphans.every(({ events }) => events.length === 1)).toBe(true);
   }, 60_000);
 
-  it('are told while Redis is away, and are one poll again when it is back', async () => {
+  it('get changes while Redis is unavailable, and share one poll again later', async () => {
     const deployment = await rig();
     const { upstream, redis, gateways, id } = deployment;
     const watchers = await watch(deployment, id, 100);
@@ -120,9 +120,9 @@ describe('watchers on two replicas', () => {
     await Promise.all(gateways.map((gateway) => untilRedisIs('up', gateway)));
     const back = await change(deployment, id, 'with Redis', watchers, 3);
     await delay(POLL_MS);
-    const before = (await upstream.told()).length;
+    const before = (await upstream.recordedCalls()).length;
     await delay(5 * POLL_MS);
-    const polls = (await upstream.told()).length - before;
+    const polls = (await upstream.recordedCalls()).length - before;
     const end = await change(deployment, id, 'success', watchers, 4);
     process.stdout.write(
       `Redis killed: told within ${away.at(-1)!.toFixed(0)} ms, back ${back.at(-1)!.toFixed(0)} ms, end ${end.at(-1)!.toFixed(0)} ms; ` +
@@ -136,8 +136,8 @@ describe('watchers on two replicas', () => {
   }, 60_000);
 });
 
-describe('ten thousand watchers', () => {
-  it('come and go, and leave nothing behind', async () => {
+describe('ten thousand event streams', () => {
+  it('open and close, and leave no resources', async () => {
     const WAVE = 500;
     const deployment = await deploy({
       each: [{}],
@@ -179,14 +179,14 @@ describe('ten thousand watchers', () => {
     expect(growth).toBeLessThan(MOST_GROWTH_BYTES);
     // Nobody watches: nothing is polled.
     await delay(1500);
-    const calls = (await deployment.upstream.told()).length;
+    const calls = (await deployment.upstream.recordedCalls()).length;
     await delay(3000);
-    expect(await deployment.upstream.told()).toHaveLength(calls);
+    expect(await deployment.upstream.recordedCalls()).toHaveLength(calls);
   }, 180_000);
 });
 
 describe('under a tight quota', () => {
-  it('twenty watched jobs are polled in turn, as often as it allows, and nobody sees an error', async () => {
+  it('twenty jobs with streams are polled in turns, as often as it allows, without errors', async () => {
     const ROUND_MS = 20_000;
     const deployment = await deploy({ each: [{}, {}], limits: '10/10s', env: { PATIENCE: '10s' } });
     const { upstream, gateways } = deployment;
@@ -197,7 +197,7 @@ describe('under a tight quota', () => {
     await delay(2 * ROUND_MS);
     for (const watcher of watchers) await watcher.event(ids.length);
     await delay(2 * ROUND_MS);
-    const calls = await upstream.told();
+    const calls = await upstream.recordedCalls();
     const seconds = (performance.now() - since) / 1000;
     const from = calls[0]!.at;
     const polls = ids.map((id) => calls.filter(({ jobId }) => jobId === id).map(({ at }) => at - from));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Consumer } from '../support/consumer.ts';
 import { deploy, type Deployment, reader } from '../support/deployment.ts';
-import type { ToldCall } from '../support/fake-upstream-process.ts';
+import type { RecordedCall } from '../support/fake-upstream-process.ts';
 import { jobIds } from '../support/reads.ts';
 import { atEnd } from '../support/rig.ts';
 
@@ -10,7 +10,7 @@ const WINDOW_MS = 2000;
 const IN_FLIGHT_MS = 150;
 
 /** When the gate was closed: the first of each run of 429s. */
-function closings(calls: readonly ToldCall[]): number[] {
+function closings(calls: readonly RecordedCall[]): number[] {
   const refused = calls.filter(({ status }) => status === 429).map(({ at }) => at);
   return refused.filter((at, index) => index === 0 || at - refused[index - 1]! > IN_FLIGHT_MS);
 }
@@ -20,7 +20,7 @@ async function readAll(deployment: Deployment, count: number): Promise<number[]>
   return Promise.all(jobIds(count).map(async (id) => (await read(id)).status));
 }
 
-function expectKept(calls: readonly ToldCall[], name: string): void {
+function expectKept(calls: readonly RecordedCall[], name: string): void {
   const closed = closings(calls);
   const from = calls[0]!.at + 3 * WINDOW_MS;
   const settled = closed.filter((at) => at >= from);
@@ -38,22 +38,22 @@ function expectKept(calls: readonly ToldCall[], name: string): void {
   }
 }
 
-describe('limits that do not hold upstream', () => {
-  it('are found out when they are four times too high: soon one closing a window at most, and nobody is refused', async () => {
+describe('limits that are too high', () => {
+  it('by a factor of four soon cause at most one closing per window, and no refused read', async () => {
     const deployment = await deploy({ limits: '50/2s', env: { UPSTREAM_LIMITS: '200/2s' } });
     const seen = await readAll(deployment, 400);
     expect(seen.filter((status) => status !== 200)).toEqual([]);
-    expectKept(await deployment.upstream.told(), 'four times too high');
+    expectKept(await deployment.upstream.recordedCalls(), 'four times too high');
   }, 180_000);
 
-  it('are lived with when somebody else eats half of the quota', async () => {
+  it('because another client uses half of the quota are adapted to', async () => {
     const deployment = await deploy({ limits: '100/2s' });
     const consumer = await Consumer.start(deployment.upstream, 40);
     atEnd(() => consumer.stop());
     const seen = await readAll(deployment, 600);
     await consumer.stop();
     expect(seen.filter((status) => status !== 200)).toEqual([]);
-    const calls = (await deployment.upstream.told()).filter(({ jobId }) => !consumer.ids.has(jobId));
+    const calls = (await deployment.upstream.recordedCalls()).filter(({ jobId }) => !consumer.ids.has(jobId));
     expectKept(calls, 'half eaten');
   }, 180_000);
 });

@@ -61,7 +61,7 @@ function program(command: readonly string[]) {
 }
 
 describe('the image', () => {
-  it('starts as its entrypoint and command say, as a user that owns nothing, and serves; its health check tells', async () => {
+  it('starts with its entrypoint and command, as a user that owns no file, serves and is healthy', async () => {
     expect(process.versions.node).toMatch(/^24\./);
     expect(image.base).toMatch(/^node:24\b/);
     const upstream = await startUpstream({ unknownJobs: 'make' });
@@ -87,7 +87,7 @@ describe('the image', () => {
     expect(await gateway.stop()).toBe(0);
   });
 
-  it('has the commands beside the server', async () => {
+  it('contains the other commands', async () => {
     const run = (path: string) => {
       const { command, ...options } = program(['node', path]);
       const child = spawn(command[0]!, command.slice(1), { ...options, stdio: 'ignore' });
@@ -98,7 +98,7 @@ describe('the image', () => {
     expect(await run('dist/callers/new-caller.js')).toEqual([64, null]);
   });
 
-  it('says what it is, is not root, and needs no shell', () => {
+  it('has labels, is not root, and needs no shell', () => {
     const [uid, gid] = image.user.split(':').map(Number);
     expect(uid).toBeGreaterThan(0);
     expect(gid).toBeGreaterThan(0);
@@ -112,11 +112,12 @@ describe('the image', () => {
     expect(image.labels['org.opencontainers.image.base.name']).toBe(`docker.io/library/${image.base}`);
   });
 
-  it('has neither the fake upstream nor any tool of the tests or the build', () => {
+  it('contains neither the fake upstream nor tools of tests or build', () => {
     expect(readdirSync(app).sort()).toEqual(['dist', 'node_modules', 'package.json']);
     const built = readdirSync(join(app, 'dist'), { recursive: true, encoding: 'utf8' });
     expect(built.filter((path) => /spec|fake-upstream|demo/.test(path))).toEqual([]);
-    // The lock file marks what only the development needs; a type of `fastify` is needed there, its code by Nest's adapter.
+    // The lock file marks what only the development needs; a type of `fastify` is needed there, its code by Nest's
+    // adapter.
     const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as LockFile;
     const tools = Object.keys(packages).filter((path) => packages[path]?.dev);
     expect(tools).toEqual(
@@ -127,7 +128,7 @@ describe('the image', () => {
     expect(tools.filter((path) => existsSync(join(app, path)))).toEqual([]);
   });
 
-  it('has no package that nothing needs', () => {
+  it('contains no unused package', () => {
     const { dependencies } = manifest(app);
     const source = readdirSync(join(app, 'dist'), { recursive: true, encoding: 'utf8' })
       .filter((path) => path.endsWith('.js'))
@@ -141,7 +142,7 @@ describe('the image', () => {
     expect(unneeded).toEqual([]);
   });
 
-  it('has nothing else of the checkout than what was built: no settings, no secrets', () => {
+  it('contains only build output of the checkout: no settings, no secrets', () => {
     const own = readdirSync(app, { recursive: true, encoding: 'utf8' })
       .filter((path) => !path.startsWith('node_modules/') && statSync(join(app, path)).isFile())
       .filter((path) => !/^dist\/.*\.(js|d\.ts|map|lua|css|html|svg)$/.test(path));

@@ -20,7 +20,7 @@ import { fromFiles, variables } from '../../src/config/variables.ts';
 import { type Manifest, renderProduction } from '../support/manifests.ts';
 import { jobIds, metric, readJob } from '../support/reads.ts';
 import { untilRedisIs } from '../support/readiness.ts';
-import { lookAt } from '../support/redis.ts';
+import { connectTo } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
 
@@ -124,7 +124,7 @@ function settings(): Settings {
 }
 
 describe('the manifests', () => {
-  it('are what Kubernetes and the Prometheus operator know, each field by its name, its type and its form', async () => {
+  it('match the schemas of Kubernetes and the Prometheus operator', async () => {
     const imports: string[] = [];
     const objects: string[] = [];
     for (const [index, manifest] of manifests.entries()) {
@@ -153,7 +153,7 @@ describe('the manifests', () => {
     expect(tsc.stdout).toBe('');
   });
 
-  it('start the gateway with settings that exist and are valid, secrets from files', () => {
+  it('use settings that exist and are valid, and secrets from files', () => {
     const env = environment();
     const known = [...Object.keys(variables), ...fromFiles.map((name) => `${name}_FILE`)];
     expect(Object.keys(env).filter((name) => !known.includes(name))).toEqual([]);
@@ -166,7 +166,7 @@ describe('the manifests', () => {
     );
   });
 
-  it('have no secret outside of a Secret, and none in the repository', () => {
+  it('contain no secret outside of a Secret, and none in the repository', () => {
     const secrets = all('Secret').flatMap(({ data }) => Object.values(data ?? {}).map(decode));
     expect(secrets.length).toBeGreaterThanOrEqual(5);
     const others = JSON.stringify(manifests.filter(({ kind }) => kind !== 'Secret'));
@@ -182,7 +182,7 @@ describe('the manifests', () => {
     expect(spawnSync('git', ['check-ignore', '-q', own], { cwd: ROOT }).status).toBe(0);
   });
 
-  it('lock the containers in, and bound them', () => {
+  it('restrict the containers and their resources', () => {
     const root = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } };
     for (const workload of [deployment, redis]) {
       const pod = podOf(workload);
@@ -210,14 +210,14 @@ describe('the manifests', () => {
     }
   });
 
-  it('keep the names of what is read again when it changes: a rotated secret needs no rollout', () => {
+  it('keep the names of reloaded files, so that a rotated secret needs no rollout', () => {
     const mounted = podOf(deployment).volumes!.map(({ secret }) => secret!.secretName!);
     expect(mounted.filter((name) => DIGEST.test(name))).toEqual([expect.stringMatching(/^gateway-redis-/)]);
     const [{ configMapRef } = {}] = podOf(deployment).containers[0]!.envFrom!;
     expect(configMapRef!.name).toMatch(/^gateway-settings-[a-z0-9]{10}$/);
   });
 
-  it('give the drain its time, and share the limits among as many as there can be', () => {
+  it('allow enough time for the drain, and split the limits by the maximum of replicas', () => {
     const { DRAIN_DELAY, PATIENCE, UPSTREAM_TIMEOUT, REPLICAS } = settings();
     const graceMs = podOf(deployment).terminationGracePeriodSeconds! * 1000;
     expect(graceMs).toBeGreaterThan(DRAIN_DELAY + PATIENCE + 4 * UPSTREAM_TIMEOUT);
@@ -235,7 +235,7 @@ describe('the manifests', () => {
     for (const { labelSelector } of spread) expect(selects(labelsOf(deployment), labelSelector)).toBe(true);
   });
 
-  it('show the public routes to the ingress and no other, and ask for those that there are', async () => {
+  it('expose only the public routes, all of which exist', async () => {
     const ingress = the('Ingress', GATEWAY);
     const rules = ingress.spec!.rules!;
     expect(rules.map(({ host }) => host)).toEqual(ingress.spec!.tls![0]!.hosts);
@@ -269,7 +269,7 @@ describe('the manifests', () => {
     for (const { port } of [...probes, monitor]) expect(ports).toContain(port);
   });
 
-  it('let the ingress wait for the longest read, and pass on events as they come', () => {
+  it('make the ingress wait for the longest read, and not buffer events', () => {
     const annotations = the('Ingress', GATEWAY).metadata!.annotations!;
     const { PATIENCE, UPSTREAM_TIMEOUT } = settings();
     const timeouts = Object.entries(annotations).filter(([name]) => name.includes('timeout'));
@@ -283,7 +283,7 @@ describe('the manifests', () => {
     });
   });
 
-  it('let in the ingress and Prometheus alone, and out to DNS, Redis and HTTPS alone', () => {
+  it('allow traffic only from ingress and Prometheus, and to DNS, Redis and HTTPS', () => {
     const policies = all('NetworkPolicy');
     const policyOf = (workload: IDeployment | IStatefulSet) => {
       const [policy, ...more] = policies.filter(({ spec }) => selects(labelsOf(workload), spec!.podSelector));
@@ -310,7 +310,7 @@ describe('the manifests', () => {
 });
 
 describe('the Redis of the manifests', () => {
-  it('lets the gateway in as its user alone, and when it is full evicts copies, never what the limits are kept by', async () => {
+  it("admits only the gateway's user, and evicts copies but never the budget", async () => {
     const files = join(folder, 'redis');
     mkdirSync(files, { recursive: true });
     const acl = decode(the('Secret', 'redis-users').data!['users.acl']);
@@ -334,7 +334,7 @@ describe('the Redis of the manifests', () => {
     const env = { ...login, UPSTREAM_LIMITS: '10000/1h', ACTIVE_FRESH: '1s' };
     const gateway = await startGateway({ upstream, env });
     await untilRedisIs('up', gateway);
-    const eyes = lookAt({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
+    const eyes = connectTo({ port: server.port, username: REDIS_USERNAME, password: REDIS_PASSWORD });
     atEnd(async () => eyes.disconnect());
     // Its user may not list all keys at once.
     const keysOf = async (match: string): Promise<string[]> => {

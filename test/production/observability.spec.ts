@@ -49,10 +49,16 @@ const TARGET_LABELS = ['job', 'instance', 'namespace', 'pod', 'container', 'serv
 const FROM_THE_SOURCE = ['timeout', 'connection', 'redis', 'collapsed'];
 
 type Labels = Readonly<Record<string, string>>;
-/** The samples that gateways have served, by the name of their metric; a metric without one has been announced all the same. */
+/**
+ * The samples that gateways have served, by the name of their metric; a metric without one has been announced all the
+ * same.
+ */
 const served = new Map<string, Labels[]>([['up', [{}]]]);
 
-/** A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis that is away. */
+/**
+ * A gateway that has met all that is looked for: every outcome, every end of a call, a token that is refused, a Redis
+ * that is away.
+ */
 beforeAll(async () => {
   const upstream = await FakeUpstream.start({ unknownJobs: 'make' });
   const env = { ACTIVE_FRESH: '0ms', REFRESH_WAIT: '50ms', PATIENCE: '30s' };
@@ -137,7 +143,7 @@ describe('the queries of the alerts and of the dashboard', () => {
     }
   });
 
-  it('have alternatives that each exist', () => {
+  it('have only alternatives that exist', () => {
     for (const [where, expr] of queries) {
       for (const { metric, matchers } of parseQuery(expr).selectors) {
         for (const { label, value } of matchers.filter(({ operator }) => operator === '=~')) {
@@ -154,7 +160,7 @@ describe('the queries of the alerts and of the dashboard', () => {
     }
   });
 
-  it('are named in legends by labels that they have', () => {
+  it('use only existing labels in legends', () => {
     for (const { title, expr, legendFormat } of targets) {
       const { selectors, groupings } = parseQuery(asGrafanaSends(expr));
       const known = [
@@ -175,7 +181,7 @@ function expectLabels(labels: readonly string[], metric: string): void {
 }
 
 describe('the alerts', () => {
-  it('are told apart, wait before they tell, and are each explained to who is woken by them', () => {
+  it('have distinct names, a delay, and an explanation in the runbook', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
     const operations = file('docs/OPERATIONS.md');
     for (const { alert, for: patience, labels, annotations } of rules) {
@@ -186,13 +192,13 @@ describe('the alerts', () => {
     }
   });
 
-  it('know the limit of the queue', () => {
+  it('contain the limit of the queue', () => {
     const { QUEUE_LIMIT } = parseEnv(file('config/kubernetes/base/settings.env'));
     const { expr } = rules.find(({ alert }) => alert === 'GatewayQueueFilling')!;
     expect(expr).toBe(`max(gateway_queue_depth) > ${0.8 * Number(QUEUE_LIMIT)}`);
   });
 
-  it('say of labels only what their query keeps', () => {
+  it('use only labels that their query keeps', () => {
     for (const { alert, expr, annotations } of rules) {
       const { selectors, groupings } = parseQuery(expr);
       const known = groupings.length > 0 ? groupings.flatMap(({ labels }) => labels) : TARGET_LABELS;
@@ -204,7 +210,7 @@ describe('the alerts', () => {
 });
 
 describe('the dashboard', () => {
-  it('shows every metric of the gateway, and no two panels in one place', () => {
+  it('shows every metric of the gateway, without overlapping panels', () => {
     const shown = new Set(
       targets.flatMap(({ expr }) => parseQuery(asGrafanaSends(expr)).selectors.map(({ metric }) => metric)),
     );

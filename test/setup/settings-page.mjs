@@ -20,8 +20,8 @@ const TABLE = /(<!-- settings ([A-Z_\s]+?)\s*-->\n)[^]*?(\n<!-- \/settings -->)/
 const IMPOSSIBLE = '\0';
 
 /** What a setting accepts, as its own error message says it. */
-function accepted({ form }) {
-  const { success, error } = form.safeParse(IMPOSSIBLE);
+function accepted({ schema }) {
+  const { success, error } = schema.safeParse(IMPOSSIBLE);
   if (success) return 'text';
   return (
     error.issues[0].message

@@ -9,7 +9,7 @@ let clock: VirtualClock;
 let published: string[];
 let attempts: number;
 let faults: number;
-/** Whether Redis takes messages. */
+/** Whether Redis accepts messages. */
 let isUp: boolean;
 let announcer: Announcer;
 
@@ -36,8 +36,8 @@ function announced(jobId: string, message: SharedReadMessage): { at: number | un
   return end;
 }
 
-describe('the end of a job that could not be published', () => {
-  it('is published as soon as Redis takes it, and its reader waits for that', async () => {
+describe('the message of a finished job that could not be published', () => {
+  it('is published as soon as Redis accepts it, and the read waits for that', async () => {
     isUp = false;
     const first = announced('a-job', END);
     await clock.advance(100);
@@ -50,7 +50,7 @@ describe('the end of a job that could not be published', () => {
     expect(published).toHaveLength(1);
   });
 
-  it('is published after its reader has been answered, which is half a second later at most', async () => {
+  it('is published after the read has ended, which waits for at most half a second', async () => {
     isUp = false;
     const first = announced('a-job', END);
     await clock.advance(5000);
@@ -60,7 +60,7 @@ describe('the end of a job that could not be published', () => {
     expect(published).toHaveLength(1);
   });
 
-  it('is given up after a minute of few attempts', async () => {
+  it('is dropped after a minute of few attempts', async () => {
     isUp = false;
     announced('a-job', END);
     await clock.advance(600_000);
@@ -70,7 +70,7 @@ describe('the end of a job that could not be published', () => {
     expect(attempts).toBeLessThan(70);
   });
 
-  it('is forgotten when a thousand others have ended since', async () => {
+  it('is dropped when a thousand others have finished since', async () => {
     isUp = false;
     for (let job = 0; job <= 1000; job++) announced(`job-${job}`, END);
     await clock.advance(10);

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { connectCluster } from '../../src/store/redis-cluster.ts';
 import { BoundedRedis } from '../../src/store/bounded-redis.ts';
 import { DelayingProxy } from '../support/delaying-proxy.ts';
-import { inMemory, lookAt } from '../support/redis.ts';
+import { connectTo, inMemory } from '../support/redis.ts';
 import { atEnd, startRedis, temporaryFolder } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
@@ -17,18 +17,18 @@ async function connected(roundTripMs: number, jitterMs = 0): Promise<BoundedRedi
   return redis;
 }
 
-describe('the commands of a Redis', () => {
-  it('that is 100 ms away, and 40 more or less, are all answered from the first on', async () => {
+describe('commands to a Redis', () => {
+  it('at a distance of 100 ± 40 ms all succeed, from the first on', async () => {
     const redis = await connected(100, 40);
     for (let times = 0; times < 20; times++) await redis.set(`key:${times}`, times);
     expect(redis.roundTrip.timeoutMs).toBeLessThan(400);
   });
 
-  it('are answered although the process was busy for longer than their time', async () => {
+  it('succeed although the process was busy for longer than their timeout', async () => {
     const redis = await connected(2);
     await redis.ping();
     const answer = redis.ping();
-    // It is written first.
+    // Lets the command be written before the loop blocks.
     await new Promise(setImmediate);
     const end = performance.now() + 500;
     while (performance.now() < end);
@@ -36,7 +36,7 @@ describe('the commands of a Redis', () => {
   });
 });
 
-/** A cluster of one node, which is so far away. */
+/** A cluster of one node, at this distance. */
 async function farCluster(roundTripMs: number) {
   const server = await startRedis((port) => [
     ...inMemory(port),
@@ -44,12 +44,12 @@ async function farCluster(roundTripMs: number) {
   ]);
   const proxy = await DelayingProxy.start(server.port, { roundTripMs });
   atEnd(() => proxy.stop());
-  const eyes = lookAt({ port: server.port });
-  atEnd(async () => eyes.disconnect());
-  await eyes.config('SET', 'cluster-announce-ip', '127.0.0.1');
-  await eyes.config('SET', 'cluster-announce-port', proxy.port);
-  await eyes.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
-  await until('the cluster is up', async () => (await eyes.cluster('INFO')).includes('cluster_state:ok'));
+  const admin = connectTo({ port: server.port });
+  atEnd(async () => admin.disconnect());
+  await admin.config('SET', 'cluster-announce-ip', '127.0.0.1');
+  await admin.config('SET', 'cluster-announce-port', proxy.port);
+  await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  await until('the cluster is up', async () => (await admin.cluster('INFO')).includes('cluster_state:ok'));
   const login = { username: '', password: '', tls: false };
   const cluster = connectCluster({
     kind: 'cluster',

@@ -4,47 +4,47 @@ import { HangDetector } from '../../src/store/hang-detector.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const timeout = new Error('Command timed out');
-let given: string[];
+let actions: string[];
 let clock: VirtualClock;
 let hangs: HangDetector;
 
 beforeEach(() => {
   clock = new VirtualClock();
-  given = [];
+  actions = [];
   const redis = {
     status: 'ready',
-    emit: () => given.push('told'),
-    disconnect: () => given.push('disconnected'),
+    emit: () => actions.push('error emitted'),
+    disconnect: () => actions.push('disconnected'),
   };
   hangs = new HangDetector(redis as unknown as Redis, () => 100, clock);
 });
 
-/** Many commands were under way when the event loop was blocked: all their timers fire in one pass. */
-function burst(): boolean[] {
+/** Timeouts of many commands in flight while the event loop was blocked: all their timers fire together. */
+function timeOutTogether(): boolean[] {
   return Array.from({ length: 5 }, () => hangs.failed(timeout));
 }
 
-describe('a Redis whose answers do not come in time', () => {
-  it('is not away for one blocked moment, however many commands were under way', () => {
-    expect(burst()).toEqual([false, false, false, false, false]);
-    expect(given).toEqual([]);
+describe('a Redis whose replies are late', () => {
+  it('stays connected after one blocked event loop, however many commands were in flight', () => {
+    expect(timeOutTogether()).toEqual([false, false, false, false, false]);
+    expect(actions).toEqual([]);
   });
 
-  it('is away when what was sent after a timeout times out as well, and again', async () => {
-    burst();
+  it('is disconnected after three consecutive timeouts', async () => {
+    timeOutTogether();
     await clock.advance(99);
-    burst();
+    timeOutTogether();
     await clock.advance(99);
     expect(hangs.failed(timeout)).toBe(true);
-    expect(given).toEqual(['told', 'disconnected']);
+    expect(actions).toEqual(['error emitted', 'disconnected']);
   });
 
-  it('is not away when an answer came between, however often it is late', async () => {
+  it('stays connected when replies come between timeouts', async () => {
     for (let times = 0; times < 10; times++) {
-      burst();
+      timeOutTogether();
       hangs.answered();
       await clock.advance(1000);
     }
-    expect(given).toEqual([]);
+    expect(actions).toEqual([]);
   });
 });

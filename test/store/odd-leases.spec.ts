@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { RedisLeases } from '../../src/store/redis-leases.ts';
 
-/** What is made of an answer to a claim, and how many faults were told. */
-async function claimAnswered(answer: unknown) {
+/** The result of a claim with this reply, and the number of reported faults. */
+async function claimWithReply(answer: unknown) {
   let faults = 0;
   const leases = new RedisLeases({
     redis: { eval: () => Promise.resolve(answer) },
     keyPrefix: 'a:',
     announcer: { announce: () => Promise.resolve() },
     onFault: () => faults++,
-    onSpoilt: () => undefined,
+    onInvalidValue: () => undefined,
     announcedSince: () => 0,
     onAnswered: () => undefined,
   });
@@ -29,14 +29,14 @@ describe('a claim', () => {
     [[0, null, null, null, null]],
     [[0, 'mine', 'sent', 1, null]],
   ])(
-    'that is answered %j, as no lease is, is a fault of the store and nobody waits for it',
+    'with the invalid reply %j counts as a fault of the store, and its result is unknown',
     async (answer) => {
-      expect(await claimAnswered(answer)).toEqual({ claim: { kind: 'unknown' }, faults: 1 });
+      expect(await claimWithReply(answer)).toEqual({ claim: { kind: 'unknown' }, faults: 1 });
     },
   );
 
-  it('of a lease that another has is waited for no longer than a lease lives', async () => {
-    const { claim } = await claimAnswered([0, 'mine', 'sent', 1e15, 20]);
+  it('of a taken lease reports no longer lifetime than any lease has', async () => {
+    const { claim } = await claimWithReply([0, 'mine', 'sent', 1e15, 20]);
     expect(claim).toEqual({ kind: 'taken', holder: 'mine', sent: true, endsInMs: 2000, expectedMs: 20 });
   });
 });

@@ -4,23 +4,31 @@ import { redisReason } from '../../src/store/redis-reason.ts';
 const named = (name: string, message: string): Error => Object.assign(new Error(message), { name });
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code });
 
-describe('why Redis is away', () => {
+describe('the reason why Redis is unavailable', () => {
   it.each([
-    ['the code of the system', coded('ECONNREFUSED', 'connect ECONNREFUSED 10.0.0.1:6379'), 'ECONNREFUSED'],
-    ['the code of a reply', named('ReplyError', 'WRONGPASS invalid pass-word'), 'WRONGPASS'],
-    ['a reply that refuses all', named('ReplyError', 'ERR max number of clients reached'), 'ERR'],
-    ['a command without an answer', new Error('Command timed out'), 'timeout'],
-    ['a connection without a byte', new Error('Socket timeout. Expecting data, but none came'), 'timeout'],
-    ['a connection that has ended', new Error('Connection is closed.'), 'connection closed'],
-    ['a command on one', named('AbortError', 'Command aborted due to connection close'), 'connection closed'],
+    ['a system error code', coded('ECONNREFUSED', 'connect ECONNREFUSED 10.0.0.1:6379'), 'ECONNREFUSED'],
+    ['the code of an error reply', named('ReplyError', 'WRONGPASS invalid pass-word'), 'WRONGPASS'],
+    ['the code of a refused connection', named('ReplyError', 'ERR max number of clients reached'), 'ERR'],
+    ['a command timeout', new Error('Command timed out'), 'timeout'],
+    ['a socket timeout', new Error('Socket timeout. Expecting data, but none came'), 'timeout'],
+    ['a closed connection', new Error('Connection is closed.'), 'connection closed'],
     [
-      'no connection',
+      'a command on a closed connection',
+      named('AbortError', 'Command aborted due to connection close'),
+      'connection closed',
+    ],
+    [
+      'a missing connection',
       new Error("Stream isn't writeable and enableOfflineQueue options is false"),
       'not connected',
     ],
-    ['no cluster', new Error("Cluster isn't ready and enableOfflineQueue options is false"), 'not connected'],
     [
-      'a retry',
+      'a missing cluster',
+      new Error("Cluster isn't ready and enableOfflineQueue options is false"),
+      'not connected',
+    ],
+    [
+      'exhausted retries',
       named('MaxRetriesPerRequestError', 'Reached the max retries per request limit'),
       'not connected',
     ],
@@ -32,20 +40,20 @@ describe('why Redis is away', () => {
       ),
       'READONLY',
     ],
-    ['a subscription without a message', new Error('No message arrives'), 'no message arrives'],
-    ['a connection that was just closed', new Error('Connection closed'), 'connection closed'],
-    ['no node', new Error('None of startup nodes is available'), 'no node answers'],
-    ['no sentinel', new Error('All sentinels are unreachable. Retrying'), 'no sentinel answers'],
+    ['a silent subscription', new Error('No message arrives'), 'no message arrives'],
+    ['a subscription that closed', new Error('Connection closed'), 'connection closed'],
+    ['unreachable nodes', new Error('None of startup nodes is available'), 'no node answers'],
+    ['unreachable sentinels', new Error('All sentinels are unreachable. Retrying'), 'no sentinel answers'],
     [
-      'why there is none',
+      'the cause of unreachable sentinels',
       new Error('All sentinels are unreachable. Last error: connect EHOSTUNREACH a'),
       'EHOSTUNREACH',
     ],
-    ['what its node said', Object.assign(new Error('it'), { lastNodeError: coded('EPIPE', 'a') }), 'EPIPE'],
-    ['garbage', new SyntaxError('Unexpected token p of pass-word'), 'SyntaxError'],
-    ['nothing that is known', new Error('pass-word at 10.0.0.1'), 'unknown'],
-    ['no error', undefined, 'no node serves'],
-  ])('is %s, in a word or two', (_, error, reason) => {
+    ['the error of a node', Object.assign(new Error('it'), { lastNodeError: coded('EPIPE', 'a') }), 'EPIPE'],
+    ['the name of another error', new SyntaxError('Unexpected token p of pass-word'), 'SyntaxError'],
+    ['an unknown error', new Error('pass-word at 10.0.0.1'), 'unknown'],
+    ['a missing error', undefined, 'no node serves'],
+  ])('is taken from %s', (_, error, reason) => {
     expect(redisReason(error)).toBe(reason);
   });
 });

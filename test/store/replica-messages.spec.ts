@@ -6,8 +6,8 @@ import { decodeMessage, encodeMessage } from '../../src/store/replica-messages.t
 const HOUR_MS = 3_600_000;
 const id = randomUUID();
 
-describe('a notice', () => {
-  it("is nothing when it is not a gateway's, whatever its form and size", () => {
+describe('a replica message', () => {
+  it('is undefined when it is invalid, whatever its form and size', () => {
     const garbage = [
       '',
       ' ',
@@ -30,9 +30,9 @@ describe('a notice', () => {
     [5000, 5000],
     [1e300, HOUR_MS],
     [-1, 0],
-  ])('of a failure with a Retry-After of %d ms asks for %d ms', (said, taken) => {
-    const error = GatewayError.of('ServiceUnavailable', { retryAfterMs: said });
-    const notice = decodeMessage(encodeMessage(id, { kind: 'failed', error }), HOUR_MS);
-    expect(notice?.said).toMatchObject({ kind: 'failed', error: { options: { retryAfterMs: taken } } });
+  ])('of a failure with a Retry-After of %d ms is bounded to %d ms', (retryAfterMs, bounded) => {
+    const error = GatewayError.of('ServiceUnavailable', { retryAfterMs });
+    const decoded = decodeMessage(encodeMessage(id, { kind: 'failed', error }), HOUR_MS);
+    expect(decoded?.message).toMatchObject({ kind: 'failed', error: { options: { retryAfterMs: bounded } } });
   });
 });

@@ -6,7 +6,7 @@ let clock: VirtualClock;
 let lines: string[];
 let lost: number;
 let heartbeats: number;
-/** What Redis does: whether it is there, and what becomes of a heartbeat. */
+/** The behaviour of Redis: whether it is connected, and the fate of a heartbeat. */
 let redis: { isReady: boolean; heartbeat: 'arrives' | 'is lost' | 'is refused' };
 let options: SubscriptionOptions;
 let subscription: Subscription;
@@ -20,50 +20,50 @@ beforeEach(() => {
   options = {
     clock,
     log: {
-      warn: (details, message) => lines.push(`${message.split(':')[0]}, ${JSON.stringify(details)}`),
+      warn: (details, message) => lines.push(`${message.split(',')[0]}, ${JSON.stringify(details)}`),
       info: (message) => lines.push(message),
     },
     isStoreReady: () => redis.isReady,
     sendHeartbeat: async () => {
       heartbeats++;
       if (redis.heartbeat === 'is refused') throw new Error('NOPERM no permissions to access a channel');
-      if (redis.heartbeat === 'arrives') subscription.heard();
+      if (redis.heartbeat === 'arrives') subscription.messageReceived();
     },
-    reconnect: (cause) => subscription.lost(cause),
+    reconnect: (cause) => subscription.connectionLost(cause),
     onLost: () => lost++,
   };
   subscription = new Subscription(options);
 });
 
-async function confirmed(): Promise<void> {
+async function subscribe(): Promise<void> {
   await clock.advance(100);
-  subscription.confirmed();
+  subscription.subscribed();
 }
 
 describe('a subscription', () => {
-  it('has missed nothing since it was confirmed, and may miss everything from when its connection closed', async () => {
+  it('misses nothing between its confirmation and the end of its connection', async () => {
     expect(subscription.since).toBe(Infinity);
-    await confirmed();
+    await subscribe();
     expect([subscription.isUp, subscription.since]).toEqual([true, 100]);
-    subscription.lost(undefined);
+    subscription.connectionLost(undefined);
     expect([subscription.isUp, subscription.since, lost]).toEqual([false, Infinity, 1]);
     await clock.advance(50);
-    subscription.confirmed();
+    subscription.subscribed();
     expect(subscription.since).toBe(150);
   });
 
-  it('stays up for an hour of silence, at two heartbeats a second at most', async () => {
-    await confirmed();
+  it('stays up for an hour without messages, with at most two heartbeats a second', async () => {
+    await subscribe();
     await clock.advance(3_600_000);
     expect([subscription.since, lost, lines]).toEqual([100, 0, []]);
     expect(heartbeats).toBeLessThanOrEqual(7200);
   });
 
-  it('sends no heartbeat while others are heard', async () => {
-    await confirmed();
+  it('sends no heartbeat while messages arrive', async () => {
+    await subscribe();
     for (let message = 0; message < 100; message++) {
       await clock.advance(400);
-      subscription.heard();
+      subscription.messageReceived();
     }
     expect(heartbeats).toBe(0);
   });
@@ -72,64 +72,64 @@ describe('a subscription', () => {
     ['is lost', 'no message arrives'],
     ['is refused', 'NOPERM'],
   ] as const)('is lost within two seconds when its heartbeat %s', async (heartbeat, reason) => {
-    await confirmed();
+    await subscribe();
     redis.heartbeat = heartbeat;
     await clock.advance(2000);
     expect([subscription.isUp, lost]).toEqual([false, 1]);
-    expect(lines).toEqual([`redis pub/sub is away, {"reason":"${reason}"}`]);
+    expect(lines).toEqual([`Redis pub/sub lost, {"reason":"${reason}"}`]);
   });
 
-  it('is logged once when it goes, however often it fails to come back, and once when it is back', async () => {
-    await confirmed();
+  it('logs its loss once, however many attempts fail, and its return once', async () => {
+    await subscribe();
     await clock.advance(1000);
     for (let attempt = 0; attempt < 100; attempt++) {
-      subscription.lost(new Error('NOPERM this user has no permissions'));
+      subscription.connectionLost(new Error('NOPERM this user has no permissions'));
       await clock.advance(1000);
     }
-    expect(lines).toEqual(['redis pub/sub is away, {"reason":"NOPERM"}']);
+    expect(lines).toEqual(['Redis pub/sub lost, {"reason":"NOPERM"}']);
     expect(lost).toBe(100);
-    subscription.confirmed();
+    subscription.subscribed();
     await clock.advance(1000);
-    expect(lines.slice(1)).toEqual(['redis pub/sub is back']);
+    expect(lines.slice(1)).toEqual(['Redis pub/sub restored']);
   });
 
-  it('is logged when it does not come about, and not when it takes a moment', async () => {
+  it('logs when it cannot be established, but not when that takes a moment', async () => {
     await clock.advance(400);
-    subscription.confirmed();
+    subscription.subscribed();
     await clock.advance(5000);
     expect(lines).toEqual([]);
     subscription.end();
 
     const never = new Subscription({ ...options, log: { ...options.log, info: () => undefined } });
-    never.lost(new Error('NOPERM this user has no permissions'));
+    never.connectionLost(new Error('NOPERM this user has no permissions'));
     await clock.advance(5000);
     never.end();
-    expect(lines).toEqual(['redis pub/sub is away, {"reason":"NOPERM"}']);
+    expect(lines).toEqual(['Redis pub/sub lost, {"reason":"NOPERM"}']);
   });
 
-  it('is logged although it is back before anybody looks', async () => {
-    await confirmed();
+  it('logs a loss although it is restored before the next tick', async () => {
+    await subscribe();
     await clock.advance(1000);
-    subscription.lost(undefined);
-    subscription.confirmed();
+    subscription.connectionLost(undefined);
+    subscription.subscribed();
     await clock.advance(1000);
-    expect(lines).toEqual(['redis pub/sub is away, {"reason":"connection closed"}', 'redis pub/sub is back']);
+    expect(lines).toEqual(['Redis pub/sub lost, {"reason":"connection closed"}', 'Redis pub/sub restored']);
   });
 
-  it('is not logged when it goes and comes with Redis itself', async () => {
-    await confirmed();
+  it('logs nothing when it is lost and restored together with the connection of the client', async () => {
+    await subscribe();
     await clock.advance(1000);
     redis.isReady = false;
-    subscription.lost(undefined);
+    subscription.connectionLost(undefined);
     await clock.advance(10_000);
     redis.isReady = true;
-    subscription.confirmed();
+    subscription.subscribed();
     await clock.advance(10_000);
     expect(lines).toEqual([]);
   });
 
-  it('leaves nothing behind at its end', async () => {
-    await confirmed();
+  it('leaves no timer after its end', async () => {
+    await subscribe();
     await clock.advance(1000);
     subscription.end();
     expect(clock.pending).toBe(0);

@@ -1,7 +1,7 @@
 import { parseList, Token } from 'structured-headers';
 import type { Seen } from './reads.ts';
 
-/** The one member of an answer's Cache-Status (RFC 9211): its name, and its parameters with tokens as `token:text`. */
+/** Parses Cache-Status (RFC 9211) of one cache: its name and parameters, tokens as `token:text`. */
 export function cacheStatus({ headers }: Pick<Seen, 'headers'>): Readonly<Record<string, unknown>> {
   const members = parseList(String(headers['cache-status']));
   const [name, parameters] = members[0] ?? [];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 export interface Certificates {
   /** Path of the authority's certificate. */
   readonly authority: string;
-  /** Paths of the two below. */
+  /** Paths of `key` and `cert`. */
   readonly keyPath: string;
   readonly certPath: string;
   readonly key: Buffer;
@@ -13,8 +13,8 @@ export interface Certificates {
 }
 
 /**
- * An authority of its own, and a certificate that it has issued for some names, made with openssl in a folder.
- * @param days for which the certificate is good; a negative number: it has expired
+ * Creates a certificate authority and a certificate for some names, with openssl in a folder.
+ * @param days validity of the certificate; negative: expired
  */
 export function makeCertificates(folder: string, names = 'DNS:localhost', days = 2): Certificates {
   const file = (name: string): string => join(folder, name);

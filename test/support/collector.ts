@@ -5,7 +5,7 @@ import { atEnd } from './rig.ts';
 import { searchAll } from './secrets.ts';
 import { until } from './until.ts';
 
-/** A span as it was handed over (opentelemetry.proto.trace.v1, in JSON). */
+/** An exported span (opentelemetry.proto.trace.v1, in JSON). */
 export interface Span {
   readonly traceId: string;
   readonly spanId: string;
@@ -19,7 +19,6 @@ export interface Span {
   readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
   /** 2: an error. */
   readonly status: number;
-  /** What the status is described as. */
   readonly statusMessage: string;
 }
 
@@ -28,7 +27,7 @@ interface Attribute {
   readonly value: { readonly stringValue?: string; readonly intValue?: number | string };
 }
 
-type Told = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
+type WireSpan = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
   readonly attributes: readonly Attribute[];
   readonly links?: Span['links'];
   readonly status: { readonly code?: number; readonly message?: string };
@@ -39,20 +38,20 @@ type Told = Omit<Span, 'attributes' | 'links' | 'status' | 'statusMessage'> & {
 interface Payload {
   readonly resourceSpans: readonly {
     readonly resource: { readonly attributes: readonly Attribute[] };
-    readonly scopeSpans: readonly { readonly spans: readonly Told[] }[];
+    readonly scopeSpans: readonly { readonly spans: readonly WireSpan[] }[];
   }[];
 }
 
-/** What it does with what comes: takes it, refuses it with a status, or does not answer. */
-export type Manner = 'takes' | 'hangs' | number;
+/** How it handles exports: accept, refuse with a status, or not answer. */
+export type Behaviour = 'accepts' | 'hangs' | number;
 
-/** A collector that is spoken to by OTLP/HTTP with JSON. Whatever comes is searched for secrets. */
+/** A collector for OTLP/HTTP with JSON. Searches everything it receives for secrets. */
 export class Collector {
   readonly spans: Span[] = [];
   readonly headers: IncomingHttpHeaders[] = [];
   resource: Readonly<Record<string, string | number>> = {};
-  manner: Manner = 'takes';
-  /** Batches that came, taken or not, and those of them that are still without an answer. */
+  behaviour: Behaviour = 'accepts';
+  /** Batches received, and those not answered yet. */
   requests = 0;
   waiting = 0;
   readonly #server = createServer((request, response) => void this.#serve(request, response));
@@ -65,7 +64,7 @@ export class Collector {
     return collector;
   }
 
-  /** One that ends with the test. */
+  /** Starts a collector that ends with the test. */
   static async start(port = 0): Promise<Collector> {
     const collector = await Collector.open(port);
     atEnd(() => collector.stop());
@@ -76,7 +75,7 @@ export class Collector {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** The spans of a name, once so many have come. */
+  /** Waits for a number of spans with a name. */
   async named(name: string, count = 1): Promise<Span[]> {
     const found = (): Span[] => this.spans.filter((span) => span.name === name);
     await until(`${count} spans "${name}"`, () => found().length >= count);
@@ -97,17 +96,17 @@ export class Collector {
     searchAll('a trace', text + JSON.stringify(request.headers));
     this.requests++;
     this.headers.push(request.headers);
-    if (this.manner === 'takes') this.#take(text);
-    if (this.manner === 'hangs') {
+    if (this.behaviour === 'accepts') this.#accept(text);
+    if (this.behaviour === 'hangs') {
       this.waiting++;
       response.once('close', () => this.waiting--);
       return;
     }
-    const status = this.manner === 'takes' ? 200 : this.manner;
+    const status = this.behaviour === 'accepts' ? 200 : this.behaviour;
     response.writeHead(status, { 'content-type': 'application/json' }).end('{}');
   }
 
-  #take(text: string): void {
+  #accept(text: string): void {
     const { resourceSpans } = JSON.parse(text) as Payload;
     for (const { resource, scopeSpans } of resourceSpans) {
       this.resource = valuesOf(resource.attributes);
@@ -116,11 +115,11 @@ export class Collector {
   }
 }
 
-function spanOf({ attributes, links = [], status, ...told }: Told): Span {
+function spanOf({ attributes, links = [], status, ...span }: WireSpan): Span {
   return {
-    ...told,
-    startMs: Number(told.startTimeUnixNano) / 1e6,
-    endMs: Number(told.endTimeUnixNano) / 1e6,
+    ...span,
+    startMs: Number(span.startTimeUnixNano) / 1e6,
+    endMs: Number(span.endTimeUnixNano) / 1e6,
     attributes: valuesOf(attributes),
     links: links.map(({ traceId, spanId }) => ({ traceId, spanId })),
     status: status.code ?? 0,

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** Stands before a server and counts the connections that are made to it. */
+/** A TCP proxy that counts connections. */
 export class Connections {
   count = 0;
-  /** Where the next connection leads. */
+  /** Target port of the next connection. */
   port: number;
   readonly #sockets = new Set<Socket>();
   readonly #server;
@@ -38,7 +38,7 @@ export class Connections {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Ends all connections; new ones are taken. */
+  /** Closes all connections; accepts new ones. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#sockets.clear();

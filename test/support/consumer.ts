@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FakeUpstreamProcess } from './fake-upstream-process.ts';
 import { jobIds } from './reads.ts';
 
-/** Somebody else who uses the same subscription, evenly, without a gateway: on a 429 it drops its call. */
+/** Another client of the same subscription: calls at an even pace without a gateway, and ignores 429s. */
 export class Consumer {
   readonly ids = new Set<string>();
   #running = true;
@@ -39,7 +39,7 @@ export class Consumer {
   }
 }
 
-/** A token of the platform, as whoever uses it without a gateway gets one. */
+/** Requests a token from the platform directly. */
 export async function tokenFrom({ tokenUrl, settings }: FakeUpstreamProcess): Promise<string> {
   const answer = await fetch(tokenUrl, {
     method: 'POST',

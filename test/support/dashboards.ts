@@ -3,11 +3,11 @@ import type { Seen } from './reads.ts';
 
 export interface DashboardSample extends Seen {
   readonly jobId: string;
-  /** When the answer came, in milliseconds since 1970. */
+  /** Arrival of the answer, in milliseconds since 1970. */
   readonly at: number;
 }
 
-/** Clients that each read one of the jobs every second. */
+/** Clients that each read a job every second. */
 export class Dashboards {
   readonly samples: DashboardSample[] = [];
   #running = true;
@@ -34,7 +34,7 @@ export class Dashboards {
   }
 }
 
-/** By the time that the fake upstream has put into the body (`stamped`). */
+/** Age of a body, by the time that the fake upstream has put into it (`stamped`). */
 export function ageMs({ at, body }: DashboardSample): number {
   return at - (JSON.parse(body.toString()) as { job: { stampedMs: number } }).job.stampedMs;
 }

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { Distance, ProxyOrder } from './delaying-proxy.ts';
 
-/** The proxy of delaying-proxy.ts, as a process of its own: how busy a test is does not change the delays. */
+/** The process of delaying-proxy.ts, so that the load of a test does not change the delays. */
 const [port = '', first = ''] = process.argv.slice(2);
 let target = Number(port);
 let { roundTripMs, jitterMs = 0 } = JSON.parse(first) as Distance;
@@ -13,7 +13,7 @@ function oneWayMs(): number {
 
 function relay(from: Socket, to: Socket): void {
   sockets.add(from);
-  /** What is on its way, in the order in which it came: timers of different lengths keep none. */
+  /** Data in transit, in order; separate timers would not keep the order. */
   const queue: { readonly at: number; readonly pass: () => void }[] = [];
   const arrive = (): void => {
     while (queue[0] && queue[0].at <= performance.now()) queue.shift()?.pass();

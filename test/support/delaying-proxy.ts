@@ -4,21 +4,21 @@ import { join } from 'node:path';
 
 const MAIN = join(import.meta.dirname, 'delaying-proxy-main.ts');
 
-/** The round trip through the proxy, in milliseconds: half of it each way, each evenly spread. */
+/** Round trip through the proxy, in milliseconds: half each way, uniformly distributed. */
 export interface Distance {
   readonly roundTripMs: number;
   readonly jitterMs?: number;
 }
 
-/** Breaks all connections; new ones go to this port of the machine. */
+/** Closes all connections; new ones go to this local port. */
 export interface Redirection {
   readonly target: number;
 }
 
-/** What the proxy does from now on. */
+/** A change of the proxy's configuration. */
 export type ProxyOrder = Distance | Redirection;
 
-/** A TCP proxy that delays what passes, in order. It is a process of its own. */
+/** A TCP proxy that delays data, in order, in a separate process. */
 export class DelayingProxy {
   readonly port: number;
   readonly #process: ChildProcess;
@@ -28,7 +28,7 @@ export class DelayingProxy {
     this.port = port;
   }
 
-  /** @param target a port of this machine */
+  /** @param target a local port */
   static async start(target: number, distance: Distance): Promise<DelayingProxy> {
     const child = fork(MAIN, [String(target), JSON.stringify(distance)], { execArgv: [] });
     const [port] = (await once(child, 'message')) as [number];

@@ -5,14 +5,14 @@ import type { RedisServer } from './redis.ts';
 import { untilRedisIs } from './readiness.ts';
 import { atEnd, startGateway, startRedis } from './rig.ts';
 
-/** Several gateways, one Redis and the fake upstream, each a process of its own. */
+/** Several gateways, one Redis and the fake upstream, each in its own process. */
 export interface Deployment {
   readonly upstream: FakeUpstreamProcess;
   readonly redis: RedisServer;
   readonly gateways: readonly Gateway[];
 }
 
-/** A Redis that the gateways share, and the settings that lead to it. */
+/** A shared Redis, and the settings to connect to it. */
 export interface Store {
   readonly redis: RedisServer;
   readonly env: Readonly<Record<string, string>>;
@@ -21,13 +21,13 @@ export interface Store {
 export interface DeploymentOptions {
   /** Default: one server. */
   readonly store?: () => Promise<Store>;
-  /** What the fake upstream allows, and how it counts. */
+  /** Limits of the fake upstream, and how it counts. */
   readonly limits?: string;
   readonly windows?: 'fixed' | 'sliding';
   readonly latencyMs?: readonly [least: number, most: number];
   /** Settings of all gateways. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Settings of each gateway beside those; as many as there are gateways. Default: three without. */
+  /** Additional settings of each gateway, which also give their number. Default: three without. */
   readonly each?: readonly Readonly<Record<string, string>>[];
 }
 
@@ -36,7 +36,7 @@ async function oneServer(): Promise<Store> {
   return { redis, env: { REDIS_URL: redis.url } };
 }
 
-/** Patience and queue are set to suffice; all gateways are connected to Redis. */
+/** Starts a deployment with ample patience and queues, and waits until all gateways are connected to Redis. */
 export async function deploy({
   limits = '',
   windows = 'sliding',
@@ -67,7 +67,7 @@ export async function deploy({
   return { upstream, redis, gateways };
 }
 
-/** A read at one replica after another, as an ingress would spread them; one whose connection breaks is made at the next. */
+/** Reads round-robin like an ingress; retries at the next replica when a connection breaks. */
 export function reader({ gateways }: Pick<Deployment, 'gateways'>) {
   let turn = 0;
   return async (jobId: string, options: ReadOptions = {}): Promise<Seen> => {

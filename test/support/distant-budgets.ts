@@ -15,7 +15,7 @@ const MARGIN_MS = 40;
 /** How long a call holds its slot, in milliseconds. */
 const CALL_MS = 15;
 const CLOCK = "local time = call('TIME')";
-/** On the test's clock instead of Redis' own. */
+/** The script on the test's clock instead of Redis' own. */
 const script = budgetScript.replace(
   CLOCK,
   'local time = { 1700000000 + math.floor(ARGV[2] / 1000), (ARGV[2] % 1000) * 1000 }',
@@ -25,20 +25,20 @@ export interface DistantOptions extends Distance {
   readonly limits: readonly NamedLimit[];
   readonly replicas?: number;
   readonly slots?: number;
-  /** How late timers fire, in milliseconds, for the so many-th send. */
+  /** How late the timer of the nth send fires, in milliseconds. */
   readonly lateMs?: (send: number) => number;
-  /** How long it is on its way to upstream, in milliseconds. */
+  /** How long the nth send takes to arrive upstream, in milliseconds. */
   readonly arriveMs?: (send: number) => number;
 }
 
 /**
- * Replicas that have always something to send, and the real script on a real Redis, in virtual time: what comes of it does not
- * depend on how busy the machine is.
+ * Replicas that always have calls to send, with the real script on a real Redis, in virtual time: the results do not
+ * depend on the load of the machine.
  */
 export class DistantBudgets {
   readonly clock = new VirtualClock();
   readonly budgets: SharedBudget[] = [];
-  /** When each call arrived upstream. */
+  /** Arrival time of each call upstream. */
   readonly arrived: number[] = [];
   #sent = 0;
   readonly #pending = new Set<Promise<unknown>>();
@@ -62,7 +62,11 @@ export class DistantBudgets {
 
   #start(replica: string, slots: number): void {
     const windows = spreadWindows(this.options.limits, MARGIN_MS);
-    const client = { defineCommand: () => undefined, del: () => Promise.resolve(0), jobsBudget: this.#far() };
+    const client = {
+      defineCommand: () => undefined,
+      del: () => Promise.resolve(0),
+      jobsBudget: this.#distantScript(),
+    };
     const store = new BudgetStore(client, {
       keyPrefix: 'p:',
       windows,
@@ -83,7 +87,7 @@ export class DistantBudgets {
     void this.#send(queue, (change) => (free += change));
   }
 
-  /** One turn after another, as the throttle has them. */
+  /** Acquires permits one at a time, like the throttle. */
   async #send(queue: PermitQueue, use: (slots: number) => number): Promise<void> {
     for (;;) {
       while (use(0) === 0) await this.#sleep(1);
@@ -115,8 +119,8 @@ export class DistantBudgets {
     return new Promise((resolve) => this.clock.after(ms, resolve));
   }
 
-  /** In order, as on one connection. */
-  #far() {
+  /** Runs the script after the latency of the network, in order, as on one connection. */
+  #distantScript() {
     let [there, back] = [0, 0];
     return async (...keysAndRequest: string[]): Promise<string> => {
       const now = this.clock.now();
@@ -133,7 +137,7 @@ export class DistantBudgets {
 
   #oneWayMs(): number {
     const { roundTripMs, jitterMs = 0 } = this.options;
-    // A linear congruential generator: the same each time.
+    // A linear congruential generator: the same sequence in each run.
     this.#random = (this.#random * 48_271) % 2_147_483_647;
     return (roundTripMs + ((2 * this.#random) / 2_147_483_647 - 1) * jitterMs) / 2;
   }

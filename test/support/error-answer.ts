@@ -2,7 +2,7 @@ import { expect } from '@jest/globals';
 import type { FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import type { Gateway } from './gateway.ts';
 
-/** An answer, by whatever client it was read. */
+/** An answer, independent of the client. */
 export interface AnyAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -17,7 +17,7 @@ export interface ErrorContent {
   readonly details?: readonly { readonly code: string; readonly message: string; readonly target?: string }[];
 }
 
-/** All that an error may have. Whatever else upstream or a framework says stays inside. */
+/** All fields that an error may have. */
 const HEADERS = [
   ...[
     'content-type',
@@ -34,7 +34,7 @@ const HEADERS = [
 
 const STACK = /\bat [^ ]+ \(|node_modules|file:\/\/|\.[jt]s:\d+/;
 
-/** Checks that an answer is this error, with its headers and no others (docs/CONTRACT.md, section 4). */
+/** Expects this error of docs/CONTRACT.md, section 4, with exactly its headers. */
 export function expectError(answer: AnyAnswer, status: number, code: string, message?: string): ErrorContent {
   const { headers } = answer;
   const { error, ...rest } = JSON.parse(answer.text) as { error: ErrorContent };
@@ -52,7 +52,7 @@ export function expectError(answer: AnyAnswer, status: number, code: string, mes
   return error;
 }
 
-/** The headers of an error; of a HEAD they are all there is. */
+/** Expects the headers of an error, also for HEAD. */
 export function expectErrorHeaders({ status, headers }: Pick<AnyAnswer, 'status' | 'headers'>): void {
   expect(headers).toMatchObject({ 'content-type': 'application/json', 'cache-control': 'no-store' });
   expect(headers['x-correlation-id']).toMatch(/^[\x20-\x7e]{1,128}$/);
@@ -66,7 +66,7 @@ export function expectErrorHeaders({ status, headers }: Pick<AnyAnswer, 'status'
   expect(Object.keys(headers).filter((name) => !HEADERS.includes(name))).toEqual([]);
 }
 
-/** Sees to it that nothing in an answer is known to the gateway and upstream alone. */
+/** Expects an answer without secrets and internal addresses. */
 export function expectNothingSecret(answer: AnyAnswer, gateway: Gateway, upstream: FakeUpstream): void {
   const whole = JSON.stringify(answer.headers) + answer.text;
   const { clientId, clientSecret } = upstream.settings;

@@ -1,7 +1,7 @@
 import { get, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 
-/** A stream of the gateway's state, as an operator's client without a browser sees it. */
+/** Client of the console's state stream. */
 export class EventStream {
   text = '';
   readonly #response: IncomingMessage;
@@ -29,7 +29,7 @@ export class EventStream {
     return this.#response.headers;
   }
 
-  /** The data of the events so far. */
+  /** Data of all events received. */
   get states(): Readonly<Record<string, unknown>>[] {
     const events = this.text.split('\n\n').slice(0, -1);
     return events.map((event) => {
@@ -38,12 +38,12 @@ export class EventStream {
     });
   }
 
-  /** Resolves when the server has ended it. */
+  /** Resolves when the server ends the stream. */
   get ended(): Promise<unknown> {
     return this.#ended;
   }
 
-  /** Reads nothing from now on. */
+  /** Stops reading. */
   stall(): void {
     this.#response.pause();
   }

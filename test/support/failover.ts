@@ -7,14 +7,14 @@ import { RedisCluster } from './redis-cluster.ts';
 import { startUpstream, startGateway } from './rig.ts';
 import { until } from './until.ts';
 
-/** Reads a new job and says which. How long that takes is measured by test/faults. */
+/** Reads a new job. @returns its id. test/faults measures how long that takes. */
 export async function readNew(upstream: FakeUpstream, gateway: Gateway): Promise<string> {
   const { id } = upstream.addJob();
   expect((await readJob(gateway, id)).status).toBe(200);
   return id;
 }
 
-/** New jobs are read until one of them is found to be stored. */
+/** Reads new jobs until one of them is stored. */
 export async function untilStored(
   what: string,
   { upstream, gateway }: { upstream: FakeUpstream; gateway: Gateway },
@@ -29,19 +29,22 @@ export async function untilStored(
   await until(what, found);
 }
 
-export function told({ log }: Gateway): string[] {
-  return log.flatMap(({ msg }) => /redis is (away|back)/.exec(msg ?? '')?.[1] ?? []);
+/** Losses and returns of the Redis connection in the log. */
+export function connectionChanges({ log }: Gateway): string[] {
+  return log.flatMap(({ msg }) => /Redis connection (lost|restored)/.exec(msg ?? '')?.[1] ?? []);
 }
 
-/** The log says so, each once: a busy machine may have it away for a moment more often, but never twice without a return. */
-export async function untilTold(gateway: Gateway, words: readonly string[]): Promise<void> {
-  const isTold = (): boolean => told(gateway).length >= words.length && told(gateway).at(-1) === words.at(-1);
-  await until(`the log says ${words.join(', ')}`, isTold);
-  const expected = told(gateway).map((_, index) => (index % 2 === 0 ? 'away' : 'back'));
-  expect(told(gateway)).toEqual(expected);
+/** Waits for these log lines, which must alternate: a busy machine may lose and restore the connection more often. */
+export async function untilLogged(gateway: Gateway, changes: readonly string[]): Promise<void> {
+  const isLogged = (): boolean =>
+    connectionChanges(gateway).length >= changes.length &&
+    connectionChanges(gateway).at(-1) === changes.at(-1);
+  await until(`the log says ${changes.join(', ')}`, isLogged);
+  const expected = connectionChanges(gateway).map((_, index) => (index % 2 === 0 ? 'lost' : 'restored'));
+  expect(connectionChanges(gateway)).toEqual(expected);
 }
 
-/** A gateway at a cluster. */
+/** Starts a gateway with a cluster. */
 export async function clusterRig() {
   const [upstream, cluster] = [await startUpstream(), await RedisCluster.start()];
   const gateway = await startGateway({ upstream, env: cluster.env });

@@ -6,8 +6,8 @@ import { COMPILED, type Upstream } from './gateway.ts';
 
 const MAIN = join(import.meta.dirname, '../fake-upstream/main.ts');
 
-/** A call as the fake upstream tells of it. Times in milliseconds on its own clock. */
-export interface ToldCall {
+/** A call as recorded by the fake upstream. Times in milliseconds on its clock. */
+export interface RecordedCall {
   readonly at: number;
   readonly jobId: string;
   readonly status: number | string;
@@ -15,12 +15,11 @@ export interface ToldCall {
 }
 
 /**
- * The fake upstream as a process of its own: what arrives is stamped when it arrives, however busy the test is with its
- * thousands of reads.
+ * The fake upstream in a separate process, so that it records arrival times correctly however busy the test is.
  */
 export class FakeUpstreamProcess implements Upstream {
   readonly settings = { clientId: 'demo-client', clientSecret: 'demo-secret' };
-  /** The tokens stay with the fake upstream. */
+  /** Without tokens, which stay in the fake upstream. */
   readonly calls = [];
   readonly url: string;
   readonly tokenUrl: string;
@@ -44,11 +43,11 @@ export class FakeUpstreamProcess implements Upstream {
     return upstream;
   }
 
-  async told(): Promise<ToldCall[]> {
-    return (await this.#control('/calls')) as ToldCall[];
+  async recordedCalls(): Promise<RecordedCall[]> {
+    return (await this.#control('/calls')) as RecordedCall[];
   }
 
-  /** Adds a job, as `JobOptions` has it. @returns its id */
+  /** Adds a job. @param job `JobOptions` @returns its id */
   async addJob(job: object = {}): Promise<string> {
     const { id } = (await this.#control('/jobs', { method: 'POST', body: JSON.stringify(job) })) as {
       id: string;
@@ -60,7 +59,7 @@ export class FakeUpstreamProcess implements Upstream {
     await this.#control(`/jobs/${jobId}`, { method: 'PATCH', body: JSON.stringify({ state }) });
   }
 
-  /** How many the limits have refused. */
+  /** Number of calls refused by the limits. */
   async refused(): Promise<number> {
     return ((await this.#control('')) as { refused: number }).refused;
   }
@@ -69,12 +68,12 @@ export class FakeUpstreamProcess implements Upstream {
     return ((await this.#control(`/window?ms=${windowMs}`)) as { most: number }).most;
   }
 
-  /** Changes settings, as `FakeUpstreamSettings` has them. */
+  /** @param settings `FakeUpstreamSettings` to change */
   async set(settings: object): Promise<void> {
     await this.#control('', { method: 'PATCH', body: JSON.stringify(settings) });
   }
 
-  /** A fault and whom it meets: `FaultSpec & FaultScope`. */
+  /** @param fault `FaultSpec & FaultScope` */
   async fault(fault: object): Promise<void> {
     await this.#control('/faults', { method: 'POST', body: JSON.stringify(fault) });
   }

@@ -3,7 +3,7 @@ import { createServer, request as send, type IncomingMessage, type ServerRespons
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** A request as the proxy got it: `GET http://host:port/path`, or `CONNECT host:port`. */
+/** A request as received: `GET http://host:port/path`, or `CONNECT host:port`. */
 export interface Proxied {
   readonly line: string;
   readonly authorization: string | undefined;

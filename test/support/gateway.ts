@@ -9,19 +9,19 @@ import { createInterface } from 'node:readline';
 import { TOKEN_MARK } from '../fake-upstream/tokens.ts';
 import { endSearch, KEY_MARK, searchAnswers, Secrets } from './secrets.ts';
 
-/** A shorter part of a token is one that many have, in characters. */
+/** Shortest part of a token that is searched for, in characters: shorter ones are not unique. */
 const LEAST_PART = 20;
-/** The metrics of a gateway that is stopped are waited for so long, in milliseconds: it may hang, or be ending. */
+/** Timeout for the final metrics of a gateway, in milliseconds: it may hang, or be ending. */
 const METRICS_WAIT_MS = 1000;
 const MAIN = join(import.meta.dirname, '../../dist/main.js');
-/** What Node compiles is kept between the many starts, each of which is quicker by a fifth. */
+/** Node's compile cache, shared by all starts, which makes them faster by a fifth. */
 export const COMPILED = { NODE_COMPILE_CACHE: join(import.meta.dirname, '../../node_modules/.cache/node') };
 
 export interface TestCaller {
   readonly name: string;
   readonly key: string;
   readonly iTwins: readonly string[];
-  /** Default: it is none. */
+  /** Default: no operator. */
   readonly operator?: boolean;
 }
 
@@ -44,7 +44,7 @@ export function callersFile(callers: readonly TestCaller[]): string {
   });
 }
 
-/** What a gateway stands in front of: the fake upstream, in this process or another. */
+/** A fake upstream, in this process or another. */
 export interface Upstream {
   readonly url: string;
   readonly tokenUrl: string;
@@ -54,19 +54,19 @@ export interface Upstream {
 
 export interface GatewayOptions {
   readonly upstream: Upstream;
-  /** Settings beside those that lead to the fake upstream. */
+  /** Settings besides those for the fake upstream. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Default: one that may read everything. */
+  /** Default: one without restrictions. */
   readonly callers?: readonly TestCaller[];
-  /** Default: the build in this checkout. */
+  /** Default: the build of this checkout. */
   readonly program?: Program;
-  /** Settings that are not given, because a file says them. */
+  /** Settings to omit, because a file contains them. */
   readonly without?: readonly string[];
-  /** Makes the text of the callers file another one. */
+  /** Modifies the text of the callers file. */
   readonly callersText?: (json: string) => string;
 }
 
-/** How a gateway is started: a command, where, with what environment of its own and as whom. */
+/** How to start a gateway: command, folder, environment and user. */
 export interface Program {
   readonly command: readonly string[];
   readonly cwd: string;
@@ -78,17 +78,17 @@ export interface Program {
 /** A JSON line of the gateway's log. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
 
-/** The built gateway as a process of its own, with an environment of its own, on a free port of this machine. */
+/** The built gateway as a process with its own environment, on a free local port. */
 export class Gateway {
   readonly log: LogLine[] = [];
   readonly callers: readonly TestCaller[];
   readonly callersPath: string;
-  /** The one that was started last: while it starts, nobody has it yet. */
+  /** The gateway that was started last; during its start it is available only here. */
   static latest: Gateway | undefined;
   url = '';
-  /** All that the process wrote. */
+  /** Everything that the process wrote. */
   output = '';
-  /** What must come out nowhere: not in `output`, in no answer and no event, in no metric and no trace. */
+  /** Secrets that must not appear in `output`, answers, events, metrics or traces. */
   readonly secrets = new Secrets();
   readonly #options: GatewayOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), 'gateway-'));
@@ -132,7 +132,7 @@ export class Gateway {
     return gateway;
   }
 
-  /** The Authorization header of a caller. Of a token none of its parts may come out. */
+  /** The Authorization header of a caller. All parts of a token are secrets. */
   bearer(caller: TestCaller | undefined = this.callers[0]): string {
     const key = caller?.key ?? '';
     this.secrets.add(...key.split('.').filter((part) => part.length >= LEAST_PART));
@@ -143,7 +143,7 @@ export class Gateway {
     return this.#process.pid ?? 0;
   }
 
-  /** Waits for a log line, one that is there already included. */
+  /** Waits for a log line; earlier lines count too. */
   async logged(wanted: (line: LogLine) => boolean): Promise<LogLine> {
     for (;;) {
       const line = this.log.find(wanted);
@@ -159,7 +159,7 @@ export class Gateway {
     this.#process.kill(signal);
   }
 
-  /** Whether what it writes to standard output is read. */
+  /** Starts or stops reading its standard output. */
   readOutput(isRead: boolean): void {
     if (isRead) this.#process.stdout?.resume();
     else this.#process.stdout?.pause();
@@ -174,7 +174,7 @@ export class Gateway {
     return this.#exit;
   }
 
-  /** Ends it in order, and sees to it that no secret has come out. */
+  /** Ends it with SIGTERM, and checks that no secret has leaked. */
   async stop(): Promise<number | null> {
     await this.#readMetrics();
     if (this.#process.exitCode === null) this.#process.kill('SIGTERM');
@@ -218,7 +218,7 @@ export class Gateway {
     this.#waiting.clear();
   }
 
-  /** What it was started with, and what upstream has been sent. Tokens and keys are known by their marks as well. */
+  /** Secrets from its settings and from calls upstream. Tokens and keys also have common prefixes. */
   #know(): void {
     const { upstream, env = {} } = this.#options;
     const { clientId, clientSecret } = upstream.settings;
@@ -234,7 +234,7 @@ export class Gateway {
     }
   }
 
-  /** As the last thing that is read of it: what it says is searched on its way here, as all of its answers are. */
+  /** Reads the metrics at the end, so that they are searched for secrets like all answers. */
   async #readMetrics(): Promise<void> {
     if (this.url === '' || this.hasEnded) return;
     const { promise, resolve } = Promise.withResolvers<unknown>();

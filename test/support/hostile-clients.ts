@@ -2,8 +2,8 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * `node hostile-clients.ts {url} {job path}`: a process of its own, so that what it does disturbs the server alone. Slow
- * senders hold connections with requests that come a byte at a time; a header bomb sends heads that are larger than any may be.
+ * `node hostile-clients.ts {url} {job path}`: a separate process, so that it disturbs only the server. Slow senders
+ * hold connections with requests sent byte by byte; a header bomb sends too large request heads.
  */
 const [url = '', path = ''] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
@@ -11,9 +11,9 @@ const { hostname, port } = new URL(url);
 const SLOW_SENDERS = 500;
 const BYTE_EVERY_MS = 500;
 const HEAD = `GET ${path} HTTP/1.1\r\nHost: a\r\n`;
-/** Of heads that come slowly, and of bodies that do. */
+/** Numbers of slow heads and slow bodies. */
 const SLOW = [`${HEAD}X-Slow: `, `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n`];
-/** 64 KiB. Larger ones are refused as early, and would disturb others by the copying of this process alone. */
+/** 64 KiB. Larger ones are refused equally early, and would only load this process. */
 const BOMB = HEAD + Array.from({ length: 64 }, (_, field) => `X-${field}: ${'a'.repeat(1000)}\r\n`).join('');
 const BOMB_EVERY_MS = 20;
 
@@ -26,7 +26,7 @@ function open(): Socket {
     .resume();
 }
 
-/** Comes again whenever it is closed. */
+/** Reconnects whenever it is closed. */
 async function sendSlowly(index: number): Promise<never> {
   for (;;) {
     await delay((index * BYTE_EVERY_MS) / SLOW_SENDERS);

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** When it is that a hostile Redis says what it has to say. */
+/** When a hostile Redis sends its reply. */
 export type Moment = 'at once' | 'to each command' | 'once it is ready' | 'to the handshake, then closes';
 
-/** For how long a client may make what it will of what was said, in milliseconds. */
-const HEARD_MS = 250;
+/** How long a client has to handle the reply before the connection closes, in milliseconds. */
+const HANDLING_MS = 250;
 
 const HANDSHAKE: Readonly<Record<string, string>> = {
   hello: '%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n',
@@ -14,14 +14,14 @@ const HANDSHAKE: Readonly<Record<string, string>> = {
   info: '$17\r\nredis_mode:stand\r\n\r\n',
 };
 
-/** Something that is said in place of a proper answer. */
+/** A malformed reply. */
 export interface Hostility {
   readonly what: string;
   readonly answer: string;
   readonly moment: Moment;
 }
 
-/** Takes connections as a Redis does, and answers each in another wrong way, in turn; then it is the Redis that it is told. */
+/** Accepts connections like Redis and sends each another malformed reply; later forwards to a real Redis. */
 export class HostileRedis {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -46,15 +46,15 @@ export class HostileRedis {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** What has still to be said, and the last that was. */
+  /** Replies that are left, and the last one sent. */
   get left(): number {
     return this.#left.length;
   }
 
   last = '';
 
-  /** From now on it is a real one, on another port. */
-  become(port: number): void {
+  /** Forwards all connections to a real Redis from now on. */
+  forwardTo(port: number): void {
     this.#realPort = port;
     this.#dropAll();
   }
@@ -85,19 +85,19 @@ export class HostileRedis {
   }
 
   #beHostile(socket: Socket, { what, answer, moment }: Hostility): void {
-    let isSaid = false;
-    const speak = (): void => {
-      // A client that is content with it would stay for ever.
-      if (!isSaid) setTimeout(() => socket.destroy(), HEARD_MS).unref();
-      isSaid = true;
+    let isSent = false;
+    const reply = (): void => {
+      // A client that accepts the reply would keep the connection.
+      if (!isSent) setTimeout(() => socket.destroy(), HANDLING_MS).unref();
+      isSent = true;
       this.last = what;
       if (socket.writable) socket.write(Buffer.from(answer, 'latin1'));
     };
-    // A connection that is given up before it was told anything says it the next time.
+    // If the connection closes before the reply, the next one gets it.
     socket.on('close', () => {
-      if (!isSaid && this.#realPort === undefined) this.#left.push({ what, answer, moment });
+      if (!isSent && this.#realPort === undefined) this.#left.push({ what, answer, moment });
     });
-    if (moment === 'at once') speak();
+    if (moment === 'at once') reply();
     let rest = '';
     socket.on('data', (data) => {
       const { names, left } = commandsIn(rest + data.toString('latin1'));
@@ -105,14 +105,14 @@ export class HostileRedis {
       for (const name of names) {
         const expected = HANDSHAKE[name];
         if (moment === 'once it is ready' && expected !== undefined) socket.write(expected);
-        else if (moment !== 'at once') speak();
+        else if (moment !== 'at once') reply();
         if (moment === 'to the handshake, then closes') socket.end();
       }
     });
   }
 }
 
-/** The names of the commands that have come as a whole, and what is left of the next. */
+/** Names of the complete commands, and the incomplete rest. */
 function commandsIn(text: string): { names: string[]; left: string } {
   const names: string[] = [];
   let left = text;

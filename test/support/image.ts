@@ -9,31 +9,31 @@ import {
   type PropertyInstruction,
 } from 'dockerfile-ast';
 
-/** What one stage of a Dockerfile is when its instructions have been carried out. */
+/** The result of one stage of a Dockerfile. */
 export interface Image {
-  /** Its tree: `/app` of the image is `app` in here. Of the base image nothing is in it. */
+  /** Root folder: contains `app` for `/app` of the image, and nothing of the base image. */
   readonly root: string;
   readonly base: string;
   workdir: string;
   user: string;
   readonly env: Record<string, string>;
   readonly labels: Record<string, string>;
-  /** Nothing where the form is not that of exec, which does without a shell. */
+  /** Undefined unless in exec form. */
   entrypoint?: readonly string[] | undefined;
   command?: readonly string[] | undefined;
   healthcheck?: readonly string[] | undefined;
 }
 
 export interface BuildOptions {
-  /** The context: where Dockerfile, .dockerignore and what is copied are. */
+  /** The build context, with Dockerfile and .dockerignore. */
   readonly context: string;
-  /** Empty: a tree for each stage is made in it. */
+  /** An empty folder for the stages. */
   readonly folder: string;
 }
 
 /**
- * Builds a Dockerfile without a Docker engine: each stage in an empty tree, where every COPY puts what it would put (.dockerignore
- * heeded) and every RUN is run in its working directory. What the base image has is what this machine has: Node and npm.
+ * Builds a Dockerfile without a Docker engine: each stage in an empty folder, with COPY (respecting .dockerignore) and
+ * RUN executed there. Node and npm of this machine replace the base image.
  * @returns the last stage
  */
 export function buildImage(options: BuildOptions): Image {
@@ -140,7 +140,7 @@ class Build {
     }
   }
 
-  /** The last line that says something of a path, or of a folder that it is in, decides. */
+  /** The last line that matches a path or one of its parent folders decides. */
   #isIgnored(path: string): boolean {
     const parts = path.split('/');
     const ways = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
@@ -151,8 +151,7 @@ class Build {
   }
 
   #run(content: string): void {
-    // What the checkout has been installed with from the same lock file need not be installed again to build; what goes into the
-    // image is.
+    // The build uses the checkout's packages, from the same lock file; only those of the image are installed.
     if (/^npm ci\b/.test(content) && !content.includes('--omit=dev')) {
       symlinkSync(join(this.#options.context, 'node_modules'), this.#path('node_modules'));
       return;

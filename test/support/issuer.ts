@@ -14,13 +14,13 @@ import Provider, { type Adapter } from 'oidc-provider';
 export const AUDIENCE = 'https://gateway.example';
 const SECRET = 'secret-of-the-client-at-the-issuer';
 
-/** A client of the issuer, and what its tokens are to say beside the usual. */
+/** A client of the issuer, with additional claims for its tokens. */
 export interface IssuerClient {
   readonly id: string;
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
-/** Nothing is kept: a token says all of itself. */
+/** Stores nothing: tokens are self-contained. */
 class Nothing implements Adapter {
   async upsert(): Promise<void> {}
   async find(): Promise<undefined> {}
@@ -42,11 +42,11 @@ export async function issuerKey(kid: string, alg = 'RS256'): Promise<IssuerKey> 
   return { kid, jwk: { ...(await exportJWK(privateKey)), kid, alg, use: 'sig' } };
 }
 
-/** An authorization server (npm oidc-provider) on a port of its own, whose keys can be changed and which can go down. */
+/** An authorization server (npm oidc-provider) whose keys can be rotated and whose answers can be replaced. */
 export class Issuer {
-  /** The paths that were asked for. */
+  /** Paths of all requests. */
   readonly asked: string[] = [];
-  /** Answers in the server's place; `undefined`: the server does. */
+  /** Replaces the answers of the server, if set. */
   instead: RequestListener | undefined;
   url = '';
   #serve: RequestListener = () => undefined;
@@ -75,17 +75,17 @@ export class Issuer {
     return this.#key;
   }
 
-  /** How often the keys were asked for. */
+  /** Number of requests for the keys. */
   get keyRequests(): number {
     return this.asked.filter((path) => path === '/jwks').length;
   }
 
-  /** What a gateway needs to take its tokens. */
+  /** Settings of a gateway that accepts its tokens. */
   get env() {
     return { AUTH: 'jwt', JWT_ISSUER: this.url, JWT_AUDIENCE: AUDIENCE };
   }
 
-  /** From now on this key signs, and no other is known. */
+  /** Replaces the signing key. */
   rotate(key: IssuerKey): void {
     this.#key = key;
     const provider = new Provider(this.url, {
@@ -120,7 +120,7 @@ export class Issuer {
     this.#serve = (request, response) => void serve(request, response);
   }
 
-  /** A token as its clients get them: `scope` is one string. */
+  /** Requests a token as a client: `scope` is a string. */
   async token(client: string, scope = 'itwin-platform'): Promise<string> {
     const answer = await fetch(`${this.url}/token`, {
       method: 'POST',
@@ -131,7 +131,7 @@ export class Issuer {
     return ((await answer.json()) as { access_token: string }).access_token;
   }
 
-  /** A token made by hand, good but for what is said otherwise; a claim that is `undefined` is left out. */
+  /** Signs a valid token with changed claims and header; `undefined` removes a claim. */
   async sign(
     claims: JWTPayload = {},
     head: Partial<JWTHeaderParameters> = {},
@@ -147,7 +147,7 @@ export class Issuer {
   }
 }
 
-/** A token as the platform has them, `scope` being an array; a claim that is `undefined` is left out. */
+/** Signs a token like the platform's, with `scope` as an array; `undefined` removes a claim. */
 export async function signed(
   claims: JWTPayload,
   head: Partial<JWTHeaderParameters>,

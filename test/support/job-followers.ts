@@ -14,16 +14,16 @@ interface Observation {
   readonly isFinished: boolean;
 }
 
-/** Reads jobs that run, and others in their place when they have ended, at all replicas by turns. */
+/** Reads running jobs, replaced by others when they have finished, at all replicas in turn. */
 export class JobFollowers {
   readonly #observations: Observation[] = [];
   readonly #running: string[] = [];
   readonly #recent: string[] = [];
   readonly #loops: readonly Promise<void>[];
   #isOn = true;
-  /** The answers that were no document. */
+  /** Answers without a document. */
   readonly failures: number[] = [];
-  /** The longest time that a read took, in milliseconds. */
+  /** Duration of the longest read, in milliseconds. */
   longestMs = 0;
 
   constructor(
@@ -43,7 +43,7 @@ export class JobFollowers {
     return this.#observations.length;
   }
 
-  /** Reads that began after another of the same job had shown its end, and did not show it. */
+  /** Reads that showed a job unfinished although an earlier read had shown it finished. */
   wentBack(): readonly Observation[] {
     const finishedAt = new Map<string, number>();
     for (const { jobId, endedAt, isFinished } of this.#observations) {
@@ -76,7 +76,7 @@ export class JobFollowers {
     }
   }
 
-  /** One job ends each second, and is read for as many seconds more as there are jobs. */
+  /** One job finishes each second, and is read for as many more seconds as there are jobs. */
   async #endJobs(count: number): Promise<void> {
     const { upstream } = this.deployment;
     while (this.#isOn) {

@@ -4,24 +4,24 @@ import { jobIds } from './reads.ts';
 
 export interface Sample {
   readonly kind: 'cached' | 'cold';
-  /** When it was begun, in milliseconds on the clock of `performance.now()`. */
+  /** Start, in milliseconds on the clock of `performance.now()`. */
   readonly at: number;
-  /** 0: there was no answer. */
+  /** 0: no answer. */
   readonly status: number;
   readonly tookMs: number;
 }
 
 export interface LoadOptions {
-  /** Reads a second. */
+  /** Reads per second. */
   readonly cached: number;
   readonly cold: number;
-  /** The finished jobs that are read again and again. */
+  /** Finished jobs that are read repeatedly. */
   readonly cachedIds: readonly string[];
 }
 
 const TICK_MS = 20;
 
-/** Steady reads of cached and cold jobs, spread over the replicas, begun whether or not earlier ones have ended. */
+/** A constant rate of reads of cached and cold jobs over all replicas, independent of earlier reads. */
 export class Load {
   readonly samples: Sample[] = [];
   readonly #read: ReturnType<typeof reader>;
@@ -36,14 +36,14 @@ export class Load {
     this.#loop = this.#run();
   }
 
-  /** Ends when all reads have ended. */
+  /** Stops, and waits for all reads. */
   async stop(): Promise<void> {
     this.#running = false;
     await this.#loop;
     await Promise.all(this.#pending);
   }
 
-  /** Those begun in a stretch of time. */
+  /** Samples that began within a time range. */
   during(kind: Sample['kind'], from: number, to: number): Sample[] {
     return this.samples.filter((sample) => sample.kind === kind && sample.at >= from && sample.at < to);
   }
@@ -77,13 +77,13 @@ export class Load {
   }
 }
 
-/** The time within which so many of a hundred reads were answered, in milliseconds. */
+/** Percentile of the duration, in milliseconds. */
 export function percentile(samples: readonly Sample[], percent: number): number {
   const times = samples.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
   return times[Math.min(times.length - 1, Math.floor((times.length * percent) / 100))] ?? 0;
 }
 
-/** How many were answered with each status. */
+/** Number of samples by status. */
 export function counts(samples: readonly Sample[]): Record<number, number> {
   const byStatus = Object.groupBy(samples, ({ status }) => status);
   return Object.fromEntries(Object.entries(byStatus).map(([status, of]) => [status, of?.length ?? 0]));

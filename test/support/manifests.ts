@@ -5,7 +5,7 @@ import { parseAllDocuments } from 'yaml';
 
 const CONFIG = join(import.meta.dirname, '../../config');
 
-/** What all of Kubernetes' objects have. */
+/** Fields of all Kubernetes objects. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -13,8 +13,8 @@ export interface Manifest {
 }
 
 /**
- * What `kubectl apply -k config/kubernetes/production` would send, with the example's secrets.
- * @param folder empty: the manifests are rendered in a copy
+ * Renders what `kubectl apply -k config/kubernetes/production` would send, with the example's secrets.
+ * @param folder an empty folder for a copy of the manifests
  */
 export function renderProduction(folder: string): Manifest[] {
   if (spawnSync('kubectl', ['version', '--client']).status !== 0) {
@@ -27,7 +27,7 @@ export function renderProduction(folder: string): Manifest[] {
   return parseAllDocuments(text).map((document) => unfolded(document.toJS() as Manifest));
 }
 
-/** kustomize folds long base64, which Kubernetes reads and a schema does not. */
+/** Joins base64 that kustomize has folded, which Kubernetes accepts and the schema does not. */
 function unfolded(manifest: Manifest & { data?: Record<string, string> }): Manifest {
   if (manifest.kind !== 'Secret') return manifest;
   const data = Object.entries(manifest.data ?? {}).map(([name, value]): [string, string] => [

@@ -3,11 +3,11 @@ import type { Deployment } from './deployment.ts';
 import type { Gateway } from './gateway.ts';
 import { metric } from './reads.ts';
 
-/** The memory in use; the memory that V8 has reserved beside it grows for minutes before it stays. */
+/** Metric of the memory in use; V8's reserved memory grows for minutes before it is stable. */
 const IN_USE = ['nodejs_heap_size_used_bytes', 'nodejs_external_memory_bytes'];
 const SAMPLE_EVERY_MS = 1000;
 
-/** Samples the memory in use of each replica until the end. */
+/** Samples the memory in use of each replica. */
 export class MemoryGrowth {
   readonly #samples: number[][] = [];
   #sampling = true;

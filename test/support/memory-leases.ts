@@ -2,7 +2,7 @@ import { CallerGone } from '../../src/errors/caller-gone.ts';
 import type { Claim, Lease, Leases, LeaseEvents, SharedReadOutcome } from '../../src/upstream/leases.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-/** How long a lease lives that is not prolonged, in milliseconds. */
+/** Lifetime of a lease that is not extended, in milliseconds. */
 export const LEASE_MS = 2000;
 
 type Word = SharedReadOutcome | { readonly kind: 'sent' } | { readonly kind: 'waiting' };
@@ -15,14 +15,14 @@ interface HeldLease {
   endsAt: number;
 }
 
-/** The leases of several replicas, in virtual time. Holders that live prolong theirs; words are heard at once by all, if they are not lost. */
+/** Leases of several replicas in virtual time. Living holders extend theirs; messages arrive at once unless lost. */
 export class MemoryLeases {
   readonly clock: VirtualClock;
   readonly held = new Map<string, HeldLease>();
   readonly listeners = new Map<string, Set<(word: Word) => void>>();
-  /** Nothing that is said is heard. */
+  /** All messages are lost. */
   deaf = false;
-  /** It is known that words may be missed. */
+  /** Replicas know that messages may be missed. */
   missesWords = false;
   /** The store does not answer. */
   isDown = false;
@@ -42,7 +42,7 @@ export class MemoryLeases {
   }
 }
 
-/** What one replica has of them. */
+/** The leases of one replica. */
 export class Replica implements Leases {
   isAlive = true;
   readonly #all: MemoryLeases;

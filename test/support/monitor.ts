@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline';
 import { atEnd } from './rig.ts';
 
 /**
- * Tells of each command that comes to a Redis, its name and its arguments, those that scripts run included. On a socket of its own:
- * ioredis mistakes what comes together with the answer to MONITOR for answers.
+ * Reports each command that a Redis receives, with its arguments, including those of scripts. Uses a raw socket,
+ * because ioredis mistakes data that arrives with the reply to MONITOR for replies.
  */
 export async function monitorCommands(
   { port }: { readonly port: number },
@@ -20,7 +20,7 @@ export async function monitorCommands(
   socket.write('MONITOR\r\n');
   await ready;
   lines.on('line', (line) => {
-    const words = line.match(/"(?:[^"\\]|\\.)*"/g) ?? [];
-    onCommand(words.map((word) => word.slice(1, -1)));
+    const quoted = line.match(/"(?:[^"\\]|\\.)*"/g) ?? [];
+    onCommand(quoted.map((text) => text.slice(1, -1)));
   });
 }

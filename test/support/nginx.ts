@@ -6,7 +6,7 @@ import { freePort, untilListening } from './ports.ts';
 import { atEnd, temporaryFolder } from './rig.ts';
 import { searchAnswersThrough } from './secrets.ts';
 
-/** An nginx before a server, as an ingress is: with what it does by default, its buffering above all. @returns its URL */
+/** Starts nginx in front of a server like an ingress, with its default buffering. @returns its URL */
 export async function startNginx(url: string): Promise<string> {
   const [folder, port] = [temporaryFolder(), await freePort()];
   mkdirSync(join(folder, 'temp'));
@@ -23,7 +23,7 @@ export async function startNginx(url: string): Promise<string> {
        server { listen 127.0.0.1:${port}; location / { proxy_pass ${url}; } }
      }`,
   );
-  // Debian has it where only root looks.
+  // Debian installs it outside of a normal user's PATH.
   const PATH = [process.env['PATH'], '/usr/sbin'].join(delimiter);
   const nginx = spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', file], {
     env: { PATH },

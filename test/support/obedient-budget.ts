@@ -1,16 +1,16 @@
 import type { Budget, Grant, Permit } from '../../src/budget/budget.ts';
 import type { Clock } from '../../src/clock.ts';
 
-/** A budget that does as it is told. */
+/** A budget controlled by the test. */
 export class ObedientBudget implements Budget {
-  /** Reads that it lets go, before it says `otherwiseMs`. */
+  /** Permits left to grant; without any, grants tell to wait `otherwiseMs`. */
   permits = Infinity;
   otherwiseMs = 500;
-  /** When it was asked, on the virtual clock. */
+  /** Times of `tryAcquire`, on the virtual clock. */
   readonly askedAt: number[] = [];
-  /** Permits whose call was written to its connection. */
+  /** Permits whose call was sent. */
   written = 0;
-  /** Permits that were granted and not given back. */
+  /** Permits that were granted and not released. */
   granted = 0;
   closedMs = 0;
   forecastMs: (nth: number) => number = () => 0;
@@ -40,7 +40,7 @@ export class ObedientBudget implements Budget {
         this.written++;
       },
       answered: () => undefined,
-      giveBack: () => {
+      release: () => {
         this.granted--;
         this.permits++;
       },

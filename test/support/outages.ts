@@ -2,15 +2,15 @@ import { Redis } from 'ioredis';
 import type { Deployment, Store } from './deployment.ts';
 import { SentinelSet } from './redis-sentinel.ts';
 
-/** Something that fails and comes back. */
+/** A temporary failure of a component. */
 export interface Outage {
   readonly name: string;
   readonly forMs: number;
   readonly begin: (deployment: Deployment) => unknown;
   readonly end: (deployment: Deployment) => unknown;
-  /** Where the gateways keep what they share. Default: in one Redis. */
+  /** The shared store. Default: one Redis. */
   readonly store?: () => Promise<Store>;
-  /** What reads of cold jobs may be answered meanwhile: 200 alone, when upstream can still be asked. */
+  /** Statuses allowed for reads of cold jobs meanwhile: only 200 while upstream is available. */
   readonly cold: readonly number[];
 }
 

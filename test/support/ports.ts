@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LONGEST_WAIT_MS } from './until.ts';
 
-/** A port of this machine that nobody listens on. */
+/** An unused local port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -13,7 +13,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Resolves once a port takes connections. */
+/** Resolves once a port accepts connections. */
 export async function untilListening(port: number): Promise<void> {
   const end = performance.now() + LONGEST_WAIT_MS;
   while (performance.now() < end) {

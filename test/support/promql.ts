@@ -2,19 +2,19 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 type Node = ReturnType<typeof parser.parse>['topNode'];
 
-/** A metric as a query names it, and what its labels have to be. */
+/** A metric of a query, with its label matchers. */
 export interface Selector {
   readonly metric: string;
   readonly matchers: readonly { readonly label: string; readonly operator: string; readonly value: string }[];
 }
 
-/** Labels that something of a query is grouped by, and the metrics that it is made of. */
+/** Labels of a grouping, and the metrics that it groups. */
 export interface Grouping {
   readonly labels: readonly string[];
   readonly metrics: readonly string[];
 }
 
-/** What a query of Prometheus refers to, by Prometheus' own grammar. @throws for what is no query */
+/** Parses a PromQL query with Prometheus' grammar. @throws when it is invalid */
 export function parseQuery(query: string): { selectors: Selector[]; groupings: Grouping[] } {
   const text = (node: Node): string => query.slice(node.from, node.to);
   const { topNode } = parser.parse(query);
@@ -35,7 +35,7 @@ export function parseQuery(query: string): { selectors: Selector[]; groupings: G
   return { selectors, groupings };
 }
 
-/** The expression that a clause of labels belongs to. */
+/** The expression of a label clause. */
 function grouped(clause: Node): Node {
   let node = clause;
   while (node.parent && !/^(AggregateExpr|BinaryExpr)$/.test(node.name)) node = node.parent;

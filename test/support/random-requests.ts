@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 
-/** A finished job, and one that is not. */
+/** A finished and an unfinished job. */
 export const JOB = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
 export const ACTIVE_JOB = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 
-/** Stands for the good key, which is another in each run: what is generated depends on the seed alone. */
+/** Placeholder for the valid key, which differs per run: generated requests depend only on the seed. */
 export const KEY = '{key}';
 
 const anyCase = (text: string): fc.Arbitrary<string> =>
@@ -13,9 +13,9 @@ const anyCase = (text: string): fc.Arbitrary<string> =>
     .map((upper) => upper.map((isUpper, at) => (isUpper ? text[at]?.toUpperCase() : text[at])).join(''));
 const sign = (least: number): fc.Arbitrary<string> =>
   fc.integer({ min: least, max: 0xff }).map((code) => (code === 0x7f ? '~' : String.fromCharCode(code)));
-/** Bytes that end neither a path nor a line. */
+/** Bytes that do not end a path or line. */
 const pathText = fc.string({ unit: sign(0x21) });
-/** All that may stand in a header's value. */
+/** Bytes allowed in a header value. */
 const fieldText = fc.string({ unit: sign(0x20) });
 const percented = fc
   .uint8Array({ maxLength: 40 })
@@ -26,7 +26,7 @@ const id = fc.oneof(
   { weight: 6, arbitrary: anyCase(JOB) },
   { weight: 2, arbitrary: anyCase(ACTIVE_JOB) },
   fc.uuid(),
-  // Nearly a UUID: one sign put in, left out or changed.
+  // Nearly a UUID: one character inserted, removed or changed.
   fc
     .tuple(fc.nat(35), fc.constantFrom('', '-', 'g', '0', '%', '%20', '/', '.', '{'))
     .map(([at, sign]) => JOB.slice(0, at) + sign + JOB.slice(at + 1)),
@@ -121,7 +121,7 @@ const understood = fc.oneof(
     fieldText,
   ),
 );
-/** What a header may ask of a cache and of a queue: not each is built yet, but none is an error. */
+/** Cache and queue directives, including unsupported ones, none of which is an error. */
 const asking = fc.oneof(
   fc.tuple(
     fc.constant('Cache-Control'),
@@ -170,7 +170,7 @@ const key = fc.option(
   { freq: 8 },
 );
 
-/** Anything that somebody might send. Its head is whole, so that it is answered at once. */
+/** Any request with a complete head, so that it is answered at once. */
 export const anyRequest = fc
   .tuple(method, target, version, host, key, lines, body)
   .map(([verb, path, protocol, first, credential, others, rest]) =>
@@ -184,7 +184,7 @@ export const anyRequest = fc
     ].join('\r\n'),
   );
 
-/** A read of one of the jobs by a caller who may, with headers of which none may make a difference but `If-None-Match: *`. */
+/** An authorized read of a job with headers that must not matter, except `If-None-Match: *`. */
 export const aRead = fc
   .tuple(fc.oneof(anyCase(JOB), anyCase(ACTIVE_JOB)), fc.array(understood.map(line), { maxLength: 6 }))
   .map(([job, others]) =>

@@ -4,12 +4,12 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { Certificates } from './certificates.ts';
 import { atEnd } from './rig.ts';
 
-/** What is done with a connection once its request has come. */
+/** Handles a connection once its request has arrived. */
 export type OnRequest = (socket: Socket) => void;
 
-/** A server that answers in bytes, so that an answer may be no HTTP at all. */
+/** A server that answers with arbitrary bytes, which need not be HTTP. */
 export class RawServer {
-  /** Requests that have come. */
+  /** Number of requests. */
   requests = 0;
   onRequest: OnRequest = (socket) => socket.end();
   readonly #sockets = new Set<Socket>();
@@ -29,7 +29,7 @@ export class RawServer {
     this.#server = certificates ? createTlsServer(certificates, serve) : createServer(serve);
   }
 
-  /** Listens on a free port of this machine, by TLS where there is a certificate. Ends with the test. */
+  /** Listens on a free local port, with TLS if there is a certificate. Ends with the test. */
   static async start(certificates?: Pick<Certificates, 'key' | 'cert'>): Promise<RawServer> {
     const server = new RawServer(certificates);
     server.#server.listen(0, '127.0.0.1');
@@ -42,7 +42,7 @@ export class RawServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Its name is one that a certificate may be for. */
+  /** Uses localhost, for certificates. */
   get url(): string {
     return `${this.#protocol}://localhost:${this.port}`;
   }

@@ -3,13 +3,13 @@ import type { Gateway } from './gateway.ts';
 import { until } from './until.ts';
 
 export interface Readiness {
-  /** Of the HTTP answer. */
+  /** HTTP status. */
   readonly status: number;
-  /** Of each part: `up`, `degraded` or `down`. */
+  /** Status of each part: `up`, `degraded` or `down`. */
   readonly parts: Readonly<Record<string, string>>;
 }
 
-/** What the gateway says of itself to the platform. */
+/** Fetches the readiness of a gateway. */
 export async function readiness(gateway: Gateway): Promise<Readiness> {
   const answer = await fetch(`${gateway.url}/health/ready`);
   const { details } = (await answer.json()) as { details: Record<string, { status: string }> };
@@ -17,7 +17,7 @@ export async function readiness(gateway: Gateway): Promise<Readiness> {
   return { status: answer.status, parts: Object.fromEntries(parts) };
 }
 
-/** Waits until readiness shows Redis so; it says 200 all the while, for the gateway can do without. */
+/** Waits for a status of Redis in readiness, which is 200 in either case. */
 export async function untilRedisIs(state: 'up' | 'degraded', gateway: Gateway): Promise<void> {
   await until(`redis is ${state}`, async () => {
     const { status, parts } = await readiness(gateway);
@@ -26,7 +26,7 @@ export async function untilRedisIs(state: 'up' | 'degraded', gateway: Gateway): 
   });
 }
 
-/** What readiness says of Redis. */
+/** The details about Redis in readiness. */
 export async function redisDetails(gateway: Gateway): Promise<Readonly<Record<string, unknown>>> {
   const answer = await fetch(`${gateway.url}/health/ready`);
   const { details } = (await answer.json()) as { details: Record<string, Record<string, unknown>> };

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import type { Gateway, TestCaller } from './gateway.ts';
 import type { Watched } from './watcher.ts';
 
-/** What a caller saw. */
+/** An answer as seen by a caller. */
 export interface Seen {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
-  /** Milliseconds from the request to the end of the answer. */
+  /** Time from the request to the end of the answer, in milliseconds. */
   readonly tookMs: number;
 }
 
@@ -20,7 +20,7 @@ export interface ReadOptions {
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 
-/** Reads a job through the gateway, as a caller does. */
+/** Reads a job through the gateway. */
 export function readJob(gateway: Watched, jobId: string, options: ReadOptions = {}): Promise<Seen> {
   const since = performance.now();
   const headers = { authorization: gateway.bearer(options.caller), ...options.headers };
@@ -51,7 +51,7 @@ export function jobIds(count: number): string[] {
   return Array.from({ length: count }, () => randomUUID());
 }
 
-/** The sum of a metric's samples that carry these labels. */
+/** Sum of a metric's samples with these labels. */
 export async function metric(
   gateway: Gateway,
   name: string,

@@ -11,10 +11,10 @@ const MASTERS = 3;
 /** A node, and the test's own connection to it. */
 interface Node {
   readonly server: RedisServer;
-  readonly eyes: Redis;
+  readonly admin: Redis;
 }
 
-/** Three masters, and a replica of the first that takes its place soon after it is gone. */
+/** Three masters, and a replica of the first that is soon promoted when its master is lost. */
 export class RedisCluster {
   readonly secured = new SecuredRedis();
   readonly masters: Node[] = [];
@@ -26,7 +26,7 @@ export class RedisCluster {
     return cluster;
   }
 
-  /** The gateway's settings that lead to it. Two nodes are told, the others are found. */
+  /** Settings of a gateway. They contain two nodes; the others are discovered. */
   get env(): Record<string, string> {
     const [, second, third] = this.masters.map(({ server }) => server.port);
     const REDIS_CLUSTER = `localhost:${second},localhost:${third}`;
@@ -40,20 +40,20 @@ export class RedisCluster {
   async #start(): Promise<void> {
     while (this.masters.length < MASTERS) this.masters.push(await this.#node());
     this.replica = await this.#node();
-    for (const [index, { eyes }] of this.masters.entries()) {
+    for (const [index, { admin }] of this.masters.entries()) {
       const bound = (of: number): number => Math.floor((SLOTS * of) / MASTERS);
-      await eyes.call('CLUSTER', 'ADDSLOTSRANGE', bound(index), bound(index + 1) - 1);
-      // Nodes that meet with the same epoch have to settle who yields: this saves the time.
-      await eyes.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
+      await admin.call('CLUSTER', 'ADDSLOTSRANGE', bound(index), bound(index + 1) - 1);
+      // Distinct epochs save the time that nodes need to resolve a conflict.
+      await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1);
     }
     await this.#meet();
     const [first] = this.masters;
-    await this.replica.eyes.call('CLUSTER', 'REPLICATE', await first!.eyes.cluster('MYID'));
+    await this.replica.admin.call('CLUSTER', 'REPLICATE', await first!.admin.cluster('MYID'));
     await until('the replica replicates', async () =>
-      /master_link_status:up/.test(await this.replica.eyes.info('replication')),
+      /master_link_status:up/.test(await this.replica.admin.info('replication')),
     );
     await until('every node knows the replica', async () => {
-      const seen = await Promise.all(this.nodes.map(({ eyes }) => eyes.cluster('SLOTS')));
+      const seen = await Promise.all(this.nodes.map(({ admin }) => admin.cluster('SLOTS')));
       return seen.every((ranges) => ranges.some((range) => (range as unknown[]).length === 4));
     });
   }
@@ -68,25 +68,25 @@ export class RedisCluster {
       ...['--cluster-announce-hostname', host, '--cluster-preferred-endpoint-type', 'hostname'],
     ]);
     this.#busPorts.set(server, busPort);
-    return { server, eyes: this.secured.look(server) };
+    return { server, admin: this.secured.look(server) };
   }
 
   readonly #busPorts = new Map<RedisServer, number>();
 
   async #meet(): Promise<void> {
-    const [{ eyes }, ...others] = this.nodes as [Node, ...Node[]];
+    const [{ admin }, ...others] = this.nodes as [Node, ...Node[]];
     for (const { server } of others) {
-      await eyes.call('CLUSTER', 'MEET', '127.0.0.1', server.port, this.#busPorts.get(server)!);
+      await admin.call('CLUSTER', 'MEET', '127.0.0.1', server.port, this.#busPorts.get(server)!);
     }
     await until('all nodes agree', async () => {
-      const infos = await Promise.all(this.nodes.map(({ eyes }) => eyes.cluster('INFO')));
+      const infos = await Promise.all(this.nodes.map(({ admin }) => admin.cluster('INFO')));
       return infos.every((info) => info.includes('cluster_state:ok') && info.includes('known_nodes:4'));
     });
   }
 }
 
-/** Whether one of the nodes that live holds a copy of a job. */
+/** Whether a node holds a copy of a job. */
 export async function clusterHolds(nodes: readonly Node[], jobId: string): Promise<boolean> {
-  const held = await Promise.all(nodes.map(({ eyes }) => holds(eyes, jobId)));
+  const held = await Promise.all(nodes.map(({ admin }) => holds(admin, jobId)));
   return held.includes(true);
 }

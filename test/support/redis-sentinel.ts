@@ -9,9 +9,9 @@ import { until } from './until.ts';
 const NAME = 'jobs';
 const SENTINEL_PASSWORD = 'password-of-the-sentinels';
 
-/** A master, its replica and three sentinels that make the replica the master soon after the master is gone. */
+/** A master, its replica, and three sentinels that soon promote the replica when the master is lost. */
 export class SentinelSet {
-  /** Sentinels tell addresses, not names. */
+  /** Sentinels announce addresses, not names. */
   readonly secured = new SecuredRedis('127.0.0.1');
   readonly sentinels: RedisServer[] = [];
   master!: RedisServer;
@@ -23,7 +23,7 @@ export class SentinelSet {
     return set;
   }
 
-  /** The gateway's settings that lead to it. */
+  /** Settings of a gateway. */
   get env(): Record<string, string> {
     return {
       REDIS_SENTINELS: this.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
@@ -39,15 +39,15 @@ export class SentinelSet {
     this.master = await startRedis((port) => secured.server(port));
     const of = ['--replicaof', '127.0.0.1', String(this.master.port)];
     this.replica = await startRedis((port) => [...secured.server(port), ...of]);
-    const eyes = secured.look(this.replica);
-    await until('it replicates', async () => /master_link_status:up/.test(await eyes.info('replication')));
+    const admin = secured.look(this.replica);
+    await until('it replicates', async () => /master_link_status:up/.test(await admin.info('replication')));
     while (this.sentinels.length < 3) this.sentinels.push(await startRedis((port) => this.#sentinel(port)));
     for (const sentinel of this.sentinels) {
-      await untilItSees(secured.look(sentinel, SENTINEL_PASSWORD));
+      await untilDiscovered(secured.look(sentinel, SENTINEL_PASSWORD));
     }
   }
 
-  /** A sentinel writes what it learns into its own configuration. */
+  /** Each sentinel needs its own configuration file, which it changes. */
   #sentinel(port: number): string[] {
     const path = join(this.secured.folder, `sentinel-${port}.conf`);
     const lines = [
@@ -71,14 +71,16 @@ export class SentinelSet {
   }
 }
 
-/** A sentinel knows of the replica and of the two others. */
-async function untilItSees(sentinel: Redis): Promise<void> {
+/** Waits until a sentinel knows the replica and the two other sentinels. */
+async function untilDiscovered(sentinel: Redis): Promise<void> {
   await until(
     'the sentinel sees the others',
     async () => {
       const [seen = []] = (await sentinel.call('SENTINEL', 'MASTERS')) as string[][];
-      const says = (name: string): string | undefined => seen[seen.indexOf(name) + 1];
-      return says('num-slaves') === '1' && says('num-other-sentinels') === '2' && says('flags') === 'master';
+      const field = (name: string): string | undefined => seen[seen.indexOf(name) + 1];
+      return (
+        field('num-slaves') === '1' && field('num-other-sentinels') === '2' && field('flags') === 'master'
+      );
     },
     15_000,
   );

@@ -2,17 +2,17 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { atEnd } from './rig.ts';
 
-/** Changes what a server answers on its way to the client; by default nothing. */
+/** Modifies replies on the way to the client. */
 export type Reword = (answer: string) => string;
 
-/** Answers of Redis 7 as Redis 6.2 words them (src/store/reply-code.ts). */
+/** Converts errors of Redis 7 to the format of Redis 6.2 (src/store/reply-code.ts). */
 export const asRedis62: Reword = (answer) =>
   answer.replaceAll(
     /-(READONLY [^\r]*?) script: (\w+), on @user_script:(\d+)\./g,
     '-ERR Error running script (call to f_$2): @user_script:$3: @user_script: $3: -$1',
   );
 
-/** An address that leads to one server at a time, as a Kubernetes service does: connections stay where they were when it changes. */
+/** An address for one server at a time, like a Kubernetes service: existing connections stay when it changes. */
 export class RedisService {
   target: number;
   readonly #reword: Reword;

@@ -3,27 +3,27 @@ import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { freePort, untilListening } from './ports.ts';
 
-/** The arguments of a redis-server on a port that keeps nothing on disk, as a replica neither. */
+/** Arguments of a redis-server without persistence, also as a replica. */
 export function inMemory(port: number): string[] {
   const nothingOnDisk = ['--save', '', '--appendonly', 'no', '--repl-diskless-load', 'swapdb'];
   return ['--port', String(port), '--bind', '127.0.0.1', ...nothingOnDisk];
 }
 
-/** A connection of the test's own to a server that may be killed: nothing of it is left when it is ended. */
-export function lookAt(options: {
+/** A connection of the test to a server that may be killed; ends without a delay. */
+export function connectTo(options: {
   readonly port: number;
   readonly host?: string;
   readonly username?: string;
   readonly password?: string;
   readonly tls?: { ca: Buffer };
 }): Redis {
-  // Of a connection that is gone ioredis would wait for the end for two seconds.
+  // ioredis would wait two seconds for the end of a lost connection.
   const redis = new Redis({ ...options, disconnectTimeout: 0 });
   redis.on('error', () => undefined);
   return redis;
 }
 
-/** A redis-server of the test's own, on a free port. */
+/** A redis-server on a free port. */
 export class RedisServer {
   readonly port: number;
   readonly #args: readonly string[];
@@ -36,7 +36,7 @@ export class RedisServer {
     this.#command = command;
   }
 
-  /** One that has still to be started. @param command another server of the kind, Valkey for example */
+  /** Creates a server without starting it. @param command a compatible server, for example Valkey */
   static async on(
     args: (port: number) => readonly string[] = inMemory,
     command = 'redis-server',
@@ -55,7 +55,7 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it (again) on its port; one in memory is empty then. */
+  /** Starts or restarts it on its port, empty unless it has persistence. */
   async start(): Promise<void> {
     this.#process = spawn(this.#command, this.#args, { stdio: 'ignore' });
     const [fault, exit] = [once(this.#process, 'error'), once(this.#process, 'exit')];
@@ -70,7 +70,7 @@ export class RedisServer {
     this.#process?.kill(signal);
   }
 
-  /** Ends it without a word. */
+  /** Kills it. */
   async kill(): Promise<void> {
     if (!this.#process || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exited = once(this.#process, 'exit');

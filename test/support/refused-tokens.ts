@@ -9,8 +9,8 @@ const elliptic = await issuerKey('elliptic', 'ES256');
 const json = (value: object): string => base64url.encode(JSON.stringify(value));
 
 /**
- * Tokens that must let nobody in, each with what is wrong about it. All else is right.
- * @param key the one that the issuer signs by
+ * Invalid tokens, each with its only fault.
+ * @param key the issuer's signing key
  */
 export function refusedTokens(iss: string, key: IssuerKey): [what: string, token: () => Promise<string>][] {
   const by = (claims: object, head: object = {}, signer = key) =>

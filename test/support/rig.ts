@@ -6,9 +6,9 @@ import { type FakeUpstreamOptions, FakeUpstream } from '../fake-upstream/fake-up
 import { Gateway, type GatewayOptions } from './gateway.ts';
 import { RedisServer } from './redis.ts';
 
-/** What a test starts ends with it, last first: each in turn, so that a gateway ends before what it needs. */
+/** Cleanups of the current test, run in reverse order: a gateway ends before its dependencies. */
 const ends: (() => Promise<unknown>)[] = [];
-/** A drain of the tests takes no longer, on a busy machine either. */
+/** Longest drain in tests, also on a busy machine. */
 const LONGEST_END_MS = 60_000;
 
 afterEach(async () => {
@@ -34,7 +34,7 @@ export async function startRedis(
   return redis;
 }
 
-/** A folder that is gone after the test, with what is in it. */
+/** A folder that is deleted after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-test-'));
   ends.push(async () => rmSync(folder, { recursive: true, force: true }));
@@ -47,7 +47,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return gateway;
 }
 
-/** One that does not end must not keep what was started before it from ending. */
+/** A cleanup that fails must not prevent the earlier ones. */
 async function endOf(gateway: Gateway): Promise<void> {
   const late = new AbortController();
   const timer = setTimeout(() => {
@@ -58,7 +58,7 @@ async function endOf(gateway: Gateway): Promise<void> {
   if (late.signal.aborted) throw new Error(`the gateway did not end within ${LONGEST_END_MS} ms`);
 }
 
-/** Runs at the end of the test. */
+/** Registers a cleanup for the end of the test. */
 export function atEnd(end: () => Promise<unknown>): void {
   ends.push(end);
 }

@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 
-/** Checks values against a schema of an OpenAPI document: what is wrong with each, nothing if nothing is. */
+/** Checks values against schemas of an OpenAPI document. Returns the faults. */
 export function schemaCheck(document: object, pointer: string): (value: unknown) => string[] {
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   formats.default(ajv);

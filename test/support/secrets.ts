@@ -2,14 +2,14 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import { TOKEN_MARK } from '../fake-upstream/tokens.ts';
 
-/** How every key of a test caller begins, as every token of a fake upstream begins alike: one search finds whichever it is. */
+/** Common prefix of all keys of test callers; tokens of the fake upstream have one too. One search finds them all. */
 export const KEY_MARK = 'key-of-a-caller-';
-/** What is shorter turns up by chance. */
+/** Shortest secret: shorter ones occur by chance. */
 const SHORTEST = 8;
-/** So much of what came before is looked at again, in characters: a secret may come in two parts. */
+/** Overlap of searches, in characters: a secret may be split between two chunks. */
 const OVERLAP = 2048;
 
-/** What a gateway must tell nobody, and where it has all the same. */
+/** Secrets of a gateway, and where they have leaked. */
 export class Secrets {
   readonly #values = new Set<string>([KEY_MARK, TOKEN_MARK]);
   readonly #leaks = new Set<string>();
@@ -22,7 +22,7 @@ export class Secrets {
     for (const secret of secrets) if (secret.length >= SHORTEST) this.#values.add(secret);
   }
 
-  /** @param where it was told */
+  /** @param where the text appeared */
   search(where: string, text: string): void {
     for (const secret of this.#values) {
       const at = text.indexOf(secret);
@@ -30,26 +30,26 @@ export class Secrets {
     }
   }
 
-  /** @throws when something has come out */
+  /** @throws when a secret has leaked */
   expectNoLeak(): void {
     if (this.#leaks.size > 0) throw new Error(`a secret has come out\n${[...this.#leaks].join('\n')}`);
   }
 }
 
-/** Those whose answers are searched, by the port that they listen on. */
+/** Secrets to search for, by the port of the gateway. */
 const searched = new Map<number, Secrets>();
 const CONNECTIONS = 'net.client.socket';
 
 /**
- * Searches all that comes from a port of this machine, whoever in this process reads it and however: answers, errors and
- * events alike, head and body.
+ * Searches everything that this process receives from a local port, with any client: answers, errors and events, head
+ * and body.
  */
 export function searchAnswers(url: string, secrets: Secrets): void {
   if (searched.size === 0) subscribe(CONNECTIONS, follow);
   searched.set(portOf(url), secrets);
 }
 
-/** The same for who stands in front of one whose answers are searched. */
+/** The same for a proxy in front of such a gateway. */
 export function searchAnswersThrough(proxyUrl: string, url: string): void {
   const secrets = searched.get(portOf(url));
   if (secrets) searched.set(portOf(proxyUrl), secrets);
@@ -60,12 +60,12 @@ export function endSearch(secrets: Secrets): void {
   if (searched.size === 0) unsubscribe(CONNECTIONS, follow);
 }
 
-/** Searches something that has come from one of the gateways that run. */
+/** Searches a text from any running gateway. */
 export function searchAll(where: string, text: string): void {
   for (const secrets of new Set(searched.values())) secrets.search(where, text);
 }
 
-/** Looks at what a connection brings on its way to whoever reads it. */
+/** Searches the data of a connection before it reaches the reader. */
 function follow(message: unknown): void {
   const { socket } = message as { socket: Socket };
   const push = socket.push.bind(socket);

@@ -1,26 +1,26 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { makeCertificates, type Certificates } from './certificates.ts';
-import { inMemory, lookAt, type RedisServer } from './redis.ts';
+import { inMemory, connectTo, type RedisServer } from './redis.ts';
 import { atEnd, temporaryFolder } from './rig.ts';
 
-/** The user who may do everything: the servers among themselves, and the eyes of the tests. */
+/** Password of the default user, which servers and tests use, with all permissions. */
 const ADMIN_PASSWORD = 'password-of-the-admin';
 export const GATEWAY_LOGIN = { REDIS_USERNAME: 'gateway', REDIS_PASSWORD: 'password-of-the-gateway' };
-/** The rights that the gateway needs (docs/SETTINGS.md). */
+/** Permissions that the gateway needs (docs/SETTINGS.md). */
 const GATEWAY_RIGHTS =
   '~itwin-jobs:* &itwin-jobs:* +@read +@write +@scripting +@connection +@pubsub -@dangerous +info +time +cluster|slots +cluster|info';
 
-/** What the servers of a test have in common: TLS and nothing else, passwords, a folder each for what Redis must write. */
+/** Common configuration of a test's servers: TLS only, passwords, and a folder for files. */
 export class SecuredRedis {
   readonly folder = temporaryFolder();
   readonly adminPassword = ADMIN_PASSWORD;
   readonly host: string;
-  /** What a gateway needs beside the way. */
+  /** Settings of a gateway besides the topology. */
   readonly env: typeof GATEWAY_LOGIN & { readonly NODE_EXTRA_CA_CERTS: string };
   readonly #certificates: Certificates;
 
-  /** @param host what the servers are known by, and their certificate is for */
+  /** @param host host name of the servers and their certificate */
   constructor(host: 'localhost' | '127.0.0.1' = 'localhost') {
     this.host = host;
     const name = host === 'localhost' ? `DNS:${host}` : `IP:${host}`;
@@ -28,7 +28,7 @@ export class SecuredRedis {
     this.env = { ...GATEWAY_LOGIN, NODE_EXTRA_CA_CERTS: this.#certificates.authority };
   }
 
-  /** TLS in the place of what `port` opens, to other servers as well. */
+  /** Arguments for TLS instead of plain TCP, also between servers. */
   tls(port: number): string[] {
     const { authority, keyPath, certPath } = this.#certificates;
     const files = ['--tls-ca-cert-file', authority, '--tls-key-file', keyPath, '--tls-cert-file', certPath];
@@ -36,27 +36,27 @@ export class SecuredRedis {
     return ['--port', '0', '--tls-port', String(port), ...files, ...outwards];
   }
 
-  /** The arguments of a server that keeps keys. */
+  /** Arguments of a data server. */
   server(port: number): string[] {
     const passwords = ['--requirepass', ADMIN_PASSWORD, '--masterauth', ADMIN_PASSWORD];
     const { REDIS_USERNAME, REDIS_PASSWORD } = GATEWAY_LOGIN;
     const user = [REDIS_USERNAME, 'on', `>${REDIS_PASSWORD}`, ...GATEWAY_RIGHTS.split(' ')];
-    // A replica gets its copy, and is known to have it, at once instead of after some seconds.
+    // Replication starts at once instead of after some seconds.
     const soon = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
     const kept = ['--dir', this.folder, ...soon];
     return [...inMemory(port), ...this.tls(port), ...passwords, ...kept, '--user', ...user];
   }
 
-  /** A connection of the test's own, that may do everything. */
+  /** A connection of the test, with all permissions. */
   look({ port }: RedisServer, password = ADMIN_PASSWORD): Redis {
     const tls = { ca: readFileSync(this.#certificates.authority) };
-    const redis = lookAt({ port, host: this.host, password, tls });
+    const redis = connectTo({ port, host: this.host, password, tls });
     atEnd(async () => redis.disconnect());
     return redis;
   }
 }
 
 /** Whether a server holds a copy of a job. */
-export async function holds(eyes: Redis, jobId: string): Promise<boolean> {
-  return (await eyes.keys(`itwin-jobs:*${jobId}`)).length === 1;
+export async function holds(admin: Redis, jobId: string): Promise<boolean> {
+  return (await admin.keys(`itwin-jobs:*${jobId}`)).length === 1;
 }

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, beforeEach } from '@jest/globals';
 import { type FakeUpstreamOptions, FakeUpstream } from '../fake-upstream/fake-upstream.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
 
-/** A fake upstream and a gateway that all tests of a file share: a process takes more than a second to start. */
+/** A fake upstream and a gateway for all tests of a file, because a start takes more than a second. */
 export interface SharedRig {
   readonly upstream: FakeUpstream;
   readonly gateway: Gateway;
 }
 
-/** Each test finds the calls forgotten and the faults cleared; jobs, copies and the token stay: ids are made anew. */
+/** Each test begins without calls and faults. Jobs, copies and the token remain, so tests use new ids. */
 export function shareRig(
   upstream: FakeUpstreamOptions = {},
   options: (upstream: FakeUpstream) => Omit<GatewayOptions, 'upstream'> = () => ({}),

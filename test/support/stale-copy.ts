@@ -12,17 +12,17 @@ export async function rig(env: Readonly<Record<string, string>> = {}) {
   return { upstream, gateway: await startGateway({ upstream, env }) };
 }
 
-/** Copies are fresh for a moment; a refresh is waited for as long as it takes on a busy machine, or too long for the test. */
+/** Copies are fresh briefly; a refresh is awaited for long enough on a busy machine, or too long for the test. */
 export const SOON_STALE = {
   ACTIVE_FRESH: '200ms',
   REFRESH_WAIT: '60s',
   PATIENCE: '60s',
   UPSTREAM_TIMEOUT: '60s',
 };
-/** What is known at once does not take this part of what it would take otherwise, in milliseconds. */
+/** Bound for an immediate answer, in milliseconds, far below what waiting would take. */
 export const AT_ONCE_MS = 30_000;
 
-/** A copy of a running job that is no longer fresh. */
+/** Creates a stale copy of a running job. */
 export async function staleCopy({
   upstream,
   gateway,
@@ -45,7 +45,7 @@ export async function withStaleCopy(env: Readonly<Record<string, string>> = {}) 
 export const states = ({ body }: Seen): string =>
   (JSON.parse(body.toString()) as { job: { state: string } }).job.state;
 
-/** All that the callers saw of a job that runs: 200 with this state, from a copy that is served as stale. */
+/** Expects 200 with this state, served from a stale copy. */
 export function expectStale(seen: Seen, detail: 'stale' | 'stale-if-error'): void {
   expect(seen.status).toBe(200);
   expect(states(seen)).toBe('active');

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { DelayingProxy } from './delaying-proxy.ts';
-import { lookAt, type RedisServer } from './redis.ts';
+import { connectTo, type RedisServer } from './redis.ts';
 import { atEnd, startRedis } from './rig.ts';
 
-/** A Redis with one replica behind a proxy: what becomes the master is what the proxy leads to, as a Kubernetes service does. */
+/** A Redis with a replica behind a proxy that leads to the current master, like a Kubernetes service. */
 export class ReplicatedStore {
   readonly #proxy: DelayingProxy;
   readonly #clients: readonly Redis[];
@@ -14,7 +14,7 @@ export class ReplicatedStore {
   private constructor(proxy: DelayingProxy, servers: readonly RedisServer[]) {
     this.#proxy = proxy;
     this.#servers = servers;
-    this.#clients = servers.map(({ port }) => lookAt({ port }));
+    this.#clients = servers.map(({ port }) => connectTo({ port }));
     atEnd(async () => {
       for (const client of this.#clients) client.disconnect();
     });
@@ -45,7 +45,7 @@ export class ReplicatedStore {
     this.#proxy.order({ roundTripMs, jitterMs });
   }
 
-  /** The replica becomes the master, and the master a replica. */
+  /** Swaps master and replica. */
   async failOver(): Promise<void> {
     const old = this.client;
     this.#master = 1 - this.#master;
@@ -55,7 +55,7 @@ export class ReplicatedStore {
   }
 }
 
-/** Something that goes wrong with the store for a while. */
+/** A temporary fault of the store. */
 export interface StoreTrouble {
   readonly name: string;
   begin(store: ReplicatedStore, random: () => number): unknown;
@@ -93,11 +93,11 @@ export const STORE_TROUBLES: readonly StoreTrouble[] = [
     end: ({ client }) => client.call('ACL', 'SETUSER', 'default', 'allchannels'),
   },
   { name: 'failover', begin: (store) => store.failOver(), end: () => undefined },
-  { name: 'garbage', begin: ({ client }, random) => spoil(client, random), end: () => undefined },
+  { name: 'garbage', begin: ({ client }, random) => corrupt(client, random), end: () => undefined },
 ];
 
-/** Values that no gateway writes, under one in four of the keys. Each key keeps its end, but one in two leases has none. */
-async function spoil(client: Redis, random: () => number): Promise<void> {
+/** Overwrites a quarter of the keys with invalid values. They keep their expiry, except half of the leases. */
+async function corrupt(client: Redis, random: () => number): Promise<void> {
   for (const key of await client.keys('*')) {
     if (random() < 0.75) continue;
     if (key.includes(':lease:')) await client.set(key, `somebody ${Date.now()} sent`, 'PX', 600_000);

@@ -7,7 +7,7 @@ export const WAIT = 'wait for a slot';
 export const TOKEN = 'POST token';
 export const [SERVER, CLIENT, ERROR] = [2, 3, 2];
 
-/** A read and its parts, by the ids that its log line has. */
+/** The spans of a read, found by the ids in its log line. */
 export class TraceOf {
   constructor(
     private readonly collector: Collector,

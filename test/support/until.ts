@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** No promise: what comes later on the busiest machine does not come. In milliseconds. */
+/** Default timeout, in milliseconds, for a very busy machine. */
 export const LONGEST_WAIT_MS = 60_000;
 
 /**
- * Waits for a thing that tells nobody of itself, looking often.
- * @param what for the message, when it has not come to pass
+ * Polls until a condition holds.
+ * @param what condition for the error message
  * @param boundMs longest wait, in milliseconds
  */
 export async function until(

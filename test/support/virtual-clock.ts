@@ -5,7 +5,7 @@ interface Timer {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until the test advances it. Timers fire in the order of their times, each at its own time. */
+/** A clock that only the test advances. Timers fire in the order of their times, each at its own time. */
 export class VirtualClock implements Clock {
   #now = 0;
   readonly #timers = new Set<Timer>();
@@ -22,12 +22,12 @@ export class VirtualClock implements Clock {
     };
   }
 
-  /** Timers that have not fired yet: 0 when the logic under test has left nothing behind. */
+  /** Number of pending timers: 0 when the logic under test has cleaned up. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Lets so many milliseconds pass. What each timer sets off has settled before the next one fires. */
+  /** Advances by a number of milliseconds. Promises settle after each timer before the next one fires. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     await settled();
@@ -47,7 +47,7 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** Resolves when every promise that can settle without time passing has settled. */
+/** Resolves when all promises that do not need time have settled. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

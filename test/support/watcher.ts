@@ -2,12 +2,12 @@ import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import type { TestCaller } from './gateway.ts';
 import { LONGEST_WAIT_MS } from './until.ts';
 
-/** An event as the wire has it. */
+/** An event as received. */
 export interface ServerEvent {
   readonly event: string;
   readonly data: string;
   readonly id: string | undefined;
-  /** When it came, on the clock of `performance.now()`. */
+  /** Arrival, on the clock of `performance.now()`. */
   readonly at: number;
 }
 
@@ -16,20 +16,20 @@ export interface WatchOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What of a gateway a watcher needs: an ingress in front of one will do. */
+/** A gateway, or an ingress in front of one. */
 export interface Watched {
   readonly url: string;
   bearer(caller?: TestCaller): string;
 }
 
-/** A reader of an event stream, on a connection of its own, which reads the wire as WHATWG HTML section 9.2.6 says. */
+/** Client of an event stream on its own connection, with a parser as in WHATWG HTML section 9.2.6. */
 export class Watcher {
   readonly events: ServerEvent[] = [];
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   comments = 0;
   retryMs: number | undefined;
-  /** All that came that is no event stream. */
+  /** The body, if it is not an event stream. */
   text = '';
   isClosed = false;
   readonly #response: IncomingMessage;
@@ -49,7 +49,7 @@ export class Watcher {
     });
   }
 
-  /** Resolves with the head of the answer. @param ids comma-separated, or a list */
+  /** Resolves with the response head. @param ids comma-separated, or a list */
   static open(
     gateway: Watched,
     ids: string | readonly string[],
@@ -69,23 +69,23 @@ export class Watcher {
     return promise;
   }
 
-  /** The nth event, counted from 1, as soon as it is there. */
+  /** Waits for the nth event, counted from 1. */
   async event(count: number): Promise<ServerEvent> {
     await this.until(`event ${count}`, () => this.events.length >= count);
     return this.events[count - 1]!;
   }
 
-  /** The state of the job that the nth event tells of. */
+  /** Waits for the nth event. @returns the state of its job */
   async state(count: number): Promise<string> {
     return stateIn(await this.event(count));
   }
 
-  /** Resolves once the stream has ended, in whatever way. */
+  /** Resolves once the stream has ended in any way. */
   async closed(): Promise<void> {
     await this.until('the end', () => this.isClosed);
   }
 
-  /** Resolves as soon as something holds of what has come; rejects when the stream ends without it. */
+  /** Resolves as soon as a condition holds; rejects when the stream ends before. */
   until(what: string, holds: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const over = (fault?: string): void => {
@@ -105,7 +105,7 @@ export class Watcher {
     });
   }
 
-  /** Takes nothing any more, until it is told to go on. */
+  /** Stops reading until `resume`. */
   pause(): void {
     this.#response.pause();
   }

@@ -1,9 +1,9 @@
-/** Something that arrived, in milliseconds on the clock of whoever it came to. */
+/** An arrival, in milliseconds on the receiver's clock. */
 interface Arrival {
   readonly at: number;
 }
 
-/** The largest number of arrivals in any window of this length. */
+/** Maximum of arrivals in any window of this length. */
 export function mostInWindow(arrivals: readonly Arrival[], windowMs: number): number {
   const times = arrivals.map(({ at }) => at).sort((a, b) => a - b);
   let [most, oldest] = [0, 0];
@@ -14,7 +14,7 @@ export function mostInWindow(arrivals: readonly Arrival[], windowMs: number): nu
   return most;
 }
 
-/** The part of a limit that was used, from one window after the first arrival until the last. */
+/** Used fraction of a limit, from one window after the first arrival until the last. */
 export function usedAfterFirstWindow(
   arrivals: readonly Arrival[],
   { limit, windowMs }: { readonly limit: number; readonly windowMs: number },

@@ -2,16 +2,16 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { AnyAnswer } from './error-answer.ts';
 
-/** What came over one connection. */
+/** The answers of one connection. */
 export interface Conversation {
-  /** The final answers: those of status 1xx are left out. */
+  /** Final answers, without status 1xx. */
   readonly answers: readonly AnyAnswer[];
   readonly interim: readonly AnyAnswer[];
-  /** Milliseconds from the first byte sent to the last answer. */
+  /** Time from the first byte sent to the last answer, in milliseconds. */
   readonly tookMs: number;
 }
 
-/** A connection to a server, with nothing sent over it yet. */
+/** Opens a connection to a server. */
 export async function open(url: string): Promise<Socket> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -20,7 +20,7 @@ export async function open(url: string): Promise<Socket> {
   return socket;
 }
 
-/** Sends bytes over a connection of their own and reads until so many answers are whole or the server has closed. */
+/** Sends bytes over a new connection, and reads until a number of answers is complete or the server closes. */
 export async function converse(url: string, bytes: string | Buffer, count = 1): Promise<Conversation> {
   const socket = await open(url);
   const { promise, resolve, reject } = Promise.withResolvers<Conversation>();
@@ -51,14 +51,14 @@ export async function converse(url: string, bytes: string | Buffer, count = 1): 
   }
 }
 
-/** The one answer to bytes that get exactly one. */
+/** Sends bytes that get exactly one answer. */
 export async function answerTo(url: string, bytes: string | Buffer): Promise<AnyAnswer> {
   const [answer] = (await converse(url, bytes)).answers;
   if (!answer) throw new Error(`no answer to ${JSON.stringify(String(bytes).slice(0, 300))}`);
   return answer;
 }
 
-/** The whole answers at the beginning of a text. Each says its length: the gateway streams none. */
+/** Parses the complete answers at the beginning of a text. All have a Content-Length. */
 function parse(text: string): AnyAnswer[] {
   const answers: AnyAnswer[] = [];
   let rest = text;

@@ -27,21 +27,21 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${await freePort()}`;
 });
 
-/** What is thrown leads to the code, through causes that hold neither a secret nor where it was sent. */
+/** Expects an error whose causes contain the code but neither a secret nor the address. */
 async function expectRefusedConnection(promise: Promise<unknown>): Promise<Error> {
   const error = await promise.then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
   expect(codeOf(error)).toBe('ECONNREFUSED');
-  const told = inspect(error, { depth: 20, showHidden: true });
-  expect(told).toContain('ECONNREFUSED');
-  expect(told.replace(/ +at .*/g, '')).not.toMatch(/is-secret|127\.0\.0\.1|authorization/i);
+  const text = inspect(error, { depth: 20, showHidden: true });
+  expect(text).toContain('ECONNREFUSED');
+  expect(text.replace(/ +at .*/g, '')).not.toMatch(/is-secret|127\.0\.0\.1|authorization/i);
   return error as Error;
 }
 
 const send = () => transport(http, { apiUrl: url, timeoutMs: 1000 })(read, TOKEN);
-const ask = () =>
+const fetchToken = () =>
   requestToken(http, {
     url,
     clientId: 'id',
@@ -51,7 +51,7 @@ const ask = () =>
     timeoutMs: 1000,
   });
 
-it('a call that fails has its cause', async () => {
+it('a failed call has its cause', async () => {
   expect(await expectRefusedConnection(send())).toMatchObject({
     name: 'UpstreamFailure',
     cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' },
@@ -59,13 +59,13 @@ it('a call that fails has its cause', async () => {
   });
 });
 
-it('a token request that fails is the cause of what reads are told, then and while it is not repeated', async () => {
+it('a failed token request is the cause of failed reads, also during its cooldown', async () => {
   const silent = {
     refreshed: () => undefined,
     tokensRefused: () => undefined,
     tokensAccepted: () => undefined,
   };
-  const tokens = new TokenSource({ request: ask, observer: silent, longestPauseMs: 1000 });
+  const tokens = new TokenSource({ request: fetchToken, observer: silent, longestPauseMs: 1000 });
   for (let time = 0; time < 2; time++) {
     const { cause } = await expectRefusedConnection(tokens.get([]));
     expect(cause).toBeInstanceOf(TokenFailure);
@@ -73,10 +73,10 @@ it('a token request that fails is the cause of what reads are told, then and whi
   }
 });
 
-it('a circuit that is open says of what', async () => {
-  const told: unknown[] = [];
+it('an open circuit has the cause that opened it', async () => {
+  const openings: unknown[] = [];
   const observer = {
-    circuitOpened: (...why: unknown[]) => told.push(why),
+    circuitOpened: (...reason: unknown[]) => openings.push(reason),
     circuitClosed: () => undefined,
   };
   const circuit = new Circuit(observer, {
@@ -85,18 +85,18 @@ it('a circuit that is open says of what', async () => {
   });
   for (let call = 0; call < 10; call++)
     await expectRefusedConnection(circuit.recordOutcome(send)({ ...read, jobId: `job ${call}` }));
-  expect(told).toEqual([['connection', 'ECONNREFUSED']]);
+  expect(openings).toEqual([['connection', 'ECONNREFUSED']]);
   const refusal = await expectRefusedConnection(circuit.failFast(send)(read));
   expect(refusal).toMatchObject({ body: { code: 'ServiceUnavailable' }, cause: { name: 'UpstreamFailure' } });
 });
 
-it('keys of an issuer that cannot be had are the cause of what tokens are told', async () => {
-  const told: unknown[] = [];
+it('a failed request for issuer keys is the cause of refused tokens', async () => {
+  const failures: unknown[] = [];
   const keys = new IssuerKeys({
     request: () => requestKeys(http, { issuer: url, jwksUrl: '', timeoutMs: 1000 }),
-    observer: { keysLoaded: () => undefined, keysFailed: (...why: unknown[]) => told.push(why) },
+    observer: { keysLoaded: () => undefined, keysFailed: (...reason: unknown[]) => failures.push(reason) },
   });
   const find = async () => keys.find({ alg: 'RS256' }, {} as FlattenedJWSInput);
   for (let time = 0; time < 2; time++) await expectRefusedConnection(find());
-  expect(told).toEqual([['the discovery document request failed (ECONNREFUSED)', 'ECONNREFUSED']]);
+  expect(failures).toEqual([['the discovery document request failed (ECONNREFUSED)', 'ECONNREFUSED']]);
 });

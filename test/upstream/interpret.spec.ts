@@ -22,30 +22,30 @@ function codeOf(status: number, body: string): string {
 }
 
 describe('a success of upstream', () => {
-  it.each([JOB_ID, JOB_ID.toUpperCase()])('is the job that was asked for when its id is %s', (id) => {
+  it.each([JOB_ID, JOB_ID.toUpperCase()])('is the requested job when its id is %s', (id) => {
     expect(codeOf(200, documentOf(id))).toBe('job');
   });
 
   it.each([
     ['another job', documentOf(OTHER_ID)],
-    ['a job whose id begins so', documentOf(`${JOB_ID}0`)],
+    ['a job whose id only begins like the requested one', documentOf(`${JOB_ID}0`)],
     ['a job without an id', documentOf(undefined)],
     ['a job whose id is null', documentOf(null)],
     ['a job whose id is a number', documentOf(7)],
     ['a list', '[]'],
     ['an error', '{"error":{"code":"JobNotFound","message":"no"}}'],
-    ['nothing', ''],
-  ])('is no job when it holds %s', (_, body) => {
+    ['no body', ''],
+  ])('is invalid when it contains %s', (_, body) => {
     expect(codeOf(200, body)).toBe('InvalidUpstreamResponse');
   });
 
-  it.each([201, 202, 203, 204, 206, 226])('is no whole document with status %i', (status) => {
+  it.each([201, 202, 203, 204, 206, 226])('is not the complete document with status %i', (status) => {
     expect(codeOf(status, documentOf(JOB_ID))).toBe('InvalidUpstreamResponse');
   });
 });
 
-describe('what the store holds of a job', () => {
-  it('is a copy for that job alone', () => {
+describe('a stored copy', () => {
+  it('is valid only for its own job', () => {
     const bytes = encodeCopy(interpret(JOB_ID, reply(200, documentOf(JOB_ID)), 0), 1000);
     expect(decodeCopy(JOB_ID, bytes, 500)).toMatchObject({ kind: 'job', finished: true });
     expect(decodeCopy(OTHER_ID, bytes, 500)).toBeUndefined();

@@ -95,7 +95,7 @@ describe('permits', () => {
     moments.push([100, 150, 200]);
     next();
     await clock.advance(110);
-    permits.giveBack();
+    permits.releaseAll();
     expect(unused).toEqual([150, 200]);
   });
 

@@ -13,21 +13,21 @@ describe('Retry-After', () => {
     ['Wednesday, 21-Oct-26 07:28:30 GMT', 30_000],
     ['Wed Oct 21 07:28:30 2026', 30_000],
     ['Sun Nov  1 07:28:30 2026', 11 * 24 * 3_600_000 + 30_000],
-    // What is granted of these is bounded by whoever acts on them.
+    // The caller bounds these.
     ['1795582882', 1_795_582_882_000],
     ['9'.repeat(400), Number.MAX_SAFE_INTEGER],
-  ])('reads %j', (value, waitMs) => {
+  ])('parses %j', (value, waitMs) => {
     expect(parseRetryAfter(value, date)).toBe(waitMs);
   });
 
   it.each(['', '0', '-5', '1.5', 'soon', '2026-10-21', 'Wed, 21 Oct 2026 07:27:00 GMT', undefined])(
-    'takes %j for no word at all',
+    'ignores %j',
     (value) => {
       expect(parseRetryAfter(value, date)).toBeUndefined();
     },
   );
 
-  it('reads a date without a zone as GMT wherever the gateway runs', () => {
+  it('parses a date without a time zone as GMT in every local time zone', () => {
     const file = JSON.stringify(join(import.meta.dirname, '../../src/upstream/retry-after.ts'));
     const asctime = JSON.stringify('Wed Oct 21 07:28:30 2026');
     const script = `const { parseRetryAfter: parse } = await import(${file});
@@ -39,7 +39,7 @@ describe('Retry-After', () => {
     expect(stdout).toBe('9 30000\n');
   });
 
-  it('takes an HTTP-date relative to our own clock only when the answer has no date', () => {
+  it('takes an HTTP-date relative to the local clock when the response has no Date', () => {
     const inAMinute = new Date(Date.now() + 60_000).toUTCString();
     const waitMs = parseRetryAfter(inAMinute, undefined) ?? 0;
     expect(waitMs).toBeGreaterThan(58_000);

@@ -20,21 +20,21 @@ interface Call {
   readonly accepted: boolean;
 }
 
-/** The token endpoint and the API, as far as tokens go. All times in milliseconds on the virtual clock. */
+/** A token endpoint and an API that checks tokens. Times in milliseconds on the virtual clock. */
 class Platform {
   lifetimeMs = HOUR_MS;
   endpointMs = 20;
   endpointFailure: TokenFailure | undefined;
-  /** A token is unknown to the API for so long after its issue. */
+  /** How long a token is unknown to the API after its issue. */
   lagMs = 0;
-  /** Calls take so long. */
+  /** Duration of a call. */
   callMs = 20;
-  /** Jobs that are always answered 401. */
+  /** Jobs that are always refused with a 401. */
   readonly refusedJobs = new Set<string>();
   refusesAll = false;
-  /** The endpoint hands out the same token each time. */
+  /** Whether the endpoint issues the same token each time. */
   repeats = false;
-  /** Tokens up to this one are revoked. */
+  /** Number of the last revoked token. */
   revokedUpTo = -1;
   readonly requests: number[] = [];
   readonly calls: Call[] = [];
@@ -44,7 +44,7 @@ class Platform {
 
   async issue(): Promise<{ value: string; lifetimeMs: number }> {
     this.requests.push(this.clock.now());
-    await this.#takes(this.endpointMs);
+    await this.#wait(this.endpointMs);
     if (this.endpointFailure) throw this.endpointFailure;
     if (!this.repeats || this.#issuedAt.length === 0) this.#issuedAt.push(this.clock.now());
     return { value: `token ${this.#issuedAt.length - 1}`, lifetimeMs: this.lifetimeMs };
@@ -58,12 +58,12 @@ class Platform {
       at >= issuedAt + this.lagMs && at < issuedAt + this.lifetimeMs && number > this.revokedUpTo;
     const accepted = isKnown && !this.refusesAll && !this.refusedJobs.has(jobId);
     this.calls.push({ at, jobId, token, accepted });
-    await this.#takes(this.callMs);
+    await this.#wait(this.callMs);
     if (!accepted) throw failure('token-refused', 401);
     return found;
   }
 
-  #takes(ms: number): Promise<void> {
+  #wait(ms: number): Promise<void> {
     return new Promise((resolve) => this.clock.after(ms, resolve));
   }
 }
@@ -72,28 +72,28 @@ let clock: VirtualClock;
 let platform: Platform;
 let tokens: TokenSource;
 let failures: JobFailures;
-let told: string[];
+let events: string[];
 let jobs: number;
 
 beforeEach(() => {
   clock = new VirtualClock();
   platform = new Platform(clock);
   failures = new JobFailures(HOUR_MS, undefined, clock);
-  told = [];
+  events = [];
   jobs = 0;
   tokens = new TokenSource({
     request: () => platform.issue(),
     observer: {
-      refreshed: (failed) => told.push(failed ? `no token: ${failed.message}` : 'token'),
-      tokensRefused: () => told.push('tokens refused'),
-      tokensAccepted: () => told.push('tokens accepted'),
+      refreshed: (failed) => events.push(failed ? `failed: ${failed.message}` : 'token'),
+      tokensRefused: () => events.push('tokens refused'),
+      tokensAccepted: () => events.push('tokens accepted'),
     },
     longestPauseMs: HOUR_MS,
     clock,
   });
 });
 
-/** Reads a job, by default a new one. The queue is left out: it asks `ready` before it sends. */
+/** Reads a job, by default a new one, without a queue; awaits `ready` before the call as the queue does. */
 function read(jobId = `job ${jobs++}`): {
   readonly ended: string[];
   readonly refused: readonly GatewayError[];
@@ -105,21 +105,21 @@ function read(jobId = `job ${jobs++}`): {
     await tokens.ready();
     return exchange(tried);
   })(shared).then(
-    () => ended.push('well'),
+    () => ended.push('ok'),
     (error: unknown) =>
       ended.push(error instanceof GatewayError ? `${error.status} ${error.body.code}` : String(error)),
   );
   return { ended, refused: shared.refused };
 }
 
-/** Has read a job well. */
-async function warm(): Promise<void> {
+/** Reads a job successfully. */
+async function readOk(): Promise<void> {
   const { ended } = read();
   await clock.advance(1000);
-  expect(ended).toEqual(['well']);
+  expect(ended).toEqual(['ok']);
 }
 
-/** Reads new jobs at a pace. @returns how they ended */
+/** Reads a new job at each interval. @returns how the reads ended */
 async function readEvery(ms: number, forMs: number, each: () => void = () => undefined): Promise<string[]> {
   const reads = [];
   for (let passed = 0; passed < forMs; passed += ms) {
@@ -132,30 +132,30 @@ async function readEvery(ms: number, forMs: number, each: () => void = () => und
   return reads.map(({ ended }) => ended.join());
 }
 
-const well = (count: number): string[] => Array<string>(count).fill('well');
+const allOk = (count: number): string[] => Array<string>(count).fill('ok');
 const refusals = (): number => platform.calls.filter(({ accepted }) => !accepted).length;
 
 describe('the token', () => {
-  it('is asked for once, however many wait for it', async () => {
+  it('is requested once for all waiting reads', async () => {
     const reads = Array.from({ length: 100 }, () => read());
     await clock.advance(100);
-    expect(reads.flatMap(({ ended }) => ended)).toEqual(well(100));
+    expect(reads.flatMap(({ ended }) => ended)).toEqual(allOk(100));
     expect(platform.requests).toEqual([0]);
   });
 
-  it('is replaced in the background a minute before its end, and the former serves until the new one was accepted', async () => {
+  it('is refreshed a minute before its expiry, and stays in use until the new one is accepted', async () => {
     platform.endpointMs = 5000;
-    await warm().catch(() => undefined);
+    await readOk().catch(() => undefined);
     await clock.advance(HOUR_MS - 55_000);
     const ended = await readEvery(500, 20_000);
-    expect(ended).toEqual(well(40));
+    expect(ended).toEqual(allOk(40));
     expect(platform.requests).toHaveLength(2);
     expect(new Set(platform.calls.map(({ token }) => token)).size).toBe(2);
   });
 
-  it('is replaced a fifth of its life before its end when that is shorter', async () => {
+  it('is refreshed a fifth of its lifetime before its expiry when that is shorter', async () => {
     platform.lifetimeMs = 10_000;
-    await warm();
+    await readOk();
     await clock.advance(6900);
     await readEvery(100, 100);
     expect(platform.requests).toHaveLength(1);
@@ -165,7 +165,7 @@ describe('the token', () => {
     expect(platform.requests).toHaveLength(2);
   });
 
-  it('that is said to live no time at all is not asked for at each call', async () => {
+  it('with an extremely short lifetime is not requested for each call', async () => {
     platform.lifetimeMs = 1000;
     tokens = new TokenSource({
       request: () => platform.issue().then(({ value }) => ({ value, lifetimeMs: 1 })),
@@ -181,7 +181,7 @@ describe('the token', () => {
     expect(platform.requests.length).toBeLessThan(10);
   });
 
-  it('is used though it took longer to come than it is said to live', async () => {
+  it('is used although the request took longer than its lifetime', async () => {
     platform.lifetimeMs = HOUR_MS;
     platform.endpointMs = 1500;
     tokens = new TokenSource({
@@ -196,14 +196,14 @@ describe('the token', () => {
     });
     const first = read();
     await clock.advance(2000);
-    expect(first.ended).toEqual(['well']);
+    expect(first.ended).toEqual(['ok']);
   });
 
-  it('is used to its end while no other can be had', async () => {
-    await warm();
+  it('is used until its expiry while no other is available', async () => {
+    await readOk();
     platform.endpointFailure = new TokenFailure('unavailable', 'down');
     await clock.advance(HOUR_MS - 30_000);
-    expect(await readEvery(1000, 18_000)).toEqual(well(18));
+    expect(await readEvery(1000, 18_000)).toEqual(allOk(18));
     expect(tokens.state).toBe('good');
     await clock.advance(60_000);
     const late = read();
@@ -213,7 +213,7 @@ describe('the token', () => {
 });
 
 describe('a token endpoint that fails', () => {
-  it('is asked by one read at a time, after pauses that upstream up to 30 s; the others are refused at once', async () => {
+  it('gets one request at a time, after pauses of up to 30 s; other reads fail at once', async () => {
     platform.endpointFailure = new TokenFailure('unavailable', 'down');
     const ended = new Set<string>();
     for (let second = 0; second < 120; second++) {
@@ -228,7 +228,7 @@ describe('a token endpoint that fails', () => {
     expect(pauses).toEqual([2, 3, 5, 9, 17, 31, 31]);
   });
 
-  it('is believed a Retry-After, up to a bound', async () => {
+  it('is not asked again during its Retry-After, up to a bound', async () => {
     platform.endpointFailure = new TokenFailure('unavailable', 'busy', 1e15);
     read();
     await clock.advance(HOUR_MS);
@@ -240,26 +240,26 @@ describe('a token endpoint that fails', () => {
     expect(platform.requests).toHaveLength(2);
   });
 
-  it('does not take the token away that others are read with, when one job is refused', async () => {
-    await warm();
+  it('does not affect the token in use when one job is refused', async () => {
+    await readOk();
     await clock.advance(10_000);
     platform.endpointFailure = new TokenFailure('unavailable', 'down');
     platform.refusedJobs.add('bad');
     const bad = read('bad');
-    expect(await readEvery(100, 5000)).toEqual(well(50));
+    expect(await readEvery(100, 5000)).toEqual(allOk(50));
     expect(bad.ended).toHaveLength(1);
     expect(platform.requests.length).toBeLessThanOrEqual(3);
   });
 });
 
-describe('one job that is refused', () => {
+describe('a single refused job', () => {
   const bad = (): { readonly ended: string[] } => read('bad');
 
   it.each([100, 1000, 15_000])(
-    'beside others that are read every %i ms fails no other read, and costs one token',
+    'fails no other read at an interval of %i ms, and costs one token',
     async (everyMs) => {
       platform.refusedJobs.add('bad');
-      await warm();
+      await readOk();
       await clock.advance(10_000);
       const polls: { readonly ended: string[] }[] = [];
       let nextPoll = clock.now();
@@ -268,7 +268,7 @@ describe('one job that is refused', () => {
         nextPoll += 1000;
         polls.push(bad());
       });
-      expect(new Set(ended)).toEqual(new Set(['well']));
+      expect(new Set(ended)).toEqual(new Set(['ok']));
       expect(new Set(polls.map((one) => one.ended.join()))).toEqual(
         new Set(['502 UpstreamAuthenticationFailed']),
       );
@@ -276,37 +276,34 @@ describe('one job that is refused', () => {
     },
   );
 
-  it.each([2, 5])('fails no other read either when there are %i of them', async (count) => {
+  it.each([2, 5])('fails no other read when there are %i such jobs', async (count) => {
     const poisoned = Array.from({ length: count }, (_, index) => `bad ${index}`);
     poisoned.forEach((id) => platform.refusedJobs.add(id));
-    await warm();
+    await readOk();
     await clock.advance(10_000);
     const ended = await readEvery(100, 60_000, () => {
       if (clock.now() % 1000 === 0) poisoned.forEach((id) => read(id));
     });
-    expect(new Set(ended)).toEqual(new Set(['well']));
+    expect(new Set(ended)).toEqual(new Set(['ok']));
     expect(platform.requests.length).toBeLessThanOrEqual(2);
   });
 
-  it.each([2, 4])(
-    'fails no other read when there are %i of them and others are seldom read',
-    async (count) => {
-      const poisoned = Array.from({ length: count }, (_, index) => `bad ${index}`);
-      poisoned.forEach((id) => platform.refusedJobs.add(id));
-      await warm();
-      await clock.advance(10_000);
-      const reads: ReturnType<typeof read>[] = [];
-      for (let second = 0; second < 300; second++) {
-        poisoned.forEach((id) => read(id));
-        if (second % 15 === 0) reads.push(read());
-        await clock.advance(1000);
-      }
-      expect(new Set(reads.map(({ ended }) => ended.join()))).toEqual(new Set(['well']));
-      expect(platform.requests.length).toBeLessThanOrEqual(10);
-    },
-  );
+  it.each([2, 4])('fails no other read when there are %i such jobs and few other reads', async (count) => {
+    const poisoned = Array.from({ length: count }, (_, index) => `bad ${index}`);
+    poisoned.forEach((id) => platform.refusedJobs.add(id));
+    await readOk();
+    await clock.advance(10_000);
+    const reads: ReturnType<typeof read>[] = [];
+    for (let second = 0; second < 300; second++) {
+      poisoned.forEach((id) => read(id));
+      if (second % 15 === 0) reads.push(read());
+      await clock.advance(1000);
+    }
+    expect(new Set(reads.map(({ ended }) => ended.join()))).toEqual(new Set(['ok']));
+    expect(platform.requests.length).toBeLessThanOrEqual(10);
+  });
 
-  it('costs few calls and tokens when no other job is read, whatever token it is refused with', async () => {
+  it('costs few calls and tokens when no other job is read', async () => {
     for (const repeats of [false, true]) {
       platform.repeats = repeats;
       platform.refusedJobs.add('bad');
@@ -316,30 +313,30 @@ describe('one job that is refused', () => {
         if (last?.ended.length !== 0) last = bad();
         await clock.advance(1000);
       }
-      // Six at first, with pauses between, then one after each pause of ten seconds.
+      // Six at first, with pauses between, then one per pause of ten seconds.
       expect(platform.calls.length - calls).toBeLessThan(60);
       expect(platform.requests.length - requests).toBeLessThan(10);
     }
   });
 
-  it('costs one call a read once it is known', async () => {
+  it('costs one call per read once it is known to be refused', async () => {
     platform.refusedJobs.add('bad');
-    await warm();
+    await readOk();
     await clock.advance(10_000);
     await readEvery(100, 3000, () => {
       if (platform.calls.length < 20) bad();
     });
     const before = platform.calls.filter(({ jobId }) => jobId === 'bad').length;
-    await warm();
+    await readOk();
     const known = bad();
     await clock.advance(1000);
     expect(known.ended).toEqual(['502 UpstreamAuthenticationFailed']);
     expect(platform.calls.filter(({ jobId }) => jobId === 'bad')).toHaveLength(before + 1);
   });
 
-  it('is read again once upstream takes it', async () => {
+  it('is read again once upstream accepts it', async () => {
     platform.refusedJobs.add('bad');
-    await warm();
+    await readOk();
     await clock.advance(10_000);
     await readEvery(100, 2000, () => {
       bad();
@@ -347,75 +344,75 @@ describe('one job that is refused', () => {
     platform.refusedJobs.clear();
     const healed = bad();
     await clock.advance(100);
-    expect(healed.ended).toEqual(['well']);
+    expect(healed.ended).toEqual(['ok']);
   });
 });
 
-describe('a token that upstream does not know yet', () => {
-  it.each([50, 200, 1000])('for %i ms fails no read at a start', async (lagMs) => {
+describe('a token that is not known to upstream yet', () => {
+  it.each([50, 200, 1000])('for %i ms fails no read after startup', async (lagMs) => {
     platform.lagMs = lagMs;
     const ended = await readEvery(10, 3000);
-    expect(new Set(ended)).toEqual(new Set(['well']));
+    expect(new Set(ended)).toEqual(new Set(['ok']));
     expect(platform.requests).toHaveLength(1);
-    // Ten reads and some more are on the wire before the first is refused; after that one at a time tries.
+    // Some ten calls are in flight before the first is refused; after that one at a time tries the token.
     expect(refusals()).toBeLessThanOrEqual(12);
   });
 
-  it.each([50, 200, 1000])('for %i ms fails no read of a lone caller', async (lagMs) => {
+  it.each([50, 200, 1000])('for %i ms does not fail a single read', async (lagMs) => {
     platform.lagMs = lagMs;
     const lone = read();
     await clock.advance(PATIENCE_MS);
-    expect([lone.ended, platform.requests.length]).toEqual([['well'], 1]);
+    expect([lone.ended, platform.requests.length]).toEqual([['ok'], 1]);
   });
 
   it.each([50, 200, 1000, 20_000])(
-    'for %i ms fails no read at a refresh: the former serves, and few calls are wasted',
+    'for %i ms fails no read after a refresh, and wastes few calls',
     async (lagMs) => {
-      await warm();
+      await readOk();
       platform.lagMs = lagMs;
       await clock.advance(HOUR_MS - 62_000);
-      expect(new Set(await readEvery(20, 40_000))).toEqual(new Set(['well']));
+      expect(new Set(await readEvery(20, 40_000))).toEqual(new Set(['ok']));
       expect(platform.requests.length).toBeLessThanOrEqual(3);
       expect(refusals()).toBeLessThanOrEqual(12);
     },
   );
 
-  it('fails no read when the former was revoked', async () => {
-    await warm();
+  it('fails no read when the former token was revoked', async () => {
+    await readOk();
     await clock.advance(10_000);
     platform.lagMs = 1000;
     platform.revokedUpTo = 0;
-    expect(new Set(await readEvery(50, 5000))).toEqual(new Set(['well']));
+    expect(new Set(await readEvery(50, 5000))).toEqual(new Set(['ok']));
     expect(platform.requests).toHaveLength(2);
   });
 });
 
-describe('a token that was revoked', () => {
-  it('costs one token and one more call each, for ten reads that meet it together', async () => {
-    await warm();
+describe('a revoked token', () => {
+  it('costs ten simultaneous reads one token and one more call each', async () => {
+    await readOk();
     await clock.advance(10_000);
     platform.revokedUpTo = 0;
     platform.calls.length = 0;
     const reads = Array.from({ length: 10 }, () => read());
     await clock.advance(1000);
-    expect(reads.flatMap(({ ended }) => ended)).toEqual(well(10));
+    expect(reads.flatMap(({ ended }) => ended)).toEqual(allOk(10));
     expect([platform.calls.length, platform.requests.length]).toEqual([20, 2]);
   });
 
-  it('costs a lone read one token and one more call', async () => {
-    await warm();
+  it('costs a single read one token and one more call', async () => {
+    await readOk();
     await clock.advance(10_000);
     platform.revokedUpTo = 0;
     platform.calls.length = 0;
     const lone = read();
     await clock.advance(1000);
-    expect([lone.ended, platform.calls.length, platform.requests.length]).toEqual([['well'], 2, 2]);
+    expect([lone.ended, platform.calls.length, platform.requests.length]).toEqual([['ok'], 2, 2]);
   });
 });
 
-describe('credentials whose every token is refused', () => {
-  it('cost ever fewer calls, one at a time, and reads are refused at once; that is told once, and they recover', async () => {
-    await warm();
+describe('invalid credentials', () => {
+  it('cost ever fewer calls, fail reads at once, are reported once, and recover', async () => {
+    await readOk();
     await clock.advance(10_000);
     platform.refusesAll = true;
     for (let passed = 0; passed < 20_000; passed += 100) {
@@ -433,17 +430,17 @@ describe('credentials whose every token is refused', () => {
     expect([...ended]).toEqual(['502 UpstreamAuthenticationFailed']);
     expect(platform.calls.length).toBeLessThanOrEqual(6);
     expect(platform.requests.length).toBeLessThanOrEqual(platform.calls.length);
-    expect([tokens.state, told.filter((line) => line.startsWith('tokens'))]).toEqual([
+    expect([tokens.state, events.filter((line) => line.startsWith('tokens'))]).toEqual([
       'failing',
       ['tokens refused'],
     ]);
     platform.refusesAll = false;
     await clock.advance(31_000);
-    await warm();
-    expect([tokens.state, told.at(-1)]).toEqual(['good', 'tokens accepted']);
+    await readOk();
+    expect([tokens.state, events.at(-1)]).toEqual(['good', 'tokens accepted']);
   });
 
-  it('recover also when new tokens lag: one that was refused young is tried again before it is replaced', async () => {
+  it('recover although new tokens are known late, by retrying a refused young token', async () => {
     platform.refusesAll = true;
     for (let passed = 0; passed < 30_000; passed += 500) {
       read();
@@ -458,7 +455,7 @@ describe('credentials whose every token is refused', () => {
     expect(tokens.state).toBe('good');
   });
 
-  it('are tried anew at once when they are replaced', async () => {
+  it('are tried at once when they are replaced', async () => {
     platform.refusesAll = true;
     for (let passed = 0; passed < 30_000; passed += 500) {
       read();
@@ -467,12 +464,12 @@ describe('credentials whose every token is refused', () => {
     platform.refusesAll = false;
     tokens.renew();
     await settled();
-    await warm();
+    await readOk();
   });
 });
 
 describe('a call that tries a token', () => {
-  it('and is given up leaves the trial to the next', async () => {
+  it('lets the next call try it when it is cancelled', async () => {
     platform.lagMs = HOUR_MS;
     read();
     read();
@@ -481,6 +478,6 @@ describe('a call that tries a token', () => {
     platform.lagMs = 0;
     await clock.advance(100);
     await expect(gone(sharedRead(clock, { jobId: 'gone' }))).rejects.toThrow(CallerGone);
-    await warm();
+    await readOk();
   });
 });

@@ -1,35 +1,36 @@
--- The budget that all replicas share: the arithmetic of window.ts on the clock of Redis, whole in one step.
--- One script in three files, in this order: state, windows, operations (budget-script.ts puts them together).
+-- The shared budget: the arithmetic of window.ts on the clock of Redis, one atomic operation per request.
+-- One script in three files, in this order: state, windows, operations (budget-script.ts joins them).
 --
--- KEYS  state     hash    version, completions, horizon, horizonAt, advancedTo, closedUntil; for each window credit, accruedTo, share, recoversAt;
---                         for each size of blocks keptFor, keptAt
---       replicas  hash    a replica -> when it last looked, how many reads waited there, its limits
---       sends     zsets   one for each size of blocks (send-blocks.ts): a block of one replica's sends -> the latest time in it
--- ARGV  a request in JSON (budget-store.ts). Times in milliseconds: in the keys since 1970, in requests and replies from now.
+-- KEYS  state     hash    version, completions, horizon, horizonAt, advancedTo, closedUntil;
+--                         for each window credit, accruedTo, share, recoversAt; for each block size keptFor, keptAt
+--       replicas  hash    replica -> time of its last sync, number of its waiting reads, its limits
+--       sends     zsets   one per block size (send-blocks.ts): block of one replica's sends -> its latest send time
+-- ARGV  a request in JSON (budget-store.ts), which brings the constants of the arithmetic (window-constants.ts)
+-- Times in milliseconds: since 1970 in the keys, relative to now in requests and replies.
 --
--- A request says which version of the state its replica knows. A state that is another's (flushed and rebuilt, failed over,
--- never seen) grants nothing: the replica lists all sends, tells those that are missing, and asks again.
+-- A request names the version of the state that its replica knows. A state of another version (flushed and rebuilt,
+-- failed over, never seen) grants nothing: the replica lists all sends, merges the missing ones, and repeats its
+-- request.
 
 local STATE, REPLICAS = KEYS[1], KEYS[2]
-local CUT, LOWEST_SHARE, RECOVERY, LONGEST_STEP = 0.7, 0.05, 0.05, 300000
-local SLACK, MOMENT, LEAST_STEP = 1e-9, 1e-6, 1e-3
--- A clock that goes back by more belongs to another server: times in the state mean nothing on it.
-local CLOCK_BACK = 1000
--- What a replica said of its waiting reads is old after this.
-local SAID_GOOD_FOR = 2000
--- By how much more an age may be here than it was when the request was made.
-local LONGEST_TRANSIT = 2000
--- Blocks are kept for a replica with a longer window than the others' until it has not been heard of for so long.
-local KEPT_AFTER_WORD = 60000
--- Bounds of one request: blocks removed, listed, and seen leaving a window one by one.
-local MOST_REMOVED, MOST_LISTED, MOST_LEAVING = 1000, 1000, 1000
--- More fields than replicas can have written, with many limits one after another, and more replicas than there can be.
-local MOST_FIELDS, MOST_REPLICAS = 256, 1000
--- What a replica says of itself is no longer, and so many other limits are reported.
-local LONGEST_WORD, MOST_OTHER_LIMITS = 200, 10
+-- A clock that is behind the state by more than this belongs to another server: the state's times mean nothing on it.
+local MAX_CLOCK_BACK = 1000
+-- How long a replica's announcement (waiting reads, limits, horizon) is valid.
+local ANNOUNCEMENT_VALID = 2000
+-- Most time between a request and its execution: ages in it may be older here by this much.
+local MAX_TRANSIT = 2000
+-- How long blocks are kept for a replica with a longer window than the others after its last request.
+local KEPT_AFTER_REQUEST = 60000
+-- Bounds of one request: blocks removed, listed, and processed one by one as they leave a window.
+local MAX_REMOVED, MAX_LISTED, MAX_LEAVING = 1000, 1000, 1000
+-- More fields than replicas can have written, even with many successive limits, and more replicas than there can be.
+local MAX_FIELDS, MAX_REPLICAS = 256, 1000
+-- Longest announcement of a replica, and most other limits that are reported.
+local MAX_ANNOUNCEMENT_LENGTH, MAX_OTHER_LIMITS = 200, 10
 
 local call, max, min, huge = redis.call, math.max, math.min, math.huge
 local request = cjson.decode(ARGV[1])
+local constants = request.constants
 local time = call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 
@@ -38,13 +39,13 @@ local function exact(number) return string.format('%.17g', number) end
 local state = {}
 local function number(field, default)
   local value = tonumber(state[field] or '')
-  -- Neither "nan" nor "inf", which tonumber takes.
+  -- tonumber accepts "nan" and "inf" too.
   if value and value > -huge and value < huge then return value end
   return default
 end
 
--- The fields that this replica's windows need. What else is there is not read, and thrown away when it is much.
-local isHealed = call('HLEN', STATE) > MOST_FIELDS
+-- Reads the fields that this replica's windows need. Other fields are not read, and deleted when there are many.
+local isHealed = call('HLEN', STATE) > MAX_FIELDS
 do
   local fields = { 'version', 'completions', 'horizon', 'horizonAt', 'advancedTo', 'closedUntil' }
   for _, w in ipairs(request.windows) do
@@ -58,22 +59,22 @@ do
   local values = call('HMGET', STATE, unpack(fields))
   for i, field in ipairs(fields) do state[field] = values[i] or nil end
   if isHealed then call('UNLINK', STATE) end
-  if number('advancedTo', 0) - now > CLOCK_BACK then
+  if number('advancedTo', 0) - now > MAX_CLOCK_BACK then
     call('DEL', STATE)
     for i = 3, #KEYS do call('UNLINK', KEYS[i]) end
     state = {}
   end
 end
--- A version that this script has not written is none: other bytes would not come back from a replica as they were.
+-- A version that this script has not written is ignored: other bytes would not survive the way to a replica and back.
 do
   local version = state.version or ''
   if #version > 64 or not string.find(version, '^[%w_-]+ %d[%d.]*$') then state.version = nil end
 end
 
--- Sends are granted for moments up to this time: it may lie ahead of now.
+-- Sends have been granted up to this time, which may lie ahead of now.
 local advancedTo = number('advancedTo', now)
 
--- No number that is read goes beyond what this script can have written: an older version's closing may last for years.
+-- Numbers are clamped to what this script can have written: a state of an older version may be closed for years.
 local function bounded(value, lowest, highest)
   local inRange = max(lowest, min(highest, value))
   isHealed = isHealed or inRange ~= value
@@ -82,7 +83,7 @@ end
 
 local closedUntil = bounded(number('closedUntil', 0), 0, now + request.longestClosing)
 local latest = max(now, advancedTo, closedUntil)
-local isClosingCut = closedUntil ~= number('closedUntil', 0)
+local isClosingShortened = closedUntil ~= number('closedUntil', 0)
 
 local windows, sets = request.windows, {}
 for i, block in ipairs(request.blocks) do
@@ -95,25 +96,23 @@ for _, w in ipairs(windows) do
   w.set.own = max(w.set.own, w.span)
 end
 
--- Whether everything is kept that this replica's windows count.
+-- Whether all sends are kept that this replica's windows count.
 local isKept = true
 for _, s in ipairs(sets) do
   isKept = isKept and s.keptFor >= s.own
   if s.own > 0 and s.own == s.keptFor then s.keptAt = now end
-  if s.own < s.keptFor and now - s.keptAt > KEPT_AFTER_WORD then
+  if s.own < s.keptFor and now - s.keptAt > KEPT_AFTER_REQUEST then
     s.keptFor, s.keptAt = s.own, now
     if s.own == 0 then call('UNLINK', s.key) end
   end
   if s.keptFor > 0 then
-    call('ZREMRANGEBYSCORE', s.key, '(' .. exact(now + CLOCK_BACK), '+inf')
-    -- Not what leaves between then and now: until it did, the windows accrued credit by it.
-    local gone = call('ZCOUNT', s.key, '-inf', exact(min(now, advancedTo) - s.keptFor))
-    if gone > 0 then call('ZREMRANGEBYRANK', s.key, 0, min(gone, MOST_REMOVED) - 1) end
+    call('ZREMRANGEBYSCORE', s.key, '(' .. exact(now + MAX_CLOCK_BACK), '+inf')
+    -- Not those that leave after advancedTo: advance() processes them.
+    local expired = call('ZCOUNT', s.key, '-inf', exact(min(now, advancedTo) - s.keptFor))
+    if expired > 0 then call('ZREMRANGEBYRANK', s.key, 0, min(expired, MAX_REMOVED) - 1) end
     s.card = call('ZCARD', s.key)
   end
 end
-
-local function recoveryStep(w) return min(w.span, LONGEST_STEP) end
 
 local function blocksSince(w, at)
   if w.set.keptFor == 0 then return 0 end
@@ -121,17 +120,17 @@ local function blocksSince(w, at)
 end
 
 for _, w in ipairs(windows) do
-  -- A closing that is cut ends as any other: one call may go.
-  w.credit = isClosingCut and 1 or bounded(number('credit:' .. w.name, 0), -w.limit, w.burst)
+  -- A shortened closing ends like any other: one call is allowed at once.
+  w.credit = isClosingShortened and 1 or bounded(number('credit:' .. w.name, 0), -w.limit, w.burst)
   w.accruedTo = bounded(number('accruedTo:' .. w.name, now), 0, latest)
-  w.share = bounded(number('share:' .. w.name, 1), LOWEST_SHARE, 1)
+  w.share = bounded(number('share:' .. w.name, 1), constants.lowestShare, 1)
   w.recoversAt = huge
   if w.share < 1 then
-    w.recoversAt = bounded(number('recoversAt:' .. w.name, huge), 0, latest + recoveryStep(w))
+    w.recoversAt = bounded(number('recoversAt:' .. w.name, huge), 0, latest + w.recoveryStep)
   end
   w.blocks = blocksSince(w, advancedTo)
-  -- After a long pause: what left the window before the last of those that are seen one by one has earned no credit.
-  local skipped = w.blocks - blocksSince(w, now) - MOST_LEAVING
+  -- After a long pause only the latest sends that left the window are processed; the others have earned no credit.
+  local skipped = w.blocks - blocksSince(w, now) - MAX_LEAVING
   if skipped > 0 then
     w.blocks = w.blocks - skipped
     local last = call('ZRANGE', w.set.key, w.set.card - w.blocks - 1, w.set.card - w.blocks - 1, 'WITHSCORES')
@@ -161,8 +160,8 @@ local function save()
   call('HSET', STATE, unpack(fields))
 end
 
--- As long as a replica lives it looks, and what it looks at lives on.
-local function keep()
+-- Running replicas sync, which keeps the keys alive.
+local function extendExpiry()
   local keptFor, keys = 0, { STATE, REPLICAS }
   for _, s in ipairs(sets) do
     keptFor = max(keptFor, s.keptFor)
@@ -172,8 +171,8 @@ local function keep()
   for _, key in ipairs(keys) do call('PEXPIRE', key, ttl) end
 end
 
--- At once: a bound that is counted from now would move on with each look.
+-- Saved at once: a bound relative to now would otherwise move with every request.
 if isHealed and state.version then
   save()
-  keep()
+  extendExpiry()
 end

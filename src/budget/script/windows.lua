@@ -1,8 +1,8 @@
--- The arithmetic of windows: window.ts says why.
+-- The window arithmetic, explained in window.ts.
 
 local function limitOf(w) return max(1, math.floor(w.limit * w.share)) end
 
--- A block counts as a whole from its first send on, and until its last one leaves.
+-- A block counts in full from its first send until its last one leaves.
 local function countOf(w) return w.blocks * w.set.block end
 
 local function oldestLeaves(w)
@@ -23,21 +23,21 @@ local function rateOf(w, at)
   return max(0, min(even, (limitOf(w) - countOf(w) + w.set.block) / (oldestLeaves(w) - at)))
 end
 
--- Its length: the blocks that leave the window, and 19 steps of recovery at most.
+-- Bounded: one iteration for each block that leaves, and at most 19 recovery steps.
 local function advance(w, at)
   while true do
     local leaves = oldestLeaves(w)
-    local til = min(at, leaves, w.recoversAt)
-    if til > w.accruedTo then
-      local gained = rateOf(w, w.accruedTo) * (til - w.accruedTo)
+    local upTo = min(at, leaves, w.recoversAt)
+    if upTo > w.accruedTo then
+      local gained = rateOf(w, w.accruedTo) * (upTo - w.accruedTo)
       w.credit = min(max(1, w.burst * w.share), w.credit + gained)
-      w.accruedTo = til
+      w.accruedTo = upTo
     end
     if leaves <= at and leaves <= w.recoversAt then
       w.blocks = w.blocks - 1
     elseif w.recoversAt <= at then
-      w.share = min(1, w.share + RECOVERY)
-      w.recoversAt = w.share < 1 and w.recoversAt + recoveryStep(w) or huge
+      w.share = min(1, w.share + constants.recoveryShare)
+      w.recoversAt = w.share < 1 and w.recoversAt + w.recoveryStep or huge
     else
       return
     end
@@ -47,10 +47,10 @@ end
 local function waitOf(w, at)
   advance(w, at)
   local leaves = oldestLeaves(w) - at
-  if countOf(w) >= limitOf(w) then return leaves + MOMENT end
-  if w.credit >= 1 - SLACK then return 0 end
+  if countOf(w) >= limitOf(w) then return leaves + constants.waitMarginMs end
+  if w.credit >= 1 - constants.creditTolerance then return 0 end
   local accrues = max(0, w.accruedTo - at) + (1 - w.credit) / rateOf(w, at)
-  return min(accrues, leaves) + MOMENT
+  return min(accrues, leaves) + constants.waitMarginMs
 end
 
 local function waitAt(at)
@@ -60,13 +60,13 @@ local function waitAt(at)
   return wait
 end
 
--- The block that holds a send of this replica: the number in its name is a place in all blocks (send-names.ts).
+-- The block that contains a send of this replica: the number in its name is a place in all blocks (send-names.ts).
 local function blockOf(s, send)
   if s.block == 1 then return request.replica .. ':' .. send end
   return request.replica .. ':' .. string.format('%d', math.floor(string.match(send, '^%d+') / s.block))
 end
 
--- Counts a send, or counts it anew: a block moves to the latest time of any of its sends.
+-- Counts a send, or moves it to a later time. A block has the latest time of any of its sends.
 local function count(send, at)
   for _, s in ipairs(sets) do
     if s.keptFor > 0 then
@@ -77,7 +77,7 @@ local function count(send, at)
   for _, w in ipairs(windows) do
     if w.set.added == 1 then w.blocks = w.blocks + 1
     else
-      -- The block may have been the oldest, or have left the window.
+      -- A moved block may have been the oldest, or have left the window.
       w.blocks, w.scores = blocksSince(w, max(at, advancedTo)), nil
     end
   end

@@ -4,16 +4,16 @@ import type { TokenCall, TokenRefusal } from '../token.ts';
 import { UpstreamFailure } from '../upstream-failure.ts';
 
 /**
- * What a 401 means:
- * - `retry`: the token may be the reason. Worth another try after so many milliseconds.
- * - `job-refused`: other jobs are read with the token. It is this job's own trouble.
- * - `credentials-refused`: every token is refused, whatever the job.
+ * The meaning of a 401:
+ * - `retry`: the token may be the reason. Retry after `afterMs`.
+ * - `job-refused`: upstream accepts the token for other jobs.
+ * - `credentials-refused`: upstream refuses every token, for all jobs.
  */
 export type TokenVerdict =
   | { readonly kind: 'retry'; readonly afterMs: number }
   | { readonly kind: 'job-refused' | 'credentials-refused' };
 
-/** Where bearer tokens come from, and where is judged how good they are. */
+/** Provides bearer tokens, and learns how upstream responds to them. */
 export interface Tokens {
   get(refusals: readonly TokenRefusal[]): Promise<{ readonly id: number; readonly value: string }>;
   accepted(call: TokenCall): void;
@@ -21,17 +21,17 @@ export interface Tokens {
   unanswered(call: TokenCall): void;
 }
 
-/** Puts the gateway's own token on the call, and has a 401 judged. */
+/** Adds the gateway's token to the call, and turns a 401 into the verdict on it. */
 export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock): Exchange<SharedRead> {
   return async (read) => {
     const token = await tokens.get(read.refusals ?? []);
     const call: TokenCall = { tokenId: token.id, jobId: read.jobId, sentAt: clock.now() };
-    let found: ReadResult;
+    let result: ReadResult;
     try {
-      found = await send(read, token.value);
+      result = await send(read, token.value);
     } catch (error) {
       if (!(error instanceof UpstreamFailure) || error.call.kind !== 'token-refused') {
-        // Only what upstream says of the job shows that it has looked at the token.
+        // Only an answer about the job shows that upstream has checked the token.
         if (error instanceof UpstreamFailure && error.isAnswer) tokens.accepted(call);
         else tokens.unanswered(call);
         throw error;
@@ -39,7 +39,7 @@ export function authorize(tokens: Tokens, send: Send, clock: Clock = systemClock
       throw withVerdict(error, call, await tokens.refused(call, read.refusals ?? []));
     }
     tokens.accepted(call);
-    return found;
+    return result;
   };
 }
 

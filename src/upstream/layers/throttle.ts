@@ -151,7 +151,7 @@ export class Throttle {
           await this.#getReady();
           const queued = permit.isValid() && !expired.aborted ? this.#queue.dequeue() : undefined;
           if (queued) return { queued, permit };
-          permit.giveBack();
+          permit.release();
         }
       }
     } catch (error) {
@@ -161,7 +161,7 @@ export class Throttle {
   }
 
   async #untilEnqueued(until: number): Promise<void> {
-    this.#permits.giveBack();
+    this.#permits.releaseAll();
     if (this.#spareSlots > 0) await this.#enqueued.wait(until - this.clock.now(), this.clock);
   }
 
@@ -179,7 +179,7 @@ export class Throttle {
 
   /** Without upstream, a token or an answer of the budget no queued read can be sent. */
   #rejectAll(error: unknown): void {
-    this.#permits.giveBack();
+    this.#permits.releaseAll();
     for (let queued = this.#queue.dequeue(); queued; queued = this.#queue.dequeue()) queued.reject(error);
   }
 

@@ -105,9 +105,9 @@ function measure(start: Start, short: boolean): Promise<Outcome> {
     );
     await delay(short ? 1000 : WARM_UP_MS);
     const from = performance.timeOrigin + performance.now();
-    const before = await upstream.told();
+    const before = await upstream.recordedCalls();
     await delay(short ? 2000 : MEASURED_MS);
-    const calls = (await upstream.told()).slice(before.length);
+    const calls = (await upstream.recordedCalls()).slice(before.length);
     const samples = clients.samples.filter(({ at }) => at >= from);
     const good = samples.filter(({ status }) => status === 200);
     const times = good.map(({ tookMs }) => tookMs);

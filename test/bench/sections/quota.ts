@@ -1,5 +1,5 @@
 import { Consumer, tokenFrom } from '../../support/consumer.ts';
-import type { FakeUpstreamProcess, ToldCall } from '../../support/fake-upstream-process.ts';
+import type { FakeUpstreamProcess, RecordedCall } from '../../support/fake-upstream-process.ts';
 import { jobIds, readJob } from '../../support/reads.ts';
 import { startGateway } from '../contenders/gateway.ts';
 import {
@@ -110,7 +110,7 @@ function measure({ kind, halfEaten }: Case, run: Run, jobs: number): Promise<Out
       windowMs: WINDOW_MS,
     });
     await other?.stop();
-    const told = await upstream.told();
+    const told = await upstream.recordedCalls();
     const [own, others] = [false, true].map((isOther) =>
       told.filter(({ jobId }) => (other?.ids.has(jobId) ?? false) === isOther),
     );
@@ -118,7 +118,7 @@ function measure({ kind, halfEaten }: Case, run: Run, jobs: number): Promise<Out
   });
 }
 
-function outcomeOf(calls: readonly ToldCall[], others: readonly ToldCall[]): Omit<Outcome, 'failed'> {
+function outcomeOf(calls: readonly RecordedCall[], others: readonly RecordedCall[]): Omit<Outcome, 'failed'> {
   const refusals = calls.filter(({ refusedForMs }) => refusedForMs !== undefined);
   return {
     seconds: ((calls.at(-1)?.at ?? 0) - (calls[0]?.at ?? 0)) / 1000,
@@ -132,16 +132,16 @@ function outcomeOf(calls: readonly ToldCall[], others: readonly ToldCall[]): Omi
  * The part that was used of what the others left of the limit, in the whole windows from one window after the first call on: a last
  * window that is not whole says more of when the jobs ran out.
  */
-function partUsed(calls: readonly ToldCall[], others: readonly ToldCall[]): number {
+function partUsed(calls: readonly RecordedCall[], others: readonly RecordedCall[]): number {
   const from = (calls[0]?.at ?? 0) + WINDOW_MS;
   const windows = Math.floor(((calls.at(-1)?.at ?? 0) - from) / WINDOW_MS);
-  const admitted = (of: readonly ToldCall[]): number =>
+  const admitted = (of: readonly RecordedCall[]): number =>
     of.filter(({ at, status }) => status === 200 && at >= from && at < from + windows * WINDOW_MS).length;
   return admitted(calls) / (windows * LIMIT - admitted(others));
 }
 
 /** Calls that came after a refusal and before the time that it named, those on the wire at that moment aside. */
-function sentWhileClosed(calls: readonly ToldCall[]): number {
+function sentWhileClosed(calls: readonly RecordedCall[]): number {
   let [closedFrom, closedUntil] = [Infinity, -Infinity];
   return calls.filter(({ at, refusedForMs }) => {
     const isEarly = at > closedFrom && at < closedUntil;

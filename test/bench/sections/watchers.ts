@@ -58,10 +58,10 @@ function measure(count: number): Promise<Outcome> {
     const open = await Promise.all(Array.from({ length: count }, () => Watcher.open(gateway, id)));
     await Promise.all(open.map((watcher) => watcher.event(1)));
     const kbEach = (residentBytes(pid) - bytes) / KB / count;
-    const [before, calls] = [cpuMs(pid), (await upstream.told()).length];
+    const [before, calls] = [cpuMs(pid), (await upstream.recordedCalls()).length];
     await delay(IDLE_SECONDS * 1000);
     const idleMs = (cpuMs(pid) - before) / IDLE_SECONDS;
-    const made = (await upstream.told()).length - calls;
+    const made = (await upstream.recordedCalls()).length - calls;
     const [changedAt, unchanged] = [performance.now(), cpuMs(pid)];
     await upstream.setState(id, 'success');
     const told = await Promise.all(open.map(async (watcher) => (await watcher.event(2)).at - changedAt));

@@ -14,16 +14,16 @@ afterAll(async () => {
 });
 
 describe('a lease in Redis', () => {
-  const spoilt: [string, (key: string) => Promise<unknown>][] = [
+  const invalid: [string, (key: string) => Promise<unknown>][] = [
     ['without an expiry', (key) => rig.redis.persist(key)],
-    // Longer than a timer of Node can be, which then fires at once.
+    // Longer than the longest timer of Node, which would then fire at once.
     ['that expires in a month', (key) => rig.redis.pexpire(key, 31 * 86_400_000)],
   ];
 
-  it.each(spoilt)('%s is held no longer than any other', async (_, spoil) => {
+  it.each(invalid)('%s is held no longer than any other', async (_, makeInvalid) => {
     const key = leaseKey('p:', 'job');
-    await rig.redis.set(key, `somebody ${Date.now()} waiting`);
-    await spoil(key);
+    await rig.redis.set(key, `other ${Date.now()} waiting`);
+    await makeInvalid(key);
     const leases = new RedisLeases({
       redis: rig.redis,
       keyPrefix: 'p:',
@@ -31,7 +31,7 @@ describe('a lease in Redis', () => {
       onFault: (_operation, error) => {
         throw error;
       },
-      onSpoilt: () => undefined,
+      onInvalidValue: () => undefined,
       announcedSince: () => 0,
       onAnswered: () => undefined,
     });

@@ -10,7 +10,7 @@ import { waitMsOf } from '../support/budget.ts';
 import { RedisServer } from '../support/redis.ts';
 
 const HOUR = 3_600_000;
-/** In the year 2083, in milliseconds since 1970. */
+/** A time in the year 2083, in milliseconds since 1970. */
 const FAR = 3.59e12;
 const LIMITS = [
   { name: '1m', limit: 500, windowMs: 60_000 },
@@ -40,7 +40,7 @@ function replica(name: string, longestClosingMs = HOUR, onOtherLimits?: (limits:
   return { gate, budget: new SharedBudget(options) };
 }
 
-/** The state as a gateway without the bound wrote it after one `Retry-After: 1795582882`. */
+/** Writes the state that a version without `LONGEST_CLOSING` left after one `Retry-After: 1795582882`. */
 async function writeUnbounded(
   fields: Readonly<Record<string, string | number | Buffer>> = {},
 ): Promise<void> {
@@ -64,8 +64,8 @@ async function writeUnbounded(
   for (const key of [STATE, SENDS, REPLICAS]) await rig.redis.pexpire(key, 1.79e12);
 }
 
-describe('a state in Redis that says it is closed until 2083', () => {
-  it('is closed for LONGEST_CLOSING from the first look, which does not move on', async () => {
+describe('a state in Redis that is closed until 2083', () => {
+  it('is shortened once, to LONGEST_CLOSING from the first request', async () => {
     await writeUnbounded();
     const { budget } = replica('one');
     await budget.sync(0);
@@ -76,7 +76,7 @@ describe('a state in Redis that says it is closed until 2083', () => {
     expect(Number(await rig.redis.hget(STATE, 'closedUntil'))).toBe(healed);
   });
 
-  it('is healed by the first request of any kind, all times and TTLs included', async () => {
+  it('is corrected by the first request of any kind, with all times and TTLs', async () => {
     await writeUnbounded();
     const { budget } = replica('one');
     expect(waitMsOf(await budget.tryAcquire(1))).toBeLessThanOrEqual(HOUR);
@@ -89,15 +89,15 @@ describe('a state in Redis that says it is closed until 2083', () => {
       expect([key, (await rig.redis.pttl(key)) < 3 * HOUR]).toEqual([key, true]);
   });
 
-  it('is not written any more: the script cuts what it is asked for', async () => {
+  it('cannot be written any more: the script shortens closings', async () => {
     const { budget } = replica('one');
     await budget.close(FAR);
-    await budget.onRateLimited(FAR, FAR);
+    await budget.onRateLimited({ closeMs: FAR, extendMs: FAR, window: 0 });
     expect(Number(await rig.redis.hget(STATE, 'closedUntil'))).toBeLessThanOrEqual(Date.now() + HOUR + 1000);
     expect(await rig.redis.pttl(STATE)).toBeLessThan(3 * HOUR);
   });
 
-  it('opens when LONGEST_CLOSING has passed: one call goes, the next evenly after it', async () => {
+  it('opens after LONGEST_CLOSING: one call is allowed at once, then the pace is even', async () => {
     await writeUnbounded();
     const { budget, gate } = replica('one', 200);
     await budget.sync(0);
@@ -110,13 +110,13 @@ describe('a state in Redis that says it is closed until 2083', () => {
       expect(grant.waitMs).toBeLessThanOrEqual(200);
       await delay(Math.ceil(grant.waitMs));
     }
-    // 3500 an hour.
+    // 70 % of 5000 an hour.
     expect(waitMsOf(await budget.tryAcquire(1))).toBeGreaterThan(500);
   });
 });
 
 const now = Date.now();
-const spoilt: [string, Readonly<Record<string, string | number | Buffer>>][] = [
+const invalid: [string, Readonly<Record<string, string | number | Buffer>>][] = [
   ['advancedTo far ahead', { advancedTo: FAR }],
   ['advancedTo that is no number', { advancedTo: 'garbage' }],
   ['advancedTo that is not a number', { advancedTo: 'nan' }],
@@ -136,12 +136,12 @@ const spoilt: [string, Readonly<Record<string, string | number | Buffer>>][] = [
 ];
 
 describe('a state in Redis with', () => {
-  it.each(spoilt)('%s is used again within two minutes', async (_, fields) => {
+  it.each(invalid)('%s is used again within two minutes', async (_, fields) => {
     const sane = { closedUntil: 0, 'accruedTo:1m': now, 'accruedTo:1h': now };
     await writeUnbounded({ ...sane, ...fields });
     const { budget } = replica('one');
     const waitMs = waitMsOf(await budget.tryAcquire(1));
-    // A debt of a whole window, paid back evenly, is the longest.
+    // The longest wait is a debt of a whole window, paid back evenly.
     expect(waitMs).toBeLessThanOrEqual(120_000);
     expect(budget.forecastMs(1)).toBeLessThanOrEqual(120_000);
     const state = await rig.redis.hgetall(STATE);
@@ -150,7 +150,7 @@ describe('a state in Redis with', () => {
       const [credit, share] = [Number(state[`credit:${name}`]), Number(state[`share:${name}`])];
       expect([name, Math.abs(credit) <= limit, share >= 0.05 && share <= 1]).toEqual([name, true, true]);
     }
-    // Nor is there more than a burst, and what is paced while they are asked for or granted ahead.
+    // No more than a burst is allowed, plus what accrues meanwhile and is granted ahead.
     const since = performance.now();
     let sent = 0;
     while (sent < 600 && waitMsOf(await budget.tryAcquire(1)) === 0) sent++;
@@ -158,7 +158,7 @@ describe('a state in Redis with', () => {
     expect(sent).toBeLessThanOrEqual(260 + Math.ceil(accrued));
   });
 
-  it('sends that lie in the future forgets them', async () => {
+  it('sends in the future drops them', async () => {
     await writeUnbounded({ closedUntil: 0, 'accruedTo:1m': now, 'accruedTo:1h': now });
     await rig.redis.zadd(SENDS, FAR, 'old:1', 'inf', 'old:2', Date.now() + 1e6, 'old:3');
     const { budget } = replica('one');
@@ -168,7 +168,7 @@ describe('a state in Redis with', () => {
     expect(budget.windows().every((window) => window.count <= 2 * 4)).toBe(true);
   });
 
-  it('garbage of other replicas takes it for nothing', async () => {
+  it('invalid announcements of replicas drops them', async () => {
     await writeUnbounded();
     await rig.redis.hset(REPLICAS, { a: 'garbage 5', b: `${FAR} 5`, c: 'nan 7', d: '', e: `${now} -5` });
     const { budget } = replica('one');

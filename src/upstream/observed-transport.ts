@@ -6,25 +6,25 @@ import {
 } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
-/** What axios takes to make its requests with. */
-interface Requester {
+/** The `transport` option of axios. */
+interface RequestFactory {
   request(options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest;
 }
 
 export interface RequestEvents {
-  /** It has been written to its connection, however long it took to have one. */
+  /** The request has been written to its connection, which may have been established first. */
   readonly onRequestSent: (() => void) | undefined;
-  /** It has failed, before its answer or within. */
+  /** The request has failed, before or during its response. */
   readonly onError: (error: Error) => void;
 }
 
-/** Node's own requests, which tell what becomes of them. */
-export function telling({ onRequestSent, onError }: RequestEvents): Requester {
+/** Node's own requests, with callbacks for their progress. */
+export function observedTransport({ onRequestSent, onError }: RequestEvents): RequestFactory {
   return {
     request: (options, onResponse) => {
       const request = options.protocol === 'https:' ? httpsRequest : httpRequest;
-      const made = request(options, onResponse).once('error', onError);
-      return onRequestSent ? made.once('finish', onRequestSent) : made;
+      const sent = request(options, onResponse).once('error', onError);
+      return onRequestSent ? sent.once('finish', onRequestSent) : sent;
     },
   };
 }

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { BoundedRedis } from './bounded-redis.ts';
 import { reconnectDelayMs } from './redis-options.ts';
 
-/** The server refuses the database that `REDIS_URL` names: there is none of that number, or the user may not choose one. */
+/** The server refuses the database in `REDIS_URL`: the number does not exist, or the user may not SELECT. */
 export class DatabaseRefused extends Error {
   override readonly name = 'DatabaseRefused';
   constructor(database: number | string, cause: unknown) {
@@ -10,45 +10,45 @@ export class DatabaseRefused extends Error {
   }
 }
 
-/** A connection of ioredis that does not give up, and does not make do with another database. */
-export class LastingRedis extends BoundedRedis {
-  #left = false;
+/** A client that reconnects without end, and never continues in another database. */
+export class ReconnectingRedis extends BoundedRedis {
+  #isClosed = false;
   #failures = 0;
 
   /**
-   * ioredis tells of a SELECT that failed and goes on all the same, in database 0, which may be another program's: here the
-   * connection is given up before it is ready, and made anew later.
+   * After a failed SELECT ioredis continues in database 0, which may belong to another program. Here the connection is
+   * closed before it is ready, and retried later.
    */
   override async select(...args: Parameters<Redis['select']>): Promise<'OK'> {
     try {
       return await super.select(...args);
     } catch (error) {
-      // Before what ioredis itself emits of the same fault, which does not say what was refused.
+      // Precedes ioredis' own event, which does not name the database.
       if (this.listenerCount('error') > 0) this.emit('error', new DatabaseRefused(args[0], error));
       this.disconnect(true);
       throw error;
     }
   }
 
-  /** ioredis ends for good where it cannot so much as try, with an address that a sentinel has made up, say. */
+  /** ioredis ends for good when it cannot even try to connect, for example to an invalid address from a sentinel. */
   override async connect(...args: Parameters<Redis['connect']>): Promise<void> {
     try {
       await super.connect(...args);
       this.#failures = 0;
     } catch (error) {
-      if (this.status === 'end' && !this.#left) this.#connectLater();
+      if (this.status === 'end' && !this.#isClosed) this.#scheduleConnect();
       throw error;
     }
   }
 
   override disconnect(reconnect = false): void {
-    if (!reconnect) this.#left = true;
+    if (!reconnect) this.#isClosed = true;
     super.disconnect(reconnect);
   }
 
-  #connectLater(): void {
+  #scheduleConnect(): void {
     setTimeout(() => {
-      if (this.status === 'end' && !this.#left) this.connect().catch(() => undefined);
+      if (this.status === 'end' && !this.#isClosed) this.connect().catch(() => undefined);
     }, reconnectDelayMs(++this.#failures)).unref();
   }
 }

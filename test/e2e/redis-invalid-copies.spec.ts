@@ -4,7 +4,7 @@ import { cacheStatus } from '../support/cache-status.ts';
 import { untilRedisIs } from '../support/readiness.ts';
 import { metric, readJob } from '../support/reads.ts';
 import { atEnd, startUpstream, startGateway, startRedis } from '../support/rig.ts';
-import { lookAt } from '../support/redis.ts';
+import { connectTo } from '../support/redis.ts';
 import { until } from '../support/until.ts';
 
 type Spoil = (redis: Redis, key: string, good: Buffer) => Promise<unknown>;
@@ -32,7 +32,7 @@ const COUNTED: Readonly<Record<string, Spoil>> = {
   'a value that never expires': (redis, key) => redis.persist(key),
 };
 
-/** Nothing of these can be read: each look at them fails, until they are replaced. */
+/** Values of another type: each read fails until they are replaced. */
 const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
   'a list': async (redis, key) => {
     await redis.del(key);
@@ -44,10 +44,10 @@ const OF_ANOTHER_TYPE: Readonly<Record<string, Spoil>> = {
   },
 };
 
-describe('garbage under the keys of jobs', () => {
-  it('is a miss and a counted fault each, and is replaced by what is right', async () => {
+describe('an invalid value under the key of a job', () => {
+  it('is a miss and a counted fault, and is replaced', async () => {
     const [upstream, redis] = [await startUpstream(), await startRedis()];
-    const eyes = lookAt({ port: redis.port });
+    const eyes = connectTo({ port: redis.port });
     atEnd(async () => eyes.disconnect());
     const env = { REDIS_URL: redis.url };
     const all = { ...COUNTED, ...OF_ANOTHER_TYPE };
@@ -70,13 +70,13 @@ describe('garbage under the keys of jobs', () => {
     expect(seen.every(({ body }, index) => body.equals(upstream.bodyOf(jobs[index]!.id)))).toBe(true);
     expect(seen.map((answer) => cacheStatus(answer)['fwd'])).toEqual(jobs.map(() => 'token:miss'));
     expect(upstream.count).toBe(jobs.length);
-    // A busy machine may have faults of its own.
+    // A busy machine may cause further faults.
     const faults = (operation: string) => metric(reader, 'gateway_store_errors_total', { operation });
     expect(await faults('decode')).toBe(Object.keys(COUNTED).length);
-    // Each is met twice: when a copy is looked for, and again with the lease.
+    // Each is read twice: once for the copy, and again with the lease.
     expect(await faults('get')).toBeGreaterThanOrEqual(2 * Object.keys(OF_ANOTHER_TYPE).length);
-    await reader.logged(({ msg }) => msg?.includes('not from a gateway') === true);
-    const lines = reader.log.filter(({ msg }) => msg?.includes('not from a gateway'));
+    await reader.logged(({ msg }) => msg?.includes('invalid value in Redis') === true);
+    const lines = reader.log.filter(({ msg }) => msg?.includes('invalid value in Redis'));
     expect(lines.map(({ what }) => what)).toEqual(['copy']);
     for (const [index, key] of keys.entries()) {
       await until(`${Object.keys(all)[index]} is replaced`, async () => {
