@@ -8,44 +8,43 @@ const anything = z.string();
 export const redisVariables = {
   REDIS_URL: {
     default: '',
-    about:
-      'Shared store, as redis://host:6379/0 or rediss://. None of the three ways to Redis given: memory only.',
+    about: 'Shared store, as redis://host:6379/0 or rediss://. Without any Redis setting: memory only.',
     schema: redisUrl,
   },
   REDIS_SENTINELS: {
     default: '',
-    about: 'The second way: sentinels, as host:port,host:port, that know where the master is.',
+    about: 'Instead of REDIS_URL: sentinels that know the master, as host:port,host:port.',
     schema: addresses,
   },
   REDIS_SENTINEL_NAME: {
     default: '',
-    about: 'The name that the sentinels know the master by.',
+    about: 'Name of the master at the sentinels.',
     schema: anything,
   },
   REDIS_CLUSTER: {
     default: '',
-    about: 'The third way: some nodes of a Redis Cluster, as host:port,host:port.',
+    about: 'Instead of REDIS_URL: some nodes of a Redis Cluster, as host:port,host:port.',
     schema: addresses,
   },
   REDIS_USERNAME: {
     default: '',
-    about: 'The ACL user, unless REDIS_URL says it. Empty: the default user.',
+    about: 'ACL user, unless REDIS_URL has one. Empty: the default user.',
     schema: anything,
   },
   REDIS_PASSWORD: {
     default: '',
-    about: 'Its password, unless REDIS_URL says it; REDIS_PASSWORD_FILE reads it from a file instead.',
+    about: 'Password, unless REDIS_URL has one. REDIS_PASSWORD_FILE reads it from a file instead.',
     schema: anything,
   },
   REDIS_SENTINEL_PASSWORD: {
     default: '',
-    about: 'The password of the sentinels; REDIS_SENTINEL_PASSWORD_FILE reads it from a file instead.',
+    about: 'Password of the sentinels. REDIS_SENTINEL_PASSWORD_FILE reads it from a file instead.',
     schema: anything,
   },
   REDIS_TLS: {
     default: 'no',
     about:
-      'yes: TLS to the sentinels and their nodes, or to those of the cluster. A REDIS_URL says rediss://.',
+      'yes: TLS to the sentinels and their nodes, or to the cluster. With REDIS_URL, write rediss:// instead.',
     schema: z.enum(['yes', 'no'], { error: 'must be yes or no' }),
   },
 };

@@ -22,32 +22,31 @@ export const variables = {
   },
   MAX_CONNECTIONS: {
     default: '10000',
-    about: 'Most connections open at a time; further ones are closed at once.',
+    about: 'Maximum number of open connections; further ones are closed at once.',
     schema: wholeNumber(1, 1_000_000),
   },
   CORS_ORIGINS: {
     default: '',
-    about:
-      'Origins whose pages may read jobs in a browser, as https://host,https://host; * for all. Empty: none.',
+    about: 'Origins whose pages may read jobs, as https://host,https://host; * for all. Empty: none.',
     schema: origins,
   },
   ITWIN_API_URL: {
     default: 'https://api.bentley.com',
     about:
-      'The API to stand in front of. The dev and qa APIs pair with https://qa-ims.bentley.com in ITWIN_TOKEN_URL.',
+      'Base URL of the iTwin API. The dev and qa APIs need https://qa-ims.bentley.com in ITWIN_TOKEN_URL.',
     schema: baseUrl,
   },
   ITWIN_TOKEN_URL: {
     default: 'https://ims.bentley.com/connect/token',
-    about: 'Where client credentials are exchanged for a token.',
+    about: 'Endpoint that exchanges client credentials for a token.',
     schema: endpoint,
   },
   ITWIN_CLIENT_ID: {
-    about: 'The service client. Required; ITWIN_CLIENT_ID_FILE reads it from a file instead.',
+    about: 'Id of the service client. ITWIN_CLIENT_ID_FILE reads it from a file instead.',
     schema: printable,
   },
   ITWIN_CLIENT_SECRET: {
-    about: 'Its secret. Required; ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
+    about: 'Secret of the service client. ITWIN_CLIENT_SECRET_FILE reads it from a file instead.',
     schema: anything,
   },
   ITWIN_CLIENT_AUTH: {
@@ -55,40 +54,41 @@ export const variables = {
     about: 'How the client authenticates at the token endpoint: basic (HTTP Basic) or body (form fields).',
     schema: z.enum(['basic', 'body'], { error: 'must be basic or body' }),
   },
-  ITWIN_SCOPE: { default: 'itwin-platform', about: 'The scope asked for.', schema: scopes },
+  ITWIN_SCOPE: { default: 'itwin-platform', about: 'Scope to request.', schema: scopes },
   UPSTREAM_LIMITS: {
     default: '500/1m,5000/1h',
-    about: 'What the subscription allows, as calls/window; all hold at once.',
+    about: 'What the subscription allows, as calls/window. All limits hold at once.',
     schema: quotaLimits,
   },
   LIMIT_MARGIN: {
     default: '40ms',
-    about: 'By how much (or 0.5 % if that is more) each window is taken longer than it is.',
+    about: 'By how much each window is taken longer than it is, or 0.5 % if that is more.',
     schema: duration('0ms', '1m'),
   },
   LONGEST_CLOSING: {
     default: '1h',
-    about: "Longest pause that upstream's Retry-After may ask for; a longer one is cut to it.",
+    about: 'Longest pause that an upstream Retry-After may cause. A longer one is cut to it.',
     schema: duration('1s', '31d'),
   },
   UPSTREAM_CONCURRENCY: {
     default: '10',
-    about: 'Most upstream calls under way at a time.',
+    about: 'Maximum number of upstream calls at one time.',
     schema: wholeNumber(1, 1000),
   },
   UPSTREAM_TIMEOUT: {
     default: '15s',
-    about: 'Longest upstream call, token requests included.',
+    about: 'Longest duration of an upstream call or a token request.',
     schema: duration('10ms', '10m'),
   },
   PATIENCE: {
     default: '10s',
-    about: 'Longest wait of a read for its slots upstream.',
+    about: 'Longest time that a read waits for slots upstream.',
     schema: duration('100ms', '1h'),
   },
   QUEUE_LIMIT: {
     default: '1000',
-    about: 'Most upstream reads waiting. When full, the caller with most waiting is answered 429.',
+    about:
+      'Maximum number of waiting upstream reads. When full, the caller with most waiting is answered 429.',
     schema: wholeNumber(1, 100_000),
   },
   ACTIVE_FRESH: {
@@ -98,23 +98,22 @@ export const variables = {
   },
   CALLER_STREAMS: {
     default: '1000',
-    about: 'Most event streams that one caller may have open at this process.',
+    about: 'Maximum number of event streams per caller and process.',
     schema: wholeNumber(1, 100_000),
   },
   CALLER_QUEUE: {
     default: '',
-    about:
-      'Most upstream reads of one caller waiting; its further ones are answered 429. Empty: as QUEUE_LIMIT.',
+    about: 'Maximum number of waiting upstream reads per caller; more are answered 429. Empty: QUEUE_LIMIT.',
     schema: orNothing(wholeNumber(1, 100_000)),
   },
   REFRESH_WAIT: {
     default: '1s',
-    about: 'How long a read waits for the refresh of a copy that could be served as stale.',
+    about: 'How long a read waits for a refresh before it gets the stale copy.',
     schema: duration('0ms', '1m'),
   },
   ACTIVE_STALE: {
     default: '1h',
-    about: 'Up to which age a copy of an unfinished job is served when there is no newer one.',
+    about: 'Maximum age at which a stale copy of an unfinished job is served.',
     schema: duration('0ms', '30d'),
   },
   TERMINAL_TTL: {
@@ -129,15 +128,13 @@ export const variables = {
   },
   MEMORY_CACHE_SIZE: {
     default: '64mb',
-    about:
-      "This process's own copies, in bytes of job documents; at most half of Node's heap (--max-old-space-size).",
+    about: "Size of this process's own copies, in bytes of job documents; at most half of Node's heap.",
     schema: size(2 ** 20, getHeapStatistics().heap_size_limit / 2),
   },
   ...redisVariables,
   REPLICAS: {
     default: '1',
-    about:
-      'How many replicas share the quota at most: each takes its part of UPSTREAM_LIMITS while Redis is away.',
+    about: 'Maximum number of replicas. Each uses its part of UPSTREAM_LIMITS while Redis is away.',
     schema: wholeNumber(1, 1000),
   },
   AUTH: {
@@ -153,33 +150,32 @@ export const variables = {
   },
   CALLERS_FILE: {
     default: 'config/callers.json',
-    about:
-      'The callers, with the digests of their keys or the client of their tokens; read again when it changes.',
+    about: 'File with the callers: digests of keys, or clients of tokens. Read again when it changes.',
     schema: anything,
   },
   JWT_ISSUER: {
     default: '',
-    about: "Who issues callers' tokens, exactly as their claim iss says it. Required with AUTH=jwt.",
+    about: "Issuer of callers' tokens, exactly as in their claim iss. Required with AUTH=jwt.",
     schema: protectedUrl,
   },
   JWT_AUDIENCE: {
     default: '',
-    about: 'What their claim aud must name. Required with AUTH=jwt.',
+    about: 'Audience that their claim aud must contain. Required with AUTH=jwt.',
     schema: anything,
   },
   JWT_JWKS_URL: {
     default: '',
-    about: "Where the issuer's keys are. Empty: its discovery document says it.",
+    about: "URL of the issuer's keys. Empty: from its discovery document.",
     schema: protectedUrl,
   },
   JWT_ITWINS_CLAIM: {
     default: 'itwins',
-    about: 'The claim that lists the iTwins which a token may read; without it the callers file says them.',
+    about: 'Claim with the iTwins that a token may read. For tokens without it, the callers file decides.',
     schema: anything,
   },
   DRAIN_DELAY: {
     default: '5s',
-    about: 'After SIGTERM: how long requests are still taken.',
+    about: 'How long requests are still served after SIGTERM.',
     schema: duration('0ms', '10m'),
   },
   LOG_LEVEL: {
@@ -191,14 +187,14 @@ export const variables = {
   },
   REVISION: {
     default: 'unknown',
-    about: 'The commit that the build was made from, for log and metrics. The image sets it.',
+    about: 'Commit that the build was made from, for log and metrics. The image sets it.',
     schema: z
       .string()
       .regex(/^[\w.+-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, dashes, underscores or +'),
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     default: '',
-    about: 'Base URL of the OTLP/HTTP collector that traces are handed to. Empty: no tracing.',
+    about: 'Base URL of the OTLP/HTTP collector for traces. Empty: no tracing.',
     schema: baseUrlOrNone,
   },
 } satisfies Record<string, Variable<unknown>>;
