@@ -9,8 +9,6 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
 /** A Redis that has not taken a message for so long is not asked any more, in milliseconds. */
 const GIVEN_UP_AFTER_MS = 60_000;
-/** How long the reader of a job's end waits for the other replicas to be told of it, in milliseconds. */
-const LONGEST_WAIT_MS = 500;
 
 export interface AnnouncerOptions {
   readonly redis: Pick<Redis, 'publish'>;
@@ -27,34 +25,33 @@ export interface AnnouncerOptions {
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #unpublished = new Map<string, string>();
-  #retries: Promise<void> | undefined;
+  #isRetrying = false;
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
   }
 
-  /** Never rejects. Resolves when the message was published, or need not be, or cannot be for now. */
+  /** Never rejects. Resolves when the message was published, or cannot be for now: no read waits for a Redis that is away. */
   async announce(jobId: string, said: SharedReadMessage): Promise<void> {
     const message = encodeMessage(jobId, said);
     try {
       await this.#publish(message);
     } catch (error) {
       this.#options.onFault(error);
-      if (said.kind === 'stored' && said.finished) await this.#keep(jobId, message);
+      if (said.kind === 'stored' && said.finished) this.#keep(jobId, message);
     }
   }
 
-  async #keep(jobId: string, message: string): Promise<void> {
+  #keep(jobId: string, message: string): void {
     const [oldest] = this.#unpublished.keys();
     if (this.#unpublished.size >= MOST_KEPT && oldest !== undefined) this.#unpublished.delete(oldest);
     this.#unpublished.set(jobId, message);
-    this.#retries ??= this.#retry().finally(() => {
-      this.#retries = undefined;
-    });
-    await Promise.race([this.#retries, sleep(this.#options.clock, LONGEST_WAIT_MS)]);
+    if (!this.#isRetrying) void this.#retry();
   }
 
+  /** Never rejects. */
   async #retry(): Promise<void> {
+    this.#isRetrying = true;
     const { clock } = this.#options;
     let [pauseMs, publishedAt] = [FIRST_PAUSE_MS, clock.now()];
     while (this.#unpublished.size > 0 && clock.now() - publishedAt < GIVEN_UP_AFTER_MS) {
@@ -71,6 +68,7 @@ export class Announcer {
       }
     }
     this.#unpublished.clear();
+    this.#isRetrying = false;
   }
 
   #publish(message: string): Promise<unknown> {
