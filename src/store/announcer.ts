@@ -9,52 +9,49 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1000;
 /** Time without a successful publication after which the messages are dropped, in milliseconds. */
 const DROP_AFTER_MS = 60_000;
-/** Longest time that the read of a finished job waits for its message to be published, in milliseconds. */
-const LONGEST_WAIT_MS = 500;
 
 export interface AnnouncerOptions {
   readonly redis: Pick<Redis, 'publish'>;
-  /** Channel of all replicas. */
+  /** The channel of all replicas. */
   readonly channel: string;
   readonly onFault: (error: unknown) => void;
   readonly clock: Clock;
 }
 
 /**
- * Publishes messages to the other replicas. The message that a job has finished is published again until that succeeds:
- * the others, which miss no other message, would continue to show an earlier state.
+ * Publishes messages to the other replicas. A finished job whose message could not be published is announced again later:
+ * the others, which receive all other messages, would serve an earlier state.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #unpublished = new Map<string, string>();
-  #retries: Promise<void> | undefined;
+  #isRetrying = false;
 
   constructor(options: AnnouncerOptions) {
     this.#options = options;
   }
 
-  /** Never rejects. Resolves when the message was published, or does not have to be, or cannot be for now. */
+  /** Never rejects. Resolves when the message was published, or cannot be now: no read waits for an unavailable Redis. */
   async announce(jobId: string, message: SharedReadMessage): Promise<void> {
     const text = encodeMessage(jobId, message);
     try {
       await this.#publish(text);
     } catch (error) {
       this.#options.onFault(error);
-      if (message.kind === 'stored' && message.finished) await this.#keep(jobId, text);
+      if (message.kind === 'stored' && message.finished) this.#keep(jobId, text);
     }
   }
 
-  async #keep(jobId: string, text: string): Promise<void> {
+  #keep(jobId: string, text: string): void {
     const [oldest] = this.#unpublished.keys();
     if (this.#unpublished.size >= MAX_KEPT && oldest !== undefined) this.#unpublished.delete(oldest);
     this.#unpublished.set(jobId, text);
-    this.#retries ??= this.#retry().finally(() => {
-      this.#retries = undefined;
-    });
-    await Promise.race([this.#retries, sleep(this.#options.clock, LONGEST_WAIT_MS)]);
+    if (!this.#isRetrying) void this.#retry();
   }
 
+  /** Never rejects. */
   async #retry(): Promise<void> {
+    this.#isRetrying = true;
     const { clock } = this.#options;
     let [pauseMs, publishedAt] = [FIRST_PAUSE_MS, clock.now()];
     while (this.#unpublished.size > 0 && clock.now() - publishedAt < DROP_AFTER_MS) {
@@ -71,6 +68,7 @@ export class Announcer {
       }
     }
     this.#unpublished.clear();
+    this.#isRetrying = false;
   }
 
   #publish(text: string): Promise<unknown> {
