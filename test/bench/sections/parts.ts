@@ -40,7 +40,7 @@ async function addHitPath(bench: Bench): Promise<void> {
   const { parseJob } = await built<typeof import('../../../src/upstream/copy.ts')>('upstream/copy.js');
   const { Copies } = await built<typeof import('../../../src/upstream/copies.ts')>('upstream/copies.js');
   const { jobResponse } =
-    await built<typeof import('../../../src/jobs/job-response.ts')>('jobs/job-answer.js');
+    await built<typeof import('../../../src/jobs/job-response.ts')>('jobs/job-response.js');
   const { KnownCallers } =
     await built<typeof import('../../../src/callers/known-callers.ts')>('callers/known-callers.js');
   const { KeyRing } = await built<typeof import('../../../src/callers/key-ring.ts')>('callers/key-ring.js');
